@@ -1,0 +1,38 @@
+/** Builds the executable: `bun run build` leaves it for this machine at `dist/registry-token`. */
+import { $ } from 'bun';
+
+export interface BuildOptions {
+  /** A Bun compile target, `bun-linux-x64` for one; this machine's where none is given. */
+  target?: Bun.Build.CompileTarget;
+  outfile: string;
+}
+
+/**
+ * Compiles `src/main.ts` into one executable. It reads neither `.env` nor `bunfig.toml` where it runs: the
+ * configuration file and `REGISTRY_TOKEN_*` are its only inputs.
+ */
+export async function build({ target, outfile }: BuildOptions): Promise<void> {
+  const result = await Bun.build({
+    entrypoints: ['src/main.ts'],
+    minify: { syntax: true, whitespace: true },
+    sourcemap: 'inline',
+    define: {
+      BUILD_COMMIT: JSON.stringify(await commit()),
+    },
+    compile: {
+      outfile,
+      ...(target === undefined ? {} : { target }),
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+    },
+  });
+  for (const message of result.logs) process.stderr.write(`${message}\n`);
+}
+
+/** The commit being built, `unknown` outside a checkout. */
+async function commit(): Promise<string> {
+  const answer = await $`git rev-parse --short=12 HEAD`.quiet().nothrow();
+  return answer.exitCode === 0 ? answer.text().trim() : 'unknown';
+}
+
+if (import.meta.main) await build({ outfile: 'dist/registry-token' });

@@ -1,0 +1,144 @@
+/**
+ * Who sent this request: the OpTok's rules, its signature, and the sender constraint. What the caller may have is
+ * not decided here.
+ */
+import { createHash } from 'node:crypto';
+import { Refusal } from '../refusal.ts';
+import type { Credentials } from '../request/credentials.ts';
+import type { TokenRequest } from '../request/token-request.ts';
+import { checkCertificateBinding } from './certificate.ts';
+import type { JsonObject } from './compact-jws.ts';
+import { type DpopOptions, type DpopProof, parseDpopProof, replayDeadline } from './dpop-proof.ts';
+import {
+  checkOpTokClaims,
+  checkRequiredScopes,
+  type OpTok,
+  type OpTokOptions,
+  parseOpTok,
+} from './op-tok.ts';
+import type { ReplayStore } from './replay-store.ts';
+import type { Signatures } from './signatures.ts';
+
+/** A sender whose OpTok and sender constraint hold. */
+export interface Caller {
+  readonly subject: string;
+  /** The verified claims of the OpTok. */
+  readonly claims: JsonObject;
+}
+
+export type Constraint = 'dpop' | 'mtls' | 'none';
+
+export interface AuthenticateOptions {
+  readonly opTok: OpTokOptions;
+  readonly dpop: DpopOptions;
+  /** The ways a sender may be bound; `none` = bearer-only. */
+  readonly accept: readonly Constraint[];
+}
+
+export interface AuthenticateParts {
+  readonly options: AuthenticateOptions;
+  readonly signatures: Signatures;
+  readonly replayStore: ReplayStore;
+}
+
+/**
+ * Verifies the request's OpTok and sender. Cheap checks come first, signatures after them, and the proof is
+ * recorded as used last, so that nothing that is refused uses it up. `now` in epoch seconds.
+ */
+export async function authenticate(
+  request: TokenRequest,
+  parts: AuthenticateParts,
+  now: number,
+): Promise<Caller> {
+  const { credentials, connection } = request;
+  const { options, signatures, replayStore } = parts;
+  if (credentials === null) throw new Refusal('credentials-missing', 'The request brings no access token.');
+
+  const tokenHash = createHash('sha256').update(credentials.opTok).digest('base64url');
+  const verified = signatures.recall(tokenHash);
+  const opTok = verified ?? parseOpTok(credentials.opTok, options.opTok);
+  checkOpTokClaims(opTok, options.opTok, now);
+  checkConstraint(opTok, credentials, request.proof, options);
+  const { jkt, x5tS256 } = opTok.confirmation;
+  if (x5tS256 !== null) checkCertificateBinding(x5tS256, connection.certificate);
+  const proof =
+    request.proof === null
+      ? null
+      : parseDpopProof(request.proof, options.dpop, {
+          method: request.method,
+          tokenHash,
+          rememberedSince: replayStore.rememberedSince,
+          now,
+        });
+
+  if (verified === undefined) await signatures.verifyOpTok(opTok, tokenHash, now);
+  checkRequiredScopes(opTok, options.opTok);
+  if (proof !== null) {
+    const thumbprint = await signatures.verifyProof(proof);
+    if (thumbprint !== jkt)
+      throw new Refusal('proof-binding', 'The OpTok is bound to another key than the proof is signed with.');
+    await useProof(proof, thumbprint, parts, now);
+  }
+  return { subject: opTok.subject, claims: opTok.jws.payload };
+}
+
+/** The OpTok's binding is one that is accepted, and the request has what that binding needs, no more and no less. */
+function checkConstraint(
+  { confirmation: { jkt, x5tS256 } }: OpTok,
+  { scheme }: Credentials,
+  proof: string | null,
+  { accept, dpop }: AuthenticateOptions,
+): void {
+  const needed: Constraint[] = [];
+  if (jkt !== null) needed.push('dpop');
+  if (x5tS256 !== null) needed.push('mtls');
+  if (needed.length === 0) needed.push('none');
+  for (const constraint of needed) {
+    if (!accept.includes(constraint))
+      throw new Refusal(
+        'token-unbound',
+        `The OpTok's binding (${constraint}) is not in senderConstraint.accept.`,
+      );
+  }
+  if (proof === null) {
+    if (jkt !== null)
+      throw new Refusal('proof-missing', 'The OpTok is bound by DPoP and the request has no proof.');
+    if (scheme === 'DPoP')
+      throw new Refusal('proof-missing', 'The scheme is DPoP and the request has no proof.');
+    return;
+  }
+  if (jkt === null)
+    throw new Refusal('proof-binding', 'The request has a proof and its OpTok is not bound by DPoP.');
+  if (scheme === 'Basic' || scheme === 'form')
+    throw new Refusal('credentials-ambiguous', 'A DPoP proof comes with the scheme DPoP or Bearer alone.');
+  if (scheme === 'Bearer' && dpop.bearerScheme === 'refuse')
+    throw new Refusal('proof-binding', 'senderConstraint.dpop.bearerScheme is refuse: use the scheme DPoP.');
+}
+
+/**
+ * RFC 9449 §11.1: a proof is good once. The key is a hash of the parsed values with their lengths, never of the
+ * proof's bytes: the twin (r, n−s) of an ECDSA signature verifies too.
+ */
+async function useProof(
+  proof: DpopProof,
+  thumbprint: string,
+  { options, replayStore }: AuthenticateParts,
+  now: number,
+): Promise<void> {
+  const key = createHash('sha256')
+    .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
+    .digest();
+  const verdict = await replayStore.insert(key, replayDeadline(proof, options.dpop), now);
+  switch (verdict) {
+    case 'first':
+      return;
+    case 'replayed':
+      throw new Refusal('proof-replayed', 'The proof was used before.');
+    case 'full':
+      throw new Refusal('replay-full', 'The replay store is full (senderConstraint.replay.capacity).', {
+        retryAfter: 5,
+      });
+    case 'unavailable':
+      throw new Refusal('replay-unavailable', 'The replay store does not answer.', { retryAfter: 1 });
+  }
+}

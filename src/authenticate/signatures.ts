@@ -1,0 +1,95 @@
+/**
+ * The signatures of OpToks and proofs, verified by jose, and the memory of what was verified: an OpTok by the hash
+ * of its text, a proof key by the proof's header. Both memories are bounded and hold only what passed.
+ */
+import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from 'jose';
+import { Refusal } from '../refusal.ts';
+import type { AuthorityKeys } from './authority-keys.ts';
+import { BoundedCache } from './bounded-cache.ts';
+import type { JsonObject } from './compact-jws.ts';
+import type { DpopProof } from './dpop-proof.ts';
+import type { OpTok } from './op-tok.ts';
+
+interface ProofKey {
+  readonly key: CryptoKey;
+  /** RFC 7638, SHA-256, base64url. */
+  readonly thumbprint: string;
+}
+
+const CAPACITY = 10_000;
+/** The members of a public JWK that are its key (RFC 7638 §3.2, RFC 8037); the others are not looked at. */
+const KEY_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const;
+
+export class Signatures {
+  readonly #authorityKeys: AuthorityKeys;
+  readonly #opToks = new BoundedCache<string, OpTok>(CAPACITY);
+  readonly #proofKeys = new BoundedCache<string, ProofKey>(CAPACITY);
+  #generation: number;
+
+  constructor(authorityKeys: AuthorityKeys) {
+    this.#authorityKeys = authorityKeys;
+    this.#generation = authorityKeys.generation;
+  }
+
+  /** The OpTok of this hash, if its signature was verified with the key set in use. Its claims may be outdated. */
+  recall(tokenHash: string): OpTok | undefined {
+    this.#forgetOldKeySet();
+    return this.#opToks.get(tokenHash);
+  }
+
+  /** Throws `token-signature`, `token-key-unknown` or `authority-unavailable`. */
+  async verifyOpTok(opTok: OpTok, tokenHash: string, now: number): Promise<void> {
+    const key = await this.#authorityKeys.find(opTok.algorithm, opTok.keyId, now);
+    try {
+      await compactVerify(opTok.jws.text, key, { algorithms: [opTok.algorithm] });
+    } catch {
+      throw new Refusal('token-signature', "The OpTok's signature does not verify with the Authority's key.");
+    }
+    this.#forgetOldKeySet();
+    this.#opToks.set(tokenHash, opTok);
+  }
+
+  /**
+   * Verifies a proof with the key in its own header, and returns that key's thumbprint: it says who signed, not
+   * whether that is the OpTok's sender. Throws `proof-key` or `proof-signature`.
+   */
+  async verifyProof(proof: DpopProof): Promise<string> {
+    const known = this.#proofKeys.get(proof.jws.encodedHeader);
+    const proofKey = known ?? (await importProofKey(proof));
+    try {
+      await compactVerify(proof.jws.text, proofKey.key, { algorithms: [proof.algorithm] });
+    } catch (cause) {
+      // A key that does not fit the algorithm makes jose throw a TypeError.
+      const reason = cause instanceof errors.JWSSignatureVerificationFailed ? 'proof-signature' : 'proof-key';
+      throw new Refusal(reason, "The proof's signature does not verify with its jwk.");
+    }
+    if (known === undefined) this.#proofKeys.set(proof.jws.encodedHeader, proofKey);
+    return proofKey.thumbprint;
+  }
+
+  #forgetOldKeySet(): void {
+    if (this.#generation === this.#authorityKeys.generation) return;
+    this.#generation = this.#authorityKeys.generation;
+    this.#opToks.clear();
+  }
+}
+
+async function importProofKey({ jwk, algorithm }: DpopProof): Promise<ProofKey> {
+  const publicJwk = pickKeyMembers(jwk);
+  try {
+    const key = await importJWK(publicJwk, algorithm);
+    if (!(key instanceof CryptoKey)) throw new TypeError('not an asymmetric key');
+    return { key, thumbprint: await calculateJwkThumbprint(publicJwk) };
+  } catch {
+    // A malformed key makes jose throw a TypeError or a DOMException rather than an error of its own.
+    throw new Refusal('proof-key', `The proof's jwk is no public key for ${algorithm}.`);
+  }
+}
+
+function pickKeyMembers(jwk: JsonObject): JWK {
+  const members = KEY_MEMBERS.filter((member) => Object.hasOwn(jwk, member)).map((member) => [
+    member,
+    jwk[member],
+  ]);
+  return Object.fromEntries(members) as JWK;
+}

@@ -1,0 +1,37 @@
+/** Plans and licences: what the configuration allows to whom. Values only; the decision is in `authorize.ts`. */
+import { type Pattern, parsePattern } from './pattern.ts';
+
+export interface Policy {
+  readonly plans: ReadonlyMap<string, Plan>;
+  /** The plan of an OpTok that names none. */
+  readonly defaultPlan: string | null;
+  readonly revokedLicenses: ReadonlySet<string>;
+  /** `strict`: one denial refuses the request. `intersection`: what is allowed is granted. */
+  readonly grant: 'strict' | 'intersection';
+  /** The names of the OpTok's claims that hold plan and licence. */
+  readonly claims: { readonly plan: string; readonly license: string };
+  /** The lifetime of a registry token in seconds, where the plan has none of its own. */
+  readonly lifetime: number;
+}
+
+export interface Plan {
+  readonly name: string;
+  /** Whether `registry:catalog:*` is allowed. */
+  readonly catalog: boolean;
+  /** Seconds; null for the lifetime of all. */
+  readonly lifetime: number | null;
+  readonly rules: readonly Rule[];
+}
+
+/** One entry of a plan's `repositories`: everything that matches adds up. */
+export interface Rule {
+  readonly pattern: Pattern;
+  readonly actions: ReadonlySet<string>;
+}
+
+/** A rule of a pattern that was checked when the configuration was read. */
+export function createRule(pattern: string, actions: readonly string[]): Rule {
+  const parsed = parsePattern(pattern);
+  if ('fault' in parsed) throw new Error(`The pattern ${pattern} ${parsed.fault}.`);
+  return { pattern: parsed, actions: new Set(actions) };
+}

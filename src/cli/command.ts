@@ -1,0 +1,52 @@
+/** What a command of the command line is. One file a command; `main.ts` finds it by its name. */
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+export interface Command {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** What `--help` prints: usage, options, an example. */
+  readonly help: string;
+  /** Returns the exit code. Throws UsageError, CommandFailure or ConfigurationFault; nothing else is expected. */
+  readonly run: (context: CommandContext) => Promise<number>;
+}
+
+/** The process as a command sees it. */
+export interface CommandContext {
+  /** The words after the command's name. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Writes a result to standard output. */
+  readonly print: (text: string) => void;
+  /** Writes anything else to standard error. */
+  readonly tell: (text: string) => void;
+  readonly isTerminal: boolean;
+  /** Resolves at the first SIGINT or SIGTERM. */
+  readonly stopRequested: Promise<void>;
+  /** Called at each SIGHUP. */
+  readonly onReloadRequested: (listener: () => void) => void;
+}
+
+/** The command line is wrong: exit 2. */
+export class UsageError extends Error {}
+
+/** The command could not do what it was asked for: exit 1. The message says what, why and what to do. */
+export class CommandFailure extends Error {}
+
+/** Reads the options of a command; unknown ones and stray words are usage errors. */
+export function readOptions<const Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: Options,
+) {
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message.split('. ', 1).join('') : String(cause));
+  }
+}
+
+/** The value of an option that must be given. */
+export function required(value: string | undefined, option: string): string {
+  if (value === undefined || value === '') throw new UsageError(`--${option} is missing`);
+  return value;
+}

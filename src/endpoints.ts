@@ -1,0 +1,98 @@
+/** Which path answers what (CONTRACT §2). */
+import type { JWK } from 'jose';
+import type { ClientConnection } from './request/client-connection.ts';
+import { renderProblem } from './respond/problem.ts';
+import { answerTokenRequest, type ServiceParts } from './service.ts';
+
+export interface EndpointParts {
+  /** The paths of the token endpoint: `/token`, `/auth/token` and that of each realm. */
+  readonly tokenPaths: ReadonlySet<string>;
+  readonly service: ServiceParts;
+  readonly jwks: { readonly keys: readonly JWK[] };
+  /** The parts that cannot do their work now, each with why; none: ready to issue. */
+  readonly failingParts: () => Promise<readonly FailingPart[]>;
+  /** The Prometheus text exposition. */
+  readonly exposeMetrics: () => Promise<string>;
+}
+
+export interface FailingPart {
+  readonly part: 'authority-keys' | 'replay-store' | 'signing-key';
+  readonly detail: string;
+}
+
+/** The paths that are not the token endpoint; a realm cannot have one of them. */
+export const otherPaths = ['/healthz', '/readyz', '/metrics', '/.well-known/jwks.json'] as const;
+
+export type Handle = (request: Request, connection: ClientConnection) => Promise<Response>;
+
+/** Joins the endpoints to one function. It never throws. */
+export function createEndpoints(parts: EndpointParts): Handle {
+  return async (request, connection) => {
+    const path = pathOf(request.url);
+    if (parts.tokenPaths.has(path)) {
+      if (request.method === 'GET' || request.method === 'POST')
+        return answerTokenRequest(request, connection, parts.service);
+      return methodNotAllowed(request.method, 'GET, POST');
+    }
+    if (!otherPaths.some((other) => other === path)) return notFound(path);
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return methodNotAllowed(request.method, 'GET, HEAD');
+    switch (path as (typeof otherPaths)[number]) {
+      case '/healthz':
+        return text('ok\n');
+      case '/readyz':
+        return readiness(await parts.failingParts());
+      case '/metrics':
+        return text(await parts.exposeMetrics(), 'text/plain; version=0.0.4; charset=utf-8');
+      case '/.well-known/jwks.json':
+        return new Response(JSON.stringify(parts.jwks), {
+          headers: { 'Content-Type': 'application/jwk-set+json', 'Cache-Control': 'public, max-age=300' },
+        });
+    }
+  };
+}
+
+/** The path as received. The URL is cut, not parsed: its host is whatever the client wrote into the Host header. */
+function pathOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('//') + 2);
+  return start === -1 ? '/' : (/^[^?#]*/.exec(url.slice(start))?.[0] ?? '/');
+}
+
+function readiness(failing: readonly FailingPart[]): Response {
+  if (failing.length === 0) return text('ready\n');
+  return renderProblem(
+    {
+      status: 503,
+      title: 'Not ready',
+      detail: failing.map(({ part, detail }) => `${part}: ${detail}`).join(' '),
+      error: 'temporarily_unavailable',
+      reason: null,
+    },
+    { 'Retry-After': '1' },
+  );
+}
+
+function notFound(path: string): Response {
+  const detail =
+    path.length < 200 && /^[\x20-\x7e]+$/.test(path)
+      ? `There is nothing at ${path}.`
+      : 'There is nothing here.';
+  return renderProblem({ status: 404, title: 'Not found', detail, error: 'not_found', reason: null });
+}
+
+function methodNotAllowed(method: string, allow: string): Response {
+  return renderProblem(
+    {
+      status: 405,
+      title: 'Method not allowed',
+      detail: `${method} is not allowed here; ${allow} is.`,
+      error: 'invalid_request',
+      reason: null,
+    },
+    { Allow: allow },
+  );
+}
+
+function text(body: string, type = 'text/plain; charset=utf-8'): Response {
+  return new Response(body, { headers: { 'Content-Type': type, 'Cache-Control': 'no-store' } });
+}

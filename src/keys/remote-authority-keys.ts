@@ -1,0 +1,92 @@
+/** The Authority's keys over HTTP: discovery, then the key set; cached, refreshed, and kept when a fetch fails. */
+import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import { Refusal } from '../refusal.ts';
+import { type AuthorityKeySet, parseKeySet } from './authority-key-set.ts';
+import { fetchJwksUri, fetchText, type HttpOptions } from './discovery.ts';
+
+export interface RemoteAuthorityOptions extends HttpOptions {
+  readonly issuer: string;
+  readonly metadataUrl: string;
+  /** Told of each fetch: `null`, or what went wrong. */
+  readonly onRefresh: (fault: string | null) => void;
+}
+
+/** Seconds between two fetches that an unknown `kid` may cause, and between two tries after a failure. */
+const COOL_DOWN = 30;
+const RETRY_AFTER_FAILURE = 5;
+/** Seconds after which a key set is fetched anew though nobody asked for an unknown `kid`. */
+const REFRESH_AFTER = 300;
+
+/**
+ * A key set that came before stays in use while fetches fail. One fetch is under way at a time, however many
+ * requests wait for it. Times in epoch seconds.
+ */
+export class RemoteAuthorityKeys implements AuthorityKeys {
+  readonly #options: RemoteAuthorityOptions;
+  #keySet: AuthorityKeySet | null = null;
+  #generation = 0;
+  #fetchedAt = Number.NEGATIVE_INFINITY;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  #fault: string | null = 'not fetched yet';
+  #underWay: Promise<void> | null = null;
+
+  constructor(options: RemoteAuthorityOptions) {
+    this.#options = options;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** When the key set in use was fetched; null while there is none. */
+  get fetchedAt(): number | null {
+    return this.#keySet === null ? null : this.#fetchedAt;
+  }
+
+  /** Why the last fetch failed; null where it did not. */
+  get fault(): string | null {
+    return this.#fault;
+  }
+
+  async find(algorithm: string, keyId: string | null, now: number): Promise<CryptoKey> {
+    if (this.#keySet === null) await this.refresh(now, RETRY_AFTER_FAILURE);
+    else if (now - this.#fetchedAt > REFRESH_AFTER) void this.refresh(now, COOL_DOWN);
+    const known = await this.#keySet?.find(algorithm, keyId);
+    if (known) return known;
+    if (this.#keySet !== null) await this.refresh(now, COOL_DOWN);
+    if (this.#keySet === null)
+      throw new Refusal('authority-unavailable', `The Authority's keys could not be had: ${this.#fault}`, {
+        retryAfter: RETRY_AFTER_FAILURE,
+      });
+    const found = await this.#keySet.find(algorithm, keyId);
+    if (found === null)
+      throw new Refusal('token-key-unknown', "The OpTok's kid and alg are not in the Authority's key set.");
+    return found;
+  }
+
+  /** Fetches the key set, unless the last try is less than `coolDown` seconds ago. Never rejects. */
+  refresh(now: number, coolDown = 0): Promise<void> {
+    if (this.#underWay !== null) return this.#underWay;
+    if (now - this.#triedAt < coolDown) return Promise.resolve();
+    this.#triedAt = now;
+    this.#underWay = this.#fetch(now).finally(() => {
+      this.#underWay = null;
+    });
+    return this.#underWay;
+  }
+
+  async #fetch(now: number): Promise<void> {
+    try {
+      const { issuer, metadataUrl } = this.#options;
+      const jwksUri = await fetchJwksUri(metadataUrl, issuer, this.#options);
+      const keySet = parseKeySet(await fetchText(jwksUri, this.#options));
+      this.#keySet = keySet;
+      this.#generation += 1;
+      this.#fetchedAt = now;
+      this.#fault = null;
+    } catch (cause) {
+      this.#fault = cause instanceof Error ? cause.message : 'unknown fault';
+    }
+    this.#options.onRefresh(this.#fault);
+  }
+}

@@ -1,0 +1,124 @@
+/** The key that signs registry tokens: read from PEM, with its certificate chain and its `kid`. */
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { CompactSign, exportJWK, type JWK } from 'jose';
+import type { Signer } from '../issue/signer.ts';
+import { libtrustId, thumbprintId } from './key-ids.ts';
+
+/** The files' contents, as the configuration names them. */
+export interface SigningKeyMaterial {
+  /** PEM: PKCS#8 (encrypted or not), PKCS#1 or SEC1. */
+  readonly key: string;
+  readonly password: string | null;
+  /** PEM: the leaf first, then its chain; null for no `x5c`. */
+  readonly certificates: string | null;
+  /** `thumbprint`, `libtrust`, or the `kid` as it is. */
+  readonly keyId: string;
+}
+
+export interface SigningKey extends Signer {
+  readonly algorithm: SigningAlgorithm;
+  readonly keyId: string;
+  readonly publicJwk: JWK;
+  /** The leaf first; empty where there is no certificate. */
+  readonly certificates: readonly X509Certificate[];
+}
+
+export type SigningAlgorithm = 'ES256' | 'ES384' | 'EdDSA' | 'RS256';
+
+/** What is wrong with a key or certificate, in a sentence that names no secret. */
+export class KeyFault extends Error {
+  /** Which of the two files. */
+  readonly source: 'key' | 'certificate';
+
+  constructor(source: 'key' | 'certificate', message: string) {
+    super(message);
+    this.name = 'KeyFault';
+    this.source = source;
+  }
+}
+
+/** Makes a signer of PEM texts. Throws KeyFault. */
+export async function openSigningKey(material: SigningKeyMaterial): Promise<SigningKey> {
+  const privateKey = parsePrivateKey(material);
+  const publicKey = createPublicKey(privateKey);
+  const algorithm = algorithmOf(privateKey);
+  const certificates = parseCertificates(material.certificates);
+  const [leaf] = certificates;
+  if (leaf !== undefined && !leaf.checkPrivateKey(privateKey))
+    throw new KeyFault('certificate', 'The first certificate is not that of the signing key.');
+  const keyId = await keyIdOf(material.keyId, publicKey);
+  const x5c = certificates.map((certificate) => certificate.raw.toString('base64'));
+  const header = { typ: 'JWT', alg: algorithm, kid: keyId, ...(x5c.length > 0 ? { x5c } : {}) };
+  const signingKey = await crypto.subtle.importKey(
+    'pkcs8',
+    privateKey.export({ type: 'pkcs8', format: 'der' }),
+    webCryptoAlgorithms[algorithm],
+    false,
+    ['sign'],
+  );
+  return {
+    algorithm,
+    keyId,
+    publicJwk: { ...(await exportJWK(publicKey)), kid: keyId, alg: algorithm, use: 'sig' },
+    certificates,
+    sign: (claims) =>
+      new CompactSign(Buffer.from(JSON.stringify(claims))).setProtectedHeader(header).sign(signingKey),
+  };
+}
+
+const webCryptoAlgorithms = {
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+  ES384: { name: 'ECDSA', namedCurve: 'P-384' },
+  EdDSA: { name: 'Ed25519' },
+  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+} as const satisfies Record<SigningAlgorithm, unknown>;
+
+function parsePrivateKey({ key, password }: SigningKeyMaterial): KeyObject {
+  try {
+    return createPrivateKey({ key, format: 'pem', ...(password === null ? {} : { passphrase: password }) });
+  } catch {
+    if (!key.includes('-----BEGIN')) throw new KeyFault('key', 'This is no PEM file.');
+    if (!key.includes('PRIVATE KEY-----')) throw new KeyFault('key', 'This PEM file holds no private key.');
+    if (!key.includes('ENCRYPTED'))
+      throw new KeyFault('key', 'The private key in this PEM file cannot be read.');
+    const fault =
+      password === null ? 'and signing.keyPassword is not set' : 'and the password does not open it';
+    throw new KeyFault('key', `The private key is encrypted ${fault}.`);
+  }
+}
+
+function algorithmOf(key: KeyObject): SigningAlgorithm {
+  const details = key.asymmetricKeyDetails;
+  switch (key.asymmetricKeyType) {
+    case 'rsa':
+      if ((details?.modulusLength ?? 0) >= 2048) return 'RS256';
+      throw new KeyFault('key', `An RSA key of ${details?.modulusLength} bits is too short: 2048 at least.`);
+    case 'ed25519':
+      return 'EdDSA';
+    case 'ec':
+      if (details?.namedCurve === 'prime256v1') return 'ES256';
+      if (details?.namedCurve === 'secp384r1') return 'ES384';
+      throw new KeyFault('key', `The curve ${details?.namedCurve} is not supported: P-256 and P-384 are.`);
+    default:
+      throw new KeyFault(
+        'key',
+        `A key of type ${key.asymmetricKeyType} cannot sign: RSA, P-256, P-384, Ed25519 can.`,
+      );
+  }
+}
+
+function parseCertificates(pem: string | null): X509Certificate[] {
+  if (pem === null) return [];
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw new KeyFault('certificate', 'This file holds no PEM certificate.');
+  try {
+    return blocks.map((block) => new X509Certificate(block));
+  } catch {
+    throw new KeyFault('certificate', 'A certificate in this file cannot be read.');
+  }
+}
+
+async function keyIdOf(keyId: string, publicKey: KeyObject): Promise<string> {
+  if (keyId === 'thumbprint') return thumbprintId(publicKey);
+  return keyId === 'libtrust' ? libtrustId(publicKey) : keyId;
+}

@@ -1,0 +1,75 @@
+/** The program: words of the command line to a command, its end to an exit code. The only file that touches `process`. */
+import { type Command, CommandFailure, UsageError } from './cli/command.ts';
+import { version } from './cli/version.ts';
+import { ConfigurationFault } from './config/mistakes.ts';
+
+const commands: readonly Command[] = [version];
+
+const exitCodes = { success: 0, failure: 1, usage: 2, configuration: 78 } as const;
+
+async function main(words: readonly string[]): Promise<number> {
+  const [name, ...args] = words;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(overview());
+    return name === undefined ? exitCodes.usage : exitCodes.success;
+  }
+  const command = commands.find((candidate) => candidate.name === name || `--${candidate.name}` === name);
+  if (command === undefined) {
+    process.stderr.write(`registry-token: there is no command "${name}"; registry-token --help lists them\n`);
+    return exitCodes.usage;
+  }
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(command.help);
+    return exitCodes.success;
+  }
+  try {
+    return await command.run({
+      args,
+      env: process.env,
+      print: (text) => void process.stdout.write(text),
+      tell: (text) => void process.stderr.write(text),
+      isTerminal: process.stderr.isTTY === true,
+      stopRequested: new Promise((resolve) => {
+        process.once('SIGINT', () => resolve());
+        process.once('SIGTERM', () => resolve());
+      }),
+      onReloadRequested: (listener) => void process.on('SIGHUP', listener),
+    });
+  } catch (cause) {
+    return tellFailure(command, cause);
+  }
+}
+
+function tellFailure(command: Command, cause: unknown): number {
+  if (cause instanceof ConfigurationFault) {
+    process.stderr.write(`${cause.message}\n`);
+    return exitCodes.configuration;
+  }
+  if (cause instanceof UsageError) {
+    const hint = `registry-token ${command.name} --help explains`;
+    process.stderr.write(`registry-token ${command.name}: ${cause.message}; ${hint}\n`);
+    return exitCodes.usage;
+  }
+  const message = cause instanceof CommandFailure ? cause.message : `unexpected fault: ${faultName(cause)}`;
+  process.stderr.write(`registry-token ${command.name}: ${message}\n`);
+  return exitCodes.failure;
+}
+
+/** The name and the first line of an unexpected error: never the whole object, which may hold more than it says. */
+function faultName(cause: unknown): string {
+  return cause instanceof Error ? `${cause.name}: ${cause.message.split('\n', 1).join('')}` : 'not an error';
+}
+
+function overview(): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
+  return `registry-token: a token service for Docker and OCI registries, with sender-constrained access tokens
+
+Usage: registry-token <command> [options]
+
+${lines.join('')}
+registry-token <command> --help explains each with an example.
+`;
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,97 @@
+/** Why a request gets no token: the closed vocabulary, and what each word means on the wire (CONTRACT §2.4). */
+
+interface Row {
+  readonly status: 400 | 401 | 403 | 413 | 415 | 429 | 500 | 503;
+  /** The `error` of RFC 6749, 6750 or 9449; none where nothing was wrong with what the client sent. */
+  readonly error: string | null;
+}
+
+const invalidRequest = { status: 400, error: 'invalid_request' } as const;
+const invalidToken = { status: 401, error: 'invalid_token' } as const;
+const invalidProof = { status: 401, error: 'invalid_dpop_proof' } as const;
+const insufficientScope = { status: 403, error: 'insufficient_scope' } as const;
+const unavailable = { status: 503, error: 'temporarily_unavailable' } as const;
+
+/** Each reason's status and `error`: the one place that knows them. */
+const byReason = {
+  'malformed-request': invalidRequest,
+  'malformed-scope': { status: 400, error: 'invalid_scope' },
+  'service-not-allowed': invalidRequest,
+  'credentials-missing': { status: 401, error: null },
+  'credentials-ambiguous': invalidRequest,
+  'token-malformed': invalidToken,
+  'token-type': invalidToken,
+  'token-algorithm': invalidToken,
+  'token-key-unknown': invalidToken,
+  'token-signature': invalidToken,
+  'token-issuer': invalidToken,
+  'token-audience': invalidToken,
+  'token-expired': invalidToken,
+  'token-not-yet-valid': invalidToken,
+  'token-claims': invalidToken,
+  'token-scope': insufficientScope,
+  'token-unbound': invalidToken,
+  'proof-missing': invalidProof,
+  'proof-malformed': invalidProof,
+  'proof-type': invalidProof,
+  'proof-algorithm': invalidProof,
+  'proof-key': invalidProof,
+  'proof-signature': invalidProof,
+  'proof-method': invalidProof,
+  'proof-url': invalidProof,
+  'proof-time': invalidProof,
+  'proof-token-hash': invalidProof,
+  'proof-binding': invalidToken,
+  'proof-nonce': { status: 401, error: 'use_dpop_nonce' },
+  'proof-replayed': invalidProof,
+  'certificate-missing': invalidToken,
+  'certificate-binding': invalidToken,
+  'certificate-untrusted': invalidToken,
+  'license-revoked': { status: 403, error: 'access_denied' },
+  'plan-missing': insufficientScope,
+  'plan-unknown': insufficientScope,
+  'plan-denied': insufficientScope,
+  'rate-limited': { status: 429, error: 'slow_down' },
+  'authority-unavailable': unavailable,
+  'replay-unavailable': unavailable,
+  'replay-full': unavailable,
+  internal: { status: 500, error: 'server_error' },
+} as const satisfies Record<string, Row>;
+
+/** One word of the closed vocabulary: the same in the log, in the metric's label and in the body of a 400 or 403. */
+export type Reason = keyof typeof byReason;
+
+export const reasons = Object.keys(byReason) as readonly Reason[];
+
+/** A `malformed-request` for which HTTP has a status of its own. */
+const byHttpFault = { 'body-too-large': 413, 'media-type': 415 } as const;
+
+export interface RefusalOptions {
+  /** Where HTTP has a more exact status than 400 for a `malformed-request`. */
+  readonly httpFault?: keyof typeof byHttpFault;
+  /** Seconds after which trying again makes sense. */
+  readonly retryAfter?: number;
+}
+
+/**
+ * Thrown by a step that refuses; `service.ts` alone catches it. `detail` is the exact fault for the log, and for
+ * the client on 400 and 403: a sentence that never holds a token, proof, key or password.
+ */
+export class Refusal extends Error {
+  readonly reason: Reason;
+  readonly detail: string;
+  readonly status: number;
+  readonly error: string | null;
+  readonly retryAfter: number | null;
+
+  constructor(reason: Reason, detail: string, options: RefusalOptions = {}) {
+    super(`${reason}: ${detail}`);
+    const row: Row = byReason[reason];
+    this.name = 'Refusal';
+    this.reason = reason;
+    this.detail = detail;
+    this.status = options.httpFault === undefined ? row.status : byHttpFault[options.httpFault];
+    this.error = row.error;
+    this.retryAfter = options.retryAfter ?? null;
+  }
+}

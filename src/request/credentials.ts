@@ -1,0 +1,72 @@
+/** The OpTok and how it was brought (CONTRACT §2.2): exactly one way per request. */
+import { Refusal } from '../refusal.ts';
+import { singleParameter } from './parameters.ts';
+
+export type Scheme = 'DPoP' | 'Bearer' | 'Basic' | 'form';
+
+/** The OpTok as received, unverified: an empty one where the client's words held none. */
+export interface Credentials {
+  readonly scheme: Scheme;
+  readonly opTok: string;
+}
+
+/** The form fields that carry an OpTok, by grant type (what containerd, BuildKit, helm and docker send). */
+const formFields = new Map([
+  ['password', 'password'],
+  ['refresh_token', 'refresh_token'],
+]);
+
+/**
+ * Finds the request's credentials; null where it brings none. Throws `credentials-ambiguous` where it brings two.
+ * Credentials that cannot be read count as brought, with an empty OpTok: they are 401, not 400, because that is
+ * what makes docker and containerd ask for others.
+ */
+export function parseCredentials(headers: Headers, form: URLSearchParams | null): Credentials | null {
+  const header = headers.get('authorization');
+  const fromHeader = header === null ? null : parseAuthorization(header);
+  const fromForm = form === null ? null : parseForm(form);
+  if (header !== null && fromForm !== null)
+    throw new Refusal(
+      'credentials-ambiguous',
+      'Credentials are given in the Authorization header and in the form.',
+    );
+  return fromHeader ?? fromForm;
+}
+
+function parseAuthorization(header: string): Credentials | null {
+  // A repeated header arrives joined by a comma, and no credential of these schemes can hold one.
+  if (header.includes(','))
+    throw new Refusal('credentials-ambiguous', 'The Authorization header is given twice.');
+  const [scheme = '', ...rest] = header.trim().split(/ +/);
+  const value = rest.join(' ');
+  switch (scheme.toLowerCase()) {
+    case 'dpop':
+      return { scheme: 'DPoP', opTok: value };
+    case 'bearer':
+      return { scheme: 'Bearer', opTok: value };
+    case 'basic':
+      return { scheme: 'Basic', opTok: passwordOf(value) };
+    default:
+      return null;
+  }
+}
+
+/** RFC 7617: everything after the first colon is the password. */
+function passwordOf(encoded: string): string {
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return '';
+  const decoded = Buffer.from(encoded, 'base64').toString('latin1');
+  const colon = decoded.indexOf(':');
+  return colon === -1 ? '' : decoded.slice(colon + 1);
+}
+
+function parseForm(form: URLSearchParams): Credentials | null {
+  const grantType = singleParameter(form, 'grant_type');
+  const field = grantType === undefined ? undefined : formFields.get(grantType);
+  if (field === undefined) return null;
+  return { scheme: 'form', opTok: singleParameter(form, field) ?? '' };
+}
+
+/** The `DPoP` header as received; null where there is none. */
+export function parseProofHeader(headers: Headers): string | null {
+  return headers.get('dpop');
+}

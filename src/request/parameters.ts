@@ -1,0 +1,55 @@
+/** The parameters of a token request: the query on GET, the form on POST (CONTRACT §2.1). */
+import { Refusal } from '../refusal.ts';
+
+const MAX_BODY_BYTES = 64 * 1024;
+const FORM = 'application/x-www-form-urlencoded';
+
+/**
+ * Reads the parameters, wherever the method puts them. Throws `malformed-request` for a body that is no form
+ * (415), is larger than 64 KiB (413) or is not UTF-8.
+ */
+export async function readParameters(request: Request): Promise<URLSearchParams> {
+  if (request.method !== 'POST') return new URLSearchParams(queryOf(request.url));
+  const mediaType = request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+  if (mediaType !== FORM)
+    throw new Refusal('malformed-request', `The body of a POST must be ${FORM}.`, {
+      httpFault: 'media-type',
+    });
+  return new URLSearchParams(await readText(request));
+}
+
+/** The one value of a parameter that may be given once; undefined where it is absent or empty. */
+export function singleParameter(parameters: URLSearchParams, name: string): string | undefined {
+  const values = parameters.getAll(name);
+  if (values.length > 1)
+    throw new Refusal('malformed-request', `The parameter ${name} is given more than once.`);
+  return values[0] === '' ? undefined : values[0];
+}
+
+/** What follows the `?`. The URL is cut, not parsed: its host is whatever the client wrote into the Host header. */
+function queryOf(url: string): string {
+  const mark = url.indexOf('?');
+  return mark === -1 ? '' : url.slice(mark + 1);
+}
+
+async function readText(request: Request): Promise<string> {
+  if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) throw tooLarge();
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new Refusal('malformed-request', 'The body is not UTF-8.');
+  }
+}
+
+function tooLarge(): Refusal {
+  return new Refusal('malformed-request', `The body is larger than ${MAX_BODY_BYTES} bytes.`, {
+    httpFault: 'body-too-large',
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * A token request as the client meant it: text in, typed values out. Nothing here decides whether the client may
+ * have what it asks for, or whether its credentials are good.
+ */
+import { Refusal } from '../refusal.ts';
+import type { ClientConnection } from './client-connection.ts';
+import { type Credentials, parseCredentials, parseProofHeader } from './credentials.ts';
+import { readParameters, singleParameter } from './parameters.ts';
+import { parseScopes, type ResourceActions } from './resource-scope.ts';
+
+export interface TokenRequest {
+  readonly method: 'GET' | 'POST';
+  /** The registry that the token is for; becomes `aud`. */
+  readonly service: string;
+  /** What is asked for; empty for an authentication check (`docker login`). */
+  readonly access: readonly ResourceActions[];
+  readonly credentials: Credentials | null;
+  /** The DPoP proof as received, unverified. */
+  readonly proof: string | null;
+  readonly connection: ClientConnection;
+}
+
+export interface TokenRequestOptions {
+  /** The values of `service` that are answered; null for any. */
+  readonly allowedServices: ReadonlySet<string> | null;
+}
+
+const SERVICE = /^[\x20-\x7e]{1,255}$/;
+
+/**
+ * Parses a GET or POST to the token endpoint. Throws `malformed-request`, `malformed-scope`,
+ * `service-not-allowed` or `credentials-ambiguous`.
+ */
+export async function parseTokenRequest(
+  request: Request,
+  connection: ClientConnection,
+  options: TokenRequestOptions,
+): Promise<TokenRequest> {
+  const method = request.method === 'POST' ? 'POST' : 'GET';
+  const parameters = await readParameters(request);
+  const credentials = parseCredentials(request.headers, method === 'POST' ? parameters : null);
+  const service = singleParameter(parameters, 'service');
+  if (service === undefined) throw new Refusal('malformed-request', 'The parameter service is missing.');
+  if (!SERVICE.test(service))
+    throw new Refusal(
+      'malformed-request',
+      'The parameter service is not 1 to 255 printable ASCII characters.',
+    );
+  if (options.allowedServices !== null && !options.allowedServices.has(service))
+    throw new Refusal('service-not-allowed', `The service "${service}" is not in registry.allowedServices.`);
+  return {
+    method,
+    service,
+    access: parseScopes(parameters.getAll('scope')),
+    credentials,
+    proof: parseProofHeader(request.headers),
+    connection,
+  };
+}

@@ -1,0 +1,78 @@
+/** The answer to a request that was refused: coarse on 401, exact on 400 and 403, with its challenges. */
+import type { Refusal } from '../refusal.ts';
+import type { Scheme } from '../request/credentials.ts';
+import { renderProblem } from './problem.ts';
+
+export interface ChallengeOptions {
+  /** The protection space of `Bearer` and `Basic` (RFC 9110 §11.5). */
+  readonly realm: string;
+  /** What `DPoP algs=` offers; empty where DPoP is not accepted. */
+  readonly dpopAlgorithms: readonly string[];
+}
+
+const titles: Readonly<Record<number, string>> = {
+  400: 'Bad request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  413: 'Content too large',
+  415: 'Unsupported media type',
+  429: 'Too many requests',
+  500: 'Internal error',
+  503: 'Service unavailable',
+};
+
+/** What a client is told of a fault whose exact check is for the log alone. */
+const coarse: Readonly<Record<string, string>> = {
+  none: 'An access token of the Authority is required.',
+  invalid_token: 'The access token is not valid here, or is not bound to this client.',
+  invalid_dpop_proof: 'The DPoP proof is missing or not valid for this request.',
+  use_dpop_nonce: 'The DPoP proof must hold the nonce of this answer.',
+  server_error: 'The service failed to answer; its log says why.',
+};
+
+/** Renders a refusal. `scheme` is how the client brought its credentials, null where that is not known. */
+export function renderRefusal(refusal: Refusal, scheme: Scheme | null, options: ChallengeOptions): Response {
+  const { status, error, reason, detail, retryAfter } = refusal;
+  const exact = status < 500 && status !== 401;
+  const description = exact ? detail : (coarse[error ?? 'none'] ?? detail);
+  const headers = new Headers();
+  if (status === 401) addChallenges(headers, challengedScheme(error, scheme), error, description, options);
+  if (retryAfter !== null) headers.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
+  return renderProblem(
+    {
+      status,
+      title: titles[status] ?? 'Refused',
+      detail: description,
+      error,
+      reason: exact && status !== 429 ? reason : null,
+    },
+    headers,
+  );
+}
+
+/** The challenge that tells the fault: a proof's is DPoP's, otherwise that of the scheme the client used. */
+function challengedScheme(error: string | null, scheme: Scheme | null): Scheme | null {
+  if (error === null) return null;
+  if (error === 'invalid_dpop_proof' || error === 'use_dpop_nonce') return 'DPoP';
+  return scheme === 'form' ? 'Bearer' : scheme;
+}
+
+function addChallenges(
+  headers: Headers,
+  challenged: Scheme | null,
+  error: string | null,
+  description: string,
+  { realm, dpopAlgorithms }: ChallengeOptions,
+): void {
+  const fault = (scheme: Scheme) =>
+    scheme === challenged ? `, error=${quoted(error ?? '')}, error_description=${quoted(description)}` : '';
+  if (dpopAlgorithms.length > 0)
+    headers.append('WWW-Authenticate', `DPoP algs=${quoted(dpopAlgorithms.join(' '))}${fault('DPoP')}`);
+  headers.append('WWW-Authenticate', `Bearer realm=${quoted(realm)}${fault('Bearer')}`);
+  headers.append('WWW-Authenticate', `Basic realm=${quoted(realm)}${fault('Basic')}`);
+}
+
+/** A quoted-string of RFC 9110 §5.6.4. */
+function quoted(text: string): string {
+  return `"${text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&')}"`;
+}

@@ -1,0 +1,76 @@
+/** The token endpoint: five steps in order, one catch, one decision. */
+import { type AuthenticateParts, authenticate, type Caller } from './authenticate/authenticate.ts';
+import { authorize, type Grant } from './authorize/authorize.ts';
+import type { Policy } from './authorize/policy.ts';
+import { issue, type RegistryToken } from './issue/registry-token.ts';
+import type { Signer } from './issue/signer.ts';
+import { Refusal } from './refusal.ts';
+import type { ClientConnection } from './request/client-connection.ts';
+import { parseTokenRequest, type TokenRequest, type TokenRequestOptions } from './request/token-request.ts';
+import { type ChallengeOptions, renderRefusal } from './respond/render-refusal.ts';
+import { renderToken } from './respond/render-token.ts';
+
+/** Epoch seconds, fractions included. */
+export type Clock = () => number;
+
+/** What was known of a request when it was answered: exactly one of `issued` and `refusal` is there. */
+export interface Decision {
+  readonly connection: ClientConnection;
+  readonly request: TokenRequest | null;
+  /** There only when the OpTok and its sender were verified. */
+  readonly caller: Caller | null;
+  readonly grant: Grant | null;
+  readonly issued: RegistryToken | null;
+  readonly refusal: Refusal | null;
+  /** What made an `internal` refusal; not for the client. */
+  readonly fault: unknown;
+  readonly durationMs: number;
+}
+
+export interface ServiceParts {
+  readonly clock: Clock;
+  readonly request: TokenRequestOptions;
+  readonly authenticate: AuthenticateParts;
+  readonly policy: Policy;
+  readonly signer: Signer;
+  /** The `iss` of registry tokens. */
+  readonly issuer: string;
+  readonly challenge: ChallengeOptions;
+  /** Told of every decision, once. */
+  readonly record: (decision: Decision) => void;
+}
+
+/** Answers a GET or POST to the token endpoint. Never throws. */
+export async function answerTokenRequest(
+  httpRequest: Request,
+  connection: ClientConnection,
+  parts: ServiceParts,
+): Promise<Response> {
+  const started = performance.now();
+  const now = parts.clock();
+  let request: TokenRequest | null = null;
+  let caller: Caller | null = null;
+  let grant: Grant | null = null;
+  let issued: RegistryToken | null = null;
+  let refusal: Refusal | null = null;
+  let fault: unknown = null;
+  let response: Response;
+  try {
+    request = await parseTokenRequest(httpRequest, connection, parts.request);
+    caller = await authenticate(request, parts.authenticate, now);
+    grant = authorize(caller, request.service, request.access, parts.policy);
+    const token = await issue(grant, parts.issuer, parts.signer, now);
+    response = renderToken(token, request.method);
+    issued = token;
+  } catch (thrown) {
+    if (thrown instanceof Refusal) refusal = thrown;
+    else {
+      refusal = new Refusal('internal', 'The service failed.');
+      fault = thrown;
+    }
+    response = renderRefusal(refusal, request?.credentials?.scheme ?? null, parts.challenge);
+  }
+  const durationMs = performance.now() - started;
+  parts.record({ connection, request, caller, grant, issued, refusal, fault, durationMs });
+  return response;
+}

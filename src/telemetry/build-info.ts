@@ -1,0 +1,16 @@
+/** What was built: constants that `build.ts` writes into the executable. */
+import manifest from '../../package.json' with { type: 'json' };
+
+declare const BUILD_COMMIT: string | undefined;
+
+export interface BuildInfo {
+  readonly version: string;
+  /** `source` where the program runs from its sources. */
+  readonly commit: string;
+  readonly bun: string;
+}
+
+export function buildInfo(): BuildInfo {
+  const commit = typeof BUILD_COMMIT === 'string' ? BUILD_COMMIT : 'source';
+  return { version: manifest.version, commit, bun: Bun.version };
+}
