@@ -14,8 +14,7 @@ export interface BuildOptions {
 export async function build({ target, outfile }: BuildOptions): Promise<void> {
   const result = await Bun.build({
     entrypoints: ['src/main.ts'],
-    minify: { syntax: true, whitespace: true },
-    sourcemap: 'inline',
+    minify: { syntax: true },
     define: {
       BUILD_COMMIT: JSON.stringify(await commit()),
     },

@@ -1,9 +1,11 @@
 /** The program: words of the command line to a command, its end to an exit code. The only file that touches `process`. */
 import { type Command, CommandFailure, UsageError } from './cli/command.ts';
+import { serve } from './cli/serve.ts';
 import { version } from './cli/version.ts';
 import { ConfigurationFault } from './config/mistakes.ts';
+import type { ProcessUsage } from './telemetry/metrics.ts';
 
-const commands: readonly Command[] = [version];
+const commands: readonly Command[] = [serve, version];
 
 const exitCodes = { success: 0, failure: 1, usage: 2, configuration: 78 } as const;
 
@@ -29,6 +31,7 @@ async function main(words: readonly string[]): Promise<number> {
       print: (text) => void process.stdout.write(text),
       tell: (text) => void process.stderr.write(text),
       isTerminal: process.stderr.isTTY === true,
+      processUsage,
       stopRequested: new Promise((resolve) => {
         process.once('SIGINT', () => resolve());
         process.once('SIGTERM', () => resolve());
@@ -58,6 +61,15 @@ function tellFailure(command: Command, cause: unknown): number {
 /** The name and the first line of an unexpected error: never the whole object, which may hold more than it says. */
 function faultName(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message.split('\n', 1).join('')}` : 'not an error';
+}
+
+function processUsage(): ProcessUsage {
+  const { user, system } = process.cpuUsage();
+  return {
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    startedAt: Date.now() / 1000 - process.uptime(),
+  };
 }
 
 function overview(): string {

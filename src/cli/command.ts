@@ -1,5 +1,6 @@
 /** What a command of the command line is. One file a command; `main.ts` finds it by its name. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { ProcessUsage } from '../telemetry/metrics.ts';
 
 export interface Command {
   readonly name: string;
@@ -20,7 +21,9 @@ export interface CommandContext {
   readonly print: (text: string) => void;
   /** Writes anything else to standard error. */
   readonly tell: (text: string) => void;
+  /** Whether standard error is a terminal. */
   readonly isTerminal: boolean;
+  readonly processUsage: () => ProcessUsage;
   /** Resolves at the first SIGINT or SIGTERM. */
   readonly stopRequested: Promise<void>;
   /** Called at each SIGHUP. */

@@ -49,8 +49,8 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   }
 
   async find(algorithm: string, keyId: string | null, now: number): Promise<CryptoKey> {
-    if (this.#keySet === null) await this.refresh(now, RETRY_AFTER_FAILURE);
-    else if (now - this.#fetchedAt > REFRESH_AFTER) void this.refresh(now, COOL_DOWN);
+    const refreshed = this.refreshIfNeeded(now);
+    if (this.#keySet === null) await refreshed;
     const known = await this.#keySet?.find(algorithm, keyId);
     if (known) return known;
     if (this.#keySet !== null) await this.refresh(now, COOL_DOWN);
@@ -62,6 +62,12 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     if (found === null)
       throw new Refusal('token-key-unknown', "The OpTok's kid and alg are not in the Authority's key set.");
     return found;
+  }
+
+  /** Fetches the key set where there is none yet, or where it is old. Never rejects. */
+  refreshIfNeeded(now: number): Promise<void> {
+    if (this.#keySet === null) return this.refresh(now, RETRY_AFTER_FAILURE);
+    return now - this.#fetchedAt > REFRESH_AFTER ? this.refresh(now, COOL_DOWN) : Promise.resolve();
   }
 
   /** Fetches the key set, unless the last try is less than `coolDown` seconds ago. Never rejects. */

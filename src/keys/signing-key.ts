@@ -18,6 +18,8 @@ export interface SigningKeyMaterial {
 export interface SigningKey extends Signer {
   readonly algorithm: SigningAlgorithm;
   readonly keyId: string;
+  /** RFC 7638, whatever the `kid` is. */
+  readonly thumbprint: string;
   readonly publicJwk: JWK;
   /** The leaf first; empty where there is no certificate. */
   readonly certificates: readonly X509Certificate[];
@@ -37,8 +39,8 @@ export class KeyFault extends Error {
   }
 }
 
-/** Makes a signer of PEM texts. Throws KeyFault. */
-export async function openSigningKey(material: SigningKeyMaterial): Promise<SigningKey> {
+/** Makes a signer of PEM texts. `now` in epoch seconds: an expired certificate is no use. Throws KeyFault. */
+export async function openSigningKey(material: SigningKeyMaterial, now: number): Promise<SigningKey> {
   const privateKey = parsePrivateKey(material);
   const publicKey = createPublicKey(privateKey);
   const algorithm = algorithmOf(privateKey);
@@ -46,7 +48,15 @@ export async function openSigningKey(material: SigningKeyMaterial): Promise<Sign
   const [leaf] = certificates;
   if (leaf !== undefined && !leaf.checkPrivateKey(privateKey))
     throw new KeyFault('certificate', 'The first certificate is not that of the signing key.');
-  const keyId = await keyIdOf(material.keyId, publicKey);
+  for (const { validTo } of certificates) {
+    if (Date.parse(validTo) / 1000 <= now)
+      throw new KeyFault(
+        'certificate',
+        `A certificate ended on ${validTo}: registries refuse tokens that carry it.`,
+      );
+  }
+  const thumbprint = await thumbprintId(publicKey);
+  const keyId = keyIdOf(material.keyId, thumbprint, publicKey);
   const x5c = certificates.map((certificate) => certificate.raw.toString('base64'));
   const header = { typ: 'JWT', alg: algorithm, kid: keyId, ...(x5c.length > 0 ? { x5c } : {}) };
   const signingKey = await crypto.subtle.importKey(
@@ -59,6 +69,7 @@ export async function openSigningKey(material: SigningKeyMaterial): Promise<Sign
   return {
     algorithm,
     keyId,
+    thumbprint,
     publicJwk: { ...(await exportJWK(publicKey)), kid: keyId, alg: algorithm, use: 'sig' },
     certificates,
     sign: (claims) =>
@@ -118,7 +129,7 @@ function parseCertificates(pem: string | null): X509Certificate[] {
   }
 }
 
-async function keyIdOf(keyId: string, publicKey: KeyObject): Promise<string> {
-  if (keyId === 'thumbprint') return thumbprintId(publicKey);
+function keyIdOf(keyId: string, thumbprint: string, publicKey: KeyObject): string {
+  if (keyId === 'thumbprint') return thumbprint;
   return keyId === 'libtrust' ? libtrustId(publicKey) : keyId;
 }

@@ -1,0 +1,58 @@
+/** What each step needs of the configuration: the few values, under the step's own names. */
+import type { AuthenticateOptions } from '../authenticate/authenticate.ts';
+import { normalizeUrl } from '../authenticate/url.ts';
+import { createRule, type Policy } from '../authorize/policy.ts';
+import type { Configuration } from '../config/schema.ts';
+
+export function authenticateOptions({
+  authority,
+  senderConstraint,
+  registry,
+}: Configuration): AuthenticateOptions {
+  const { dpop } = senderConstraint;
+  return {
+    accept: senderConstraint.accept,
+    opTok: {
+      issuer: authority.issuer,
+      audiences: authority.audiences,
+      requiredScopes: authority.requiredScopes,
+      algorithms: authority.algorithms,
+      tokenTypes: authority.tokenTypes.map((type) => type.toLowerCase().replace(/^application\//, '')),
+      clockSkew: authority.clockSkew,
+    },
+    dpop: {
+      algorithms: dpop.algorithms,
+      maxAge: dpop.maxAge,
+      clockSkew: authority.clockSkew,
+      realms: new Set(registry.realm.map(normalizeUrl).filter((url) => url !== null)),
+      bearerScheme: dpop.bearerScheme,
+    },
+  };
+}
+
+export function createPolicy(configuration: Configuration): Policy {
+  const plans = Object.entries(configuration.plans).map(([name, plan]) => ({
+    name,
+    catalog: plan.catalog,
+    lifetime: plan.lifetime ?? null,
+    rules: plan.repositories.map(({ pattern, actions }) => createRule(pattern, actions)),
+  }));
+  return {
+    plans: new Map(plans.map((plan) => [plan.name, plan])),
+    defaultPlan: configuration.defaultPlan ?? null,
+    revokedLicenses: new Set(configuration.revokedLicenses),
+    grant: configuration.registry.grant,
+    claims: configuration.authority.claims,
+    lifetime: configuration.signing.lifetime,
+  };
+}
+
+/** The path of a realm as a request has it. */
+export function realmPath(realm: string): string {
+  return new URL(realm).pathname;
+}
+
+/** Where the Authority's metadata is (OpenID Connect Discovery §4): below the issuer, unless it is named. */
+export function metadataUrl({ authority }: Configuration): string {
+  return authority.metadataUrl ?? `${authority.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+}

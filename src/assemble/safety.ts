@@ -1,0 +1,43 @@
+/** What must not be started although each value alone is right. */
+import type { LoadedConfiguration } from '../config/load.ts';
+import type { Mistake } from '../config/mistakes.ts';
+import { otherPaths } from '../endpoints.ts';
+import { isLoopbackHost, isSecureUrl } from '../keys/discovery.ts';
+import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
+import type { SigningKey } from '../keys/signing-key.ts';
+import { metadataUrl, realmPath } from './options.ts';
+
+/** Mistakes that show between the values. */
+export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
+  const { registry, authority } = loaded.configuration;
+  const mistakes: Mistake[] = [];
+  for (const realm of registry.realm) {
+    if (otherPaths.some((path) => path === realmPath(realm)))
+      mistakes.push(loaded.mistakeAt('registry.realm', `${realmPath(realm)} is a path with another meaning`));
+  }
+  if (authority.jwksPath === undefined && !isSecureUrl(metadataUrl(loaded.configuration))) {
+    const key = authority.metadataUrl === undefined ? 'authority.issuer' : 'authority.metadataUrl';
+    mistakes.push(
+      loaded.mistakeAt(
+        key,
+        "is http beyond loopback: keys fetched that way are anybody's; use https or jwksPath",
+      ),
+    );
+  }
+  return mistakes;
+}
+
+/** The sample key signs only where every listen address and realm is loopback: everybody has it. */
+export function checkSampleKey(loaded: LoadedConfiguration, key: SigningKey): Mistake[] {
+  if (key.thumbprint !== SAMPLE_KEY_THUMBPRINT) return [];
+  const { server, registry } = loaded.configuration;
+  const hosts = [server.listen.host, ...registry.realm.map((realm) => new URL(realm).hostname)];
+  const beyond = hosts.find((host) => !isLoopbackHost(host));
+  if (beyond === undefined) return [];
+  return [
+    loaded.mistakeAt(
+      'signing.keyPath',
+      `is the sample key, which everybody has, and ${beyond} is not loopback; make a key: registry-token keygen --out DIR`,
+    ),
+  ];
+}

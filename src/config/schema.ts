@@ -1,0 +1,189 @@
+/** The configuration (CONTRACT §4): every key, its kind, its default. */
+import { z } from 'zod';
+import { parsePattern } from '../authorize/pattern.ts';
+import { duration, httpUrl, listenAddress } from './values.ts';
+
+const text = z.string().min(1, { error: 'must not be empty' });
+const path = text;
+const actions = z
+  .array(z.string().regex(/^(?:[a-z]+|\*)$/, { error: 'must be lower-case letters, or *' }))
+  .min(1);
+
+/** Asymmetric algorithms of JOSE; `none` and the symmetric ones are not among them. */
+const verificationAlgorithm = z.enum([
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RS256',
+  'RS384',
+  'RS512',
+]);
+const verificationAlgorithms = z
+  .array(verificationAlgorithm)
+  .min(1)
+  .default(['ES256', 'EdDSA', 'PS256', 'RS256']);
+
+const server = z.strictObject({
+  listen: listenAddress().default({ host: '127.0.0.1', port: 8085 }),
+  workers: z
+    .union([z.int().min(1).max(256), z.literal('auto')], { error: 'must be a number from 1 to 256, or auto' })
+    .default(1),
+  tls: z.strictObject({ certPath: path, keyPath: path, clientCaPath: path.optional() }).optional(),
+  trustedProxies: z.array(text).default([]),
+  clientCertificateHeader: z.enum(['Client-Cert', 'X-SSL-Client-Cert']).optional(),
+  shutdownGrace: duration(0, 3600).default(10),
+});
+
+const authority = z.strictObject({
+  issuer: httpUrl(),
+  metadataUrl: httpUrl().optional(),
+  jwksPath: path.optional(),
+  caPath: path.optional(),
+  audiences: z.array(text).min(1),
+  requiredScopes: z
+    .array(text.regex(/^\S+$/, { error: 'must not hold spaces' }))
+    .default(['registry.token.issue']),
+  algorithms: verificationAlgorithms,
+  tokenTypes: z.array(text).min(1).default(['at+jwt']),
+  clockSkew: duration(0, 300).default(30),
+  claims: z
+    .strictObject({ plan: text.default('stellaops:plan'), license: text.default('stellaops:license') })
+    .prefault({}),
+});
+
+const senderConstraint = z.strictObject({
+  accept: z
+    .array(z.enum(['dpop', 'mtls', 'none']))
+    .min(1)
+    .default(['dpop', 'mtls']),
+  dpop: z
+    .strictObject({
+      algorithms: verificationAlgorithms,
+      maxAge: duration(1, 3600).default(60),
+      nonce: z.enum(['off', 'required']).default('off'),
+      nonceSecretPath: path.optional(),
+      bearerScheme: z.enum(['accept', 'refuse']).default('accept'),
+    })
+    .prefault({}),
+  replay: z
+    .strictObject({
+      store: z.enum(['memory', 'redis']).default('memory'),
+      capacity: z.int().min(1000).max(50_000_000).default(1_000_000),
+      url: text.optional(),
+    })
+    .prefault({}),
+});
+
+const signing = z.strictObject({
+  issuer: text,
+  keyPath: path,
+  keyPassword: z.string().optional(),
+  keyPasswordPath: path.optional(),
+  certificatePath: path.optional(),
+  keyId: text.default('thumbprint'),
+  lifetime: duration(1, 3600).default(300),
+  additionalKeys: z.array(path).default([]),
+});
+
+const registry = z.strictObject({
+  realm: z
+    .union([httpUrl(), z.array(httpUrl()).min(1)], {
+      error: 'must be an http or https URL without user name and password, or a list of them',
+    })
+    .transform((realm) => (typeof realm === 'string' ? [realm] : realm)),
+  allowedServices: z.array(text).min(1).optional(),
+  grant: z.enum(['strict', 'intersection']).default('strict'),
+});
+
+const repositoryRule = z.strictObject({
+  pattern: z.string().superRefine((source, context) => {
+    const pattern = parsePattern(source);
+    if ('fault' in pattern) context.addIssue({ code: 'custom', message: pattern.fault });
+  }),
+  actions: actions.default(['pull']),
+});
+
+const plan = z.strictObject({
+  catalog: z.boolean().default(false),
+  lifetime: duration(1, 3600).optional(),
+  repositories: z.array(repositoryRule).default([]),
+});
+
+export const configurationSchema = z
+  .strictObject({
+    server: server.prefault({}),
+    authority,
+    senderConstraint: senderConstraint.prefault({}),
+    signing,
+    registry,
+    plans: z.record(z.string().regex(/^[\x21-\x7e]{1,64}$/), plan),
+    defaultPlan: text.optional(),
+    anonymousPlan: text.optional(),
+    revokedLicenses: z.array(text).default([]),
+    revokedLicensesPath: path.optional(),
+    limits: z.strictObject({ perSubject: text.optional(), inFlight: z.int().min(1).optional() }).optional(),
+    telemetry: z.strictObject({ listen: listenAddress() }).optional(),
+    logging: z
+      .strictObject({
+        level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+        format: z.enum(['json', 'pretty', 'auto']).default('auto'),
+        auditPath: path.optional(),
+      })
+      .prefault({}),
+  })
+  .superRefine((configuration, context) => {
+    for (const key of ['defaultPlan', 'anonymousPlan'] as const) {
+      const name = configuration[key];
+      if (name !== undefined && !Object.hasOwn(configuration.plans, name))
+        context.addIssue({
+          code: 'custom',
+          path: [key],
+          message: `names no plan of plans (${planNames(configuration.plans)})`,
+        });
+    }
+    if (
+      configuration.signing.keyPassword !== undefined &&
+      configuration.signing.keyPasswordPath !== undefined
+    )
+      context.addIssue({
+        code: 'custom',
+        path: ['signing', 'keyPasswordPath'],
+        message: 'stands beside keyPassword: one of the two',
+      });
+  });
+
+export type Configuration = z.output<typeof configurationSchema>;
+
+function planNames(plans: Readonly<Record<string, unknown>>): string {
+  const names = Object.keys(plans);
+  return names.length === 0 ? 'which is empty' : `which has ${names.slice(0, 10).join(', ')}`;
+}
+
+/** Keys whose feature is still to come: refused rather than silently ignored. */
+export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
+  { key: 'server.workers', unless: 1 },
+  { key: 'server.tls' },
+  { key: 'server.trustedProxies' },
+  { key: 'server.clientCertificateHeader' },
+  { key: 'senderConstraint.dpop.nonce', unless: 'off' },
+  { key: 'senderConstraint.dpop.nonceSecretPath' },
+  { key: 'senderConstraint.replay.store', unless: 'memory' },
+  { key: 'senderConstraint.replay.url' },
+  { key: 'signing.additionalKeys' },
+  { key: 'anonymousPlan' },
+  { key: 'revokedLicensesPath' },
+  { key: 'limits' },
+  { key: 'telemetry' },
+  { key: 'logging.auditPath' },
+];
+
+/** Keys whose values no message may show. */
+export const secretKeys: ReadonlySet<string> = new Set([
+  'signing.keyPassword',
+  'senderConstraint.replay.url',
+]);

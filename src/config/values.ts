@@ -1,0 +1,59 @@
+/** The kinds of values that a configuration holds: durations, addresses, URLs. Each says what it allows. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+/** Where a listener binds. */
+export interface ListenAddress {
+  /** An IP address without brackets, or a host name. */
+  readonly host: string;
+  readonly port: number;
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400 };
+
+/** `5m`, `90s`, `1h30m`, `00:05:00` or seconds; null for anything else. Returns seconds. */
+export function parseDuration(value: string | number): number | null {
+  if (typeof value === 'number') return Number.isFinite(value) && value >= 0 ? value : null;
+  if (/^\d+(?:\.\d+)?$/.test(value)) return Number(value);
+  const [, hours, minutes, seconds] = /^(\d{1,3}):([0-5]\d):([0-5]\d)$/.exec(value) ?? [];
+  if (hours !== undefined) return Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
+  if (!/^(?:\d+(?:ms|s|m|h|d))+$/.test(value)) return null;
+  let total = 0;
+  for (const [, count, unit] of value.matchAll(/(\d+)(ms|s|m|h|d)/g))
+    total += Number(count) * (UNITS[unit ?? ''] ?? 0);
+  return total;
+}
+
+/** A duration between two bounds in seconds, as seconds. */
+export function duration(min: number, max: number) {
+  const allowed = `a duration from ${min} s to ${max} s, such as 5m, 90s, 00:05:00 or a number of seconds`;
+  return z.union([z.string(), z.number()], { error: `must be ${allowed}` }).transform((value, context) => {
+    const seconds = parseDuration(value);
+    if (seconds !== null && seconds >= min && seconds <= max) return seconds;
+    context.addIssue({ code: 'custom', message: `must be ${allowed}` });
+    return z.NEVER;
+  });
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function listenAddress() {
+  return z.string().transform((text, context): ListenAddress => {
+    const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+    const host = bracketed ?? plain;
+    const valid = bracketed === undefined || isIP(bracketed) === 6;
+    if (host !== undefined && valid && Number(port) <= 65535) return { host, port: Number(port) };
+    context.addIssue({ code: 'custom', message: 'must be host:port, such as 127.0.0.1:8085 or [::1]:8085' });
+    return z.NEVER;
+  });
+}
+
+/** An absolute http or https URL without user information, as written. */
+export function httpUrl() {
+  return z.string().refine(
+    (text) => {
+      const url = URL.parse(text);
+      return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
+    },
+    { error: 'must be an http or https URL without user name and password' },
+  );
+}

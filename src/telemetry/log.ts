@@ -1,0 +1,74 @@
+/** The log: one line an event, JSON or for a terminal. What may go into it is decided where it is written. */
+import pino from 'pino';
+import { formatScope } from '../request/resource-scope.ts';
+import type { Decision } from '../service.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface Log {
+  readonly debug: (message: string, fields?: LogFields) => void;
+  readonly info: (message: string, fields?: LogFields) => void;
+  readonly warn: (message: string, fields?: LogFields) => void;
+  readonly error: (message: string, fields?: LogFields) => void;
+}
+
+/** Named one by one: an object of another making (an error, a request) may hold more than it shows. */
+export type LogFields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+/** Writes lines of at least `level` through `write`. */
+export function createLog(level: LogLevel, format: 'json' | 'pretty', write: (line: string) => void): Log {
+  const logger = pino(
+    {
+      level,
+      base: null,
+      messageKey: 'message',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: format === 'json' ? write : (line: string) => write(prettyLine(line)) },
+  );
+  const at =
+    (name: LogLevel) =>
+    (message: string, fields: LogFields = {}) =>
+      logger[name](fields, message);
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** `12:03:59 info  message key=value`. */
+function prettyLine(line: string): string {
+  const { time, level, message, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const shown = Object.entries(fields)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  return `${[String(time).slice(11, 19), String(level).padEnd(5), message, ...shown].join(' ')}\n`;
+}
+
+/** The one line of a decision: who asked for what, from where, and what became of it. */
+export function logDecision(
+  log: Log,
+  { request, caller, grant, issued, refusal, fault, ...rest }: Decision,
+): void {
+  const fields = {
+    subject: caller?.subject ?? null,
+    plan: grant?.plan ?? null,
+    license: grant?.license ?? null,
+    service: request?.service ?? null,
+    asked: request?.access.map(formatScope) ?? [],
+    granted: issued?.access.map(formatScope) ?? [],
+    reason: refusal?.reason ?? null,
+    detail: refusal?.detail ?? null,
+    address: rest.connection.address,
+    jti: issued?.jti ?? null,
+    durationMs: Math.round(rest.durationMs * 1000) / 1000,
+  };
+  if (refusal === null) log.info('issued', fields);
+  else if (refusal.reason === 'internal') log.error('failed', { ...fields, fault: nameFault(fault) });
+  else log.info('refused', fields);
+}
+
+/** Name and place of an unexpected error; its message may hold what no log may. */
+function nameFault(fault: unknown): string {
+  if (!(fault instanceof Error)) return typeof fault;
+  const place = /^\s*at .*$/m.exec(fault.stack ?? '')?.[0].trim();
+  return place === undefined ? fault.name : `${fault.name} ${place}`;
+}
