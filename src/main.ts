@@ -28,6 +28,7 @@ async function main(words: readonly string[]): Promise<number> {
     return await command.run({
       args,
       env: process.env,
+      self: selfWords(),
       print: (text) => void process.stdout.write(text),
       tell: (text) => void process.stderr.write(text),
       isTerminal: process.stderr.isTTY === true,
@@ -61,6 +62,12 @@ function tellFailure(command: Command, cause: unknown): number {
 /** The name and the first line of an unexpected error: never the whole object, which may hold more than it says. */
 function faultName(cause: unknown): string {
   return cause instanceof Error ? `${cause.name}: ${cause.message.split('\n', 1).join('')}` : 'not an error';
+}
+
+/** Compiled, the program is the executable; else it is Bun with this file. */
+function selfWords(): readonly string[] {
+  const compiled = import.meta.path.startsWith('/$bunfs/');
+  return compiled ? [process.execPath] : [process.execPath, 'run', import.meta.path];
 }
 
 function processUsage(): ProcessUsage {

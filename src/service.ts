@@ -6,6 +6,7 @@ import { issue, type RegistryToken } from './issue/registry-token.ts';
 import type { Signer } from './issue/signer.ts';
 import { Refusal } from './refusal.ts';
 import type { ClientConnection } from './request/client-connection.ts';
+import { clientAddress } from './request/forwarded.ts';
 import { parseTokenRequest, type TokenRequest, type TokenRequestOptions } from './request/token-request.ts';
 import { type ChallengeOptions, renderRefusal } from './respond/render-refusal.ts';
 import { renderToken } from './respond/render-token.ts';
@@ -15,7 +16,8 @@ export type Clock = () => number;
 
 /** What was known of a request when it was answered: exactly one of `issued` and `refusal` is there. */
 export interface Decision {
-  readonly connection: ClientConnection;
+  /** The client's IP address, as far as trusted proxies tell it. */
+  readonly address: string;
   readonly request: TokenRequest | null;
   /** There only when the OpTok and its sender were verified. */
   readonly caller: Caller | null;
@@ -43,11 +45,12 @@ export interface ServiceParts {
 /** Answers a GET or POST to the token endpoint. Never throws. */
 export async function answerTokenRequest(
   httpRequest: Request,
-  connection: ClientConnection,
+  peer: ClientConnection,
   parts: ServiceParts,
 ): Promise<Response> {
   const started = performance.now();
   const now = parts.clock();
+  const address = clientAddress(httpRequest.headers, peer, parts.request.forwarded);
   let request: TokenRequest | null = null;
   let caller: Caller | null = null;
   let grant: Grant | null = null;
@@ -56,7 +59,7 @@ export async function answerTokenRequest(
   let fault: unknown = null;
   let response: Response;
   try {
-    request = await parseTokenRequest(httpRequest, connection, parts.request);
+    request = await parseTokenRequest(httpRequest, peer, parts.request);
     caller = await authenticate(request, parts.authenticate, now);
     grant = authorize(caller, request.service, request.access, parts.policy);
     const token = await issue(grant, parts.issuer, parts.signer, now);
@@ -68,9 +71,11 @@ export async function answerTokenRequest(
       refusal = new Refusal('internal', 'The service failed.');
       fault = thrown;
     }
-    response = renderRefusal(refusal, request?.credentials?.scheme ?? null, parts.challenge);
+    const scheme = request?.credentials?.scheme ?? null;
+    const nonce = parts.authenticate.nonces?.current(now) ?? null;
+    response = renderRefusal(refusal, scheme, parts.challenge, nonce);
   }
   const durationMs = performance.now() - started;
-  parts.record({ connection, request, caller, grant, issued, refusal, fault, durationMs });
+  parts.record({ address, request, caller, grant, issued, refusal, fault, durationMs });
   return response;
 }

@@ -12,6 +12,8 @@ export interface Material {
   readonly authorityKeys: AuthorityKeys | null;
   /** PEM; null for the system's certificate authorities. */
   readonly certificateAuthorities: string | null;
+  /** null where none is configured. */
+  readonly nonceSecret: Buffer | null;
 }
 
 /** Reads everything there is to read, and returns either all of it or every mistake. */
@@ -19,23 +21,33 @@ export async function readMaterial(
   loaded: LoadedConfiguration,
   now: number,
 ): Promise<{ readonly material: Material } | { readonly mistakes: readonly Mistake[] }> {
-  const { signing, authority } = loaded.configuration;
+  const { signing, authority, senderConstraint } = loaded.configuration;
   const mistakes: Mistake[] = [];
-  const read = (key: string, path: string | undefined): string | null => {
+  const read = (key: string, path: string | undefined): Buffer | null => {
     if (path === undefined) return null;
-    const text = readText(loaded.resolvePath(path));
-    if (typeof text === 'string') return text;
-    mistakes.push(loaded.mistakeAt(key, `${loaded.resolvePath(path)} ${text.fault}`));
+    const bytes = readBytes(loaded.resolvePath(path));
+    if (Buffer.isBuffer(bytes)) return bytes;
+    mistakes.push(loaded.mistakeAt(key, `${loaded.resolvePath(path)} ${bytes.fault}`));
     return null;
   };
 
-  const key = read('signing.keyPath', signing.keyPath);
-  const passwordFile = read('signing.keyPasswordPath', signing.keyPasswordPath);
-  const certificates = read('signing.certificatePath', signing.certificatePath);
-  const jwks = read('authority.jwksPath', authority.jwksPath);
-  const certificateAuthorities = read('authority.caPath', authority.caPath);
+  const key = read('signing.keyPath', signing.keyPath)?.toString() ?? null;
+  const passwordFile = read('signing.keyPasswordPath', signing.keyPasswordPath)?.toString();
+  const certificates = read('signing.certificatePath', signing.certificatePath)?.toString() ?? null;
+  const jwks = read('authority.jwksPath', authority.jwksPath)?.toString() ?? null;
+  const certificateAuthorities = read('authority.caPath', authority.caPath)?.toString() ?? null;
   if (certificateAuthorities !== null && !certificateAuthorities.includes('-----BEGIN CERTIFICATE-----'))
     mistakes.push(loaded.mistakeAt('authority.caPath', 'holds no PEM certificate'));
+
+  const { nonceSecretPath } = senderConstraint.dpop;
+  const nonceSecret = read('senderConstraint.dpop.nonceSecretPath', nonceSecretPath);
+  if (nonceSecret !== null && nonceSecret.length < 32)
+    mistakes.push(
+      loaded.mistakeAt(
+        'senderConstraint.dpop.nonceSecretPath',
+        'holds less than 32 bytes: openssl rand -out nonce.key 32',
+      ),
+    );
 
   let signingKey: SigningKey | null = null;
   if (key !== null) {
@@ -62,15 +74,15 @@ export async function readMaterial(
     }
   }
   if (mistakes.length > 0 || signingKey === null) return { mistakes };
-  return { material: { signingKey, authorityKeys, certificateAuthorities } };
+  return { material: { signingKey, authorityKeys, certificateAuthorities, nonceSecret } };
 }
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
-function readText(path: string): string | { readonly fault: string } {
+function readBytes(path: string): Buffer | { readonly fault: string } {
   try {
     const bytes = readFileSync(path);
-    return bytes.length > MAX_BYTES ? { fault: `is larger than ${MAX_BYTES} bytes` } : bytes.toString('utf8');
+    return bytes.length > MAX_BYTES ? { fault: `is larger than ${MAX_BYTES} bytes` } : bytes;
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
     return { fault: `cannot be read (${code})` };

@@ -1,8 +1,11 @@
 /** What each step needs of the configuration: the few values, under the step's own names. */
+import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../authenticate/authenticate.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
 import { createRule, type Policy } from '../authorize/policy.ts';
 import type { Configuration } from '../config/schema.ts';
+import type { TokenRequestOptions } from '../request/token-request.ts';
+import type { ChallengeOptions } from '../respond/render-refusal.ts';
 
 export function authenticateOptions({
   authority,
@@ -45,6 +48,21 @@ export function createPolicy(configuration: Configuration): Policy {
     claims: configuration.authority.claims,
     lifetime: configuration.signing.lifetime,
   };
+}
+
+export function requestOptions({ server, registry }: Configuration): TokenRequestOptions {
+  const trustedProxies = new BlockList();
+  for (const network of server.trustedProxies)
+    trustedProxies.addSubnet(network.address, network.prefix, network.family);
+  return {
+    allowedServices: registry.allowedServices === undefined ? null : new Set(registry.allowedServices),
+    forwarded: { trustedProxies, certificateHeader: server.clientCertificateHeader },
+  };
+}
+
+export function challengeOptions({ signing, senderConstraint }: Configuration): ChallengeOptions {
+  const { accept, dpop } = senderConstraint;
+  return { realm: signing.issuer, dpopAlgorithms: accept.includes('dpop') ? dpop.algorithms : [] };
 }
 
 /** The path of a realm as a request has it. */

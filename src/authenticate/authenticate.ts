@@ -9,6 +9,7 @@ import type { TokenRequest } from '../request/token-request.ts';
 import { checkCertificateBinding } from './certificate.ts';
 import type { JsonObject } from './compact-jws.ts';
 import { type DpopOptions, type DpopProof, parseDpopProof, replayDeadline } from './dpop-proof.ts';
+import type { Nonces } from './nonce.ts';
 import {
   checkOpTokClaims,
   checkRequiredScopes,
@@ -39,6 +40,8 @@ export interface AuthenticateParts {
   readonly options: AuthenticateOptions;
   readonly signatures: Signatures;
   readonly replayStore: ReplayStore;
+  /** null where no nonce is required. */
+  readonly nonces: Nonces | null;
 }
 
 /**
@@ -50,8 +53,8 @@ export async function authenticate(
   parts: AuthenticateParts,
   now: number,
 ): Promise<Caller> {
-  const { credentials, connection } = request;
-  const { options, signatures, replayStore } = parts;
+  const { credentials, certificate } = request;
+  const { options, signatures, nonces } = parts;
   if (credentials === null) throw new Refusal('credentials-missing', 'The request brings no access token.');
 
   const tokenHash = createHash('sha256').update(credentials.opTok).digest('base64url');
@@ -60,14 +63,14 @@ export async function authenticate(
   checkOpTokClaims(opTok, options.opTok, now);
   checkConstraint(opTok, credentials, request.proof, options);
   const { jkt, x5tS256 } = opTok.confirmation;
-  if (x5tS256 !== null) checkCertificateBinding(x5tS256, connection.certificate);
+  if (x5tS256 !== null) checkCertificateBinding(x5tS256, certificate);
   const proof =
     request.proof === null
       ? null
       : parseDpopProof(request.proof, options.dpop, {
           method: request.method,
           tokenHash,
-          rememberedSince: replayStore.rememberedSince,
+          nonces,
           now,
         });
 
@@ -128,6 +131,12 @@ async function useProof(
   const key = createHash('sha256')
     .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
     .digest();
+  // Read in the same step as the insert: both then speak of the same memory.
+  if (proof.issuedAt < replayStore.rememberedSince)
+    throw new Refusal(
+      'proof-time',
+      'The proof is older than the memory of used proofs: the service or its store was restarted.',
+    );
   const verdict = await replayStore.insert(key, replayDeadline(proof, options.dpop), now);
   switch (verdict) {
     case 'first':

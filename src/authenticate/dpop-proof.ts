@@ -4,6 +4,7 @@
  */
 import { Refusal } from '../refusal.ts';
 import { type CompactJws, isJsonObject, type JsonObject, parseCompactJws } from './compact-jws.ts';
+import type { Nonces } from './nonce.ts';
 import { isNumericDate } from './op-tok.ts';
 import { normalizeUrl } from './url.ts';
 
@@ -32,8 +33,8 @@ export interface ProofExpectations {
   readonly method: string;
   /** base64url SHA-256 of the OpTok as received. */
   readonly tokenHash: string;
-  /** Epoch seconds; the replay store knows no proof from before it. */
-  readonly rememberedSince: number;
+  /** null where no nonce is required. */
+  readonly nonces: Nonces | null;
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -79,7 +80,7 @@ function modulusBits(encoded: string): number {
 }
 
 function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofExpectations) {
-  const { jti, htm, htu, ath, iat, exp, nbf } = payload;
+  const { jti, htm, htu, ath, iat, exp, nbf, nonce } = payload;
   const { now } = expected;
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH)
     throw malformed(`jti is not a string of 1 to ${MAX_JTI_LENGTH} characters`);
@@ -103,8 +104,8 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
     throw new Refusal('proof-time', "The proof's iat or nbf is in the future: compare the clocks.");
   if (exp !== undefined && exp <= now - options.clockSkew)
     throw new Refusal('proof-time', "The proof's exp is in the past.");
-  if (iat < expected.rememberedSince)
-    throw new Refusal('proof-time', 'The proof is older than this process and its memory of used proofs.');
+  if (expected.nonces !== null && !(typeof nonce === 'string' && expected.nonces.isRecent(nonce, now)))
+    throw new Refusal('proof-nonce', 'The proof has no nonce of ours, or an old one.');
   if (ath !== expected.tokenHash)
     throw new Refusal('proof-token-hash', "The proof's ath names another access token.");
   return { jti, iat };

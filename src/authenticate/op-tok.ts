@@ -83,8 +83,9 @@ function thumbprintOf(cnf: JsonObject, member: string): string | null {
 export function checkOpTokClaims({ jws: { payload } }: OpTok, options: OpTokOptions, now: number): void {
   const { iss, aud, exp, iat, nbf } = payload;
   if (iss !== options.issuer) throw new Refusal('token-issuer', "The OpTok's iss is not authority.issuer.");
-  const audiences = typeof aud === 'string' ? [aud] : aud;
-  if (!Array.isArray(audiences) || !audiences.some((audience) => options.audiences.includes(audience)))
+  const audiences: unknown = typeof aud === 'string' ? [aud] : aud;
+  const named = Array.isArray(audiences) && audiences.every((audience) => typeof audience === 'string');
+  if (!named || !audiences.some((audience) => options.audiences.includes(audience)))
     throw new Refusal('token-audience', "The OpTok's aud holds none of authority.audiences.");
   if (!isNumericDate(exp)) throw claims('exp is missing or not a number');
   if (!isNumericDate(iat)) throw claims('iat is missing or not a number');

@@ -17,6 +17,8 @@ export interface CommandContext {
   /** The words after the command's name. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The words that start this very program again, from any directory. */
+  readonly self: readonly string[];
   /** Writes a result to standard output. */
   readonly print: (text: string) => void;
   /** Writes anything else to standard error. */

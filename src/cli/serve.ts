@@ -35,12 +35,15 @@ Example:
     const service = await assemble(loaded, { clock: () => Date.now() / 1000, log, processUsage });
 
     const listener = startListening(server.listen, service.handle);
-    void service.warmUp();
+    void service.open();
+    if (loaded.configuration.senderConstraint.accept.includes('none'))
+      log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it');
     const { version, commit } = buildInfo();
     log.info('ready', { url: listener.url, configuration: loaded.file, version, commit });
     await stopRequested;
     log.info('stopping', { graceSeconds: server.shutdownGrace });
     await listener.stop(server.shutdownGrace * 1000);
+    service.close();
     log.info('stopped');
     return 0;
   },

@@ -1,7 +1,7 @@
 /** The configuration (CONTRACT §4): every key, its kind, its default. */
 import { z } from 'zod';
 import { parsePattern } from '../authorize/pattern.ts';
-import { duration, httpUrl, listenAddress } from './values.ts';
+import { duration, httpUrl, ipNetwork, listenAddress, redisUrl } from './values.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
 const path = text;
@@ -34,8 +34,8 @@ const server = z.strictObject({
     .union([z.int().min(1).max(256), z.literal('auto')], { error: 'must be a number from 1 to 256, or auto' })
     .default(1),
   tls: z.strictObject({ certPath: path, keyPath: path, clientCaPath: path.optional() }).optional(),
-  trustedProxies: z.array(text).default([]),
-  clientCertificateHeader: z.enum(['Client-Cert', 'X-SSL-Client-Cert']).optional(),
+  trustedProxies: z.array(ipNetwork()).default([]),
+  clientCertificateHeader: z.enum(['Client-Cert', 'X-SSL-Client-Cert']).default('Client-Cert'),
   shutdownGrace: duration(0, 3600).default(10),
 });
 
@@ -74,7 +74,11 @@ const senderConstraint = z.strictObject({
     .strictObject({
       store: z.enum(['memory', 'redis']).default('memory'),
       capacity: z.int().min(1000).max(50_000_000).default(1_000_000),
-      url: text.optional(),
+      url: redisUrl().optional(),
+    })
+    .refine(({ store, url }) => (store === 'redis') === (url !== undefined), {
+      path: ['url'],
+      error: 'stands with store: redis, and only there',
     })
     .prefault({}),
 });
@@ -168,12 +172,6 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
 export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
   { key: 'server.workers', unless: 1 },
   { key: 'server.tls' },
-  { key: 'server.trustedProxies' },
-  { key: 'server.clientCertificateHeader' },
-  { key: 'senderConstraint.dpop.nonce', unless: 'off' },
-  { key: 'senderConstraint.dpop.nonceSecretPath' },
-  { key: 'senderConstraint.replay.store', unless: 'memory' },
-  { key: 'senderConstraint.replay.url' },
   { key: 'signing.additionalKeys' },
   { key: 'anonymousPlan' },
   { key: 'revokedLicensesPath' },

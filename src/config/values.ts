@@ -47,6 +47,33 @@ export function listenAddress() {
   });
 }
 
+/** A network in CIDR notation, or one address. */
+export interface IpNetwork {
+  readonly address: string;
+  readonly prefix: number;
+  readonly family: 'ipv4' | 'ipv6';
+}
+
+/** `127.0.0.1/32`, `fd00::/8`, or an address alone. */
+export function ipNetwork() {
+  return z.string().transform((text, context): IpNetwork => {
+    const [, address = '', length] = /^([0-9A-Fa-f.:]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+    const version = isIP(address);
+    const bits = version === 4 ? 32 : 128;
+    const prefix = length === undefined ? bits : Number(length);
+    if (version !== 0 && prefix <= bits) return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
+    context.addIssue({ code: 'custom', message: 'must be an IP network such as 10.0.0.0/8 or an address' });
+    return z.NEVER;
+  });
+}
+
+/** A URL of Redis; it may hold a password. */
+export function redisUrl() {
+  return z.string().refine((text) => /^rediss?:$/.test(URL.parse(text)?.protocol ?? ''), {
+    error: 'must be a URL such as redis://127.0.0.1:6379 or rediss://user:password@redis.example.com:6380',
+  });
+}
+
 /** An absolute http or https URL without user information, as written. */
 export function httpUrl() {
   return z.string().refine(

@@ -16,6 +16,8 @@ const COOL_DOWN = 30;
 const RETRY_AFTER_FAILURE = 5;
 /** Seconds after which a key set is fetched anew though nobody asked for an unknown `kid`. */
 const REFRESH_AFTER = 300;
+/** Seconds after which old keys, though still in use, make the service not ready. */
+const TOO_OLD = 3600;
 
 /**
  * A key set that came before stays in use while fetches fail. One fetch is under way at a time, however many
@@ -43,9 +45,12 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     return this.#keySet === null ? null : this.#fetchedAt;
   }
 
-  /** Why the last fetch failed; null where it did not. */
-  get fault(): string | null {
-    return this.#fault;
+  /** Why nothing should be sent here now: no keys, or keys so old that the Authority may have replaced them. */
+  failing(now: number): string | null {
+    if (this.#keySet === null) return this.#fault ?? 'not fetched yet';
+    const age = now - this.#fetchedAt;
+    if (age <= TOO_OLD) return null;
+    return `The keys are ${Math.floor(age)} s old, and no newer ones can be had: ${this.#fault}`;
   }
 
   async find(algorithm: string, keyId: string | null, now: number): Promise<CryptoKey> {

@@ -3,8 +3,9 @@
  * have what it asks for, or whether its credentials are good.
  */
 import { Refusal } from '../refusal.ts';
-import type { ClientConnection } from './client-connection.ts';
+import type { ClientCertificate, ClientConnection } from './client-connection.ts';
 import { type Credentials, parseCredentials, parseProofHeader } from './credentials.ts';
+import { clientCertificate, type ForwardedOptions } from './forwarded.ts';
 import { readParameters, singleParameter } from './parameters.ts';
 import { parseScopes, type ResourceActions } from './resource-scope.ts';
 
@@ -17,23 +18,25 @@ export interface TokenRequest {
   readonly credentials: Credentials | null;
   /** The DPoP proof as received, unverified. */
   readonly proof: string | null;
-  readonly connection: ClientConnection;
+  /** What the client proved possession of, to this listener or to a trusted proxy; null for nothing. */
+  readonly certificate: ClientCertificate | null;
 }
 
 export interface TokenRequestOptions {
   /** The values of `service` that are answered; null for any. */
   readonly allowedServices: ReadonlySet<string> | null;
+  readonly forwarded: ForwardedOptions;
 }
 
 const SERVICE = /^[\x20-\x7e]{1,255}$/;
 
 /**
  * Parses a GET or POST to the token endpoint. Throws `malformed-request`, `malformed-scope`,
- * `service-not-allowed` or `credentials-ambiguous`.
+ * `service-not-allowed`, `credentials-ambiguous` or `certificate-untrusted`. `peer` is who opened the connection.
  */
 export async function parseTokenRequest(
   request: Request,
-  connection: ClientConnection,
+  peer: ClientConnection,
   options: TokenRequestOptions,
 ): Promise<TokenRequest> {
   const method = request.method === 'POST' ? 'POST' : 'GET';
@@ -54,6 +57,6 @@ export async function parseTokenRequest(
     access: parseScopes(parameters.getAll('scope')),
     credentials,
     proof: parseProofHeader(request.headers),
-    connection,
+    certificate: clientCertificate(request.headers, peer, options.forwarded),
   };
 }

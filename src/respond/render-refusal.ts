@@ -30,13 +30,22 @@ const coarse: Readonly<Record<string, string>> = {
   server_error: 'The service failed to answer; its log says why.',
 };
 
-/** Renders a refusal. `scheme` is how the client brought its credentials, null where that is not known. */
-export function renderRefusal(refusal: Refusal, scheme: Scheme | null, options: ChallengeOptions): Response {
+/**
+ * Renders a refusal. `scheme` is how the client brought its credentials, null where that is not known;
+ * `dpopNonce` is what a proof must hold, null where none is required.
+ */
+export function renderRefusal(
+  refusal: Refusal,
+  scheme: Scheme | null,
+  options: ChallengeOptions,
+  dpopNonce: string | null,
+): Response {
   const { status, error, reason, detail, retryAfter } = refusal;
   const exact = status < 500 && status !== 401;
   const description = exact ? detail : (coarse[error ?? 'none'] ?? detail);
   const headers = new Headers();
   if (status === 401) addChallenges(headers, challengedScheme(error, scheme), error, description, options);
+  if (error === 'use_dpop_nonce' && dpopNonce !== null) headers.set('DPoP-Nonce', dpopNonce);
   if (retryAfter !== null) headers.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
   return renderProblem(
     {

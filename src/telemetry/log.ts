@@ -46,7 +46,7 @@ function prettyLine(line: string): string {
 /** The one line of a decision: who asked for what, from where, and what became of it. */
 export function logDecision(
   log: Log,
-  { request, caller, grant, issued, refusal, fault, ...rest }: Decision,
+  { request, caller, grant, issued, refusal, fault, address, durationMs }: Decision,
 ): void {
   const fields = {
     subject: caller?.subject ?? null,
@@ -57,9 +57,9 @@ export function logDecision(
     granted: issued?.access.map(formatScope) ?? [],
     reason: refusal?.reason ?? null,
     detail: refusal?.detail ?? null,
-    address: rest.connection.address,
+    address,
     jti: issued?.jti ?? null,
-    durationMs: Math.round(rest.durationMs * 1000) / 1000,
+    durationMs: Math.round(durationMs * 1000) / 1000,
   };
   if (refusal === null) log.info('issued', fields);
   else if (refusal.reason === 'internal') log.error('failed', { ...fields, fault: nameFault(fault) });

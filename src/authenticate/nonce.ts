@@ -1,0 +1,33 @@
+/**
+ * DPoP nonces (RFC 9449 §8): an HMAC of the time step under a secret. Nothing is stored, and every process that
+ * has the secret knows every nonce. A nonce says that a proof is recent; it is the replay store that says it is new.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+export interface Nonces {
+  /** The nonce of this time step. `now` in epoch seconds. */
+  readonly current: (now: number) => string;
+  /** True for the nonces of this time step, the one before and, for a neighbour whose clock is ahead, the one after. */
+  readonly isRecent: (nonce: string, now: number) => boolean;
+}
+
+/** Seconds. A nonce is good for one to two steps. */
+const STEP = 60;
+
+/** `secret`: at least 32 bytes. */
+export function createNonces(secret: Uint8Array): Nonces {
+  const nonceOf = (step: number) =>
+    createHmac('sha256', secret).update(`dpop-nonce:${step}`).digest('base64url');
+  return {
+    current: (now) => nonceOf(Math.floor(now / STEP)),
+    isRecent: (nonce, now) => {
+      const step = Math.floor(now / STEP);
+      return [step, step - 1, step + 1].some((candidate) => isSame(nonce, nonceOf(candidate)));
+    },
+  };
+}
+
+function isSame(one: string, other: string): boolean {
+  const [a, b] = [Buffer.from(one), Buffer.from(other)];
+  return a.length === b.length && timingSafeEqual(a, b);
+}
