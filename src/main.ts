@@ -1,11 +1,17 @@
 /** The program: words of the command line to a command, its end to an exit code. The only file that touches `process`. */
-import { type Command, CommandFailure, UsageError } from './cli/command.ts';
+
+import { check } from './cli/check.ts';
+import { type Command, CommandFailure, ConfigurationFault, UsageError } from './cli/command.ts';
+import { dev } from './cli/dev.ts';
+import { dpopProof } from './cli/dpop-proof.ts';
+import { explain } from './cli/explain.ts';
+import { keygen } from './cli/keygen.ts';
 import { serve } from './cli/serve.ts';
+import { token } from './cli/token.ts';
 import { version } from './cli/version.ts';
-import { ConfigurationFault } from './config/mistakes.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
 
-const commands: readonly Command[] = [serve, version];
+const commands: readonly Command[] = [serve, dev, check, explain, keygen, dpopProof, token, version];
 
 const exitCodes = { success: 0, failure: 1, usage: 2, configuration: 78 } as const;
 
@@ -29,13 +35,15 @@ async function main(words: readonly string[]): Promise<number> {
       args,
       env: process.env,
       self: selfWords(),
+      readInput: () => Bun.stdin.text(),
       print: (text) => void process.stdout.write(text),
       tell: (text) => void process.stderr.write(text),
       isTerminal: process.stderr.isTTY === true,
       processUsage,
+      // Not `once`: an impatient second Ctrl-C must not cut off the stopping.
       stopRequested: new Promise((resolve) => {
-        process.once('SIGINT', () => resolve());
-        process.once('SIGTERM', () => resolve());
+        process.on('SIGINT', () => resolve());
+        process.on('SIGTERM', () => resolve());
       }),
       onReloadRequested: (listener) => void process.on('SIGHUP', listener),
     });

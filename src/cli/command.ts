@@ -19,6 +19,8 @@ export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The words that start this very program again, from any directory. */
   readonly self: readonly string[];
+  /** Everything on standard input, as text. */
+  readonly readInput: () => Promise<string>;
   /** Writes a result to standard output. */
   readonly print: (text: string) => void;
   /** Writes anything else to standard error. */
@@ -32,6 +34,9 @@ export interface CommandContext {
   readonly onReloadRequested: (listener: () => void) => void;
 }
 
+/** The configuration is wrong: exit 78. */
+export { ConfigurationFault } from '../config/mistakes.ts';
+
 /** The command line is wrong: exit 2. */
 export class UsageError extends Error {}
 
@@ -43,8 +48,19 @@ export function readOptions<const Options extends NonNullable<ParseArgsConfig['o
   args: readonly string[],
   options: Options,
 ) {
+  const { values, positionals } = readWords(args, options);
+  const [stray] = positionals;
+  if (stray !== undefined) throw new UsageError(`"${stray}" is one word too many`);
+  return values;
+}
+
+/** Reads the options of a command that also takes words. */
+export function readWords<const Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: Options,
+) {
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
   } catch (cause) {
     throw new UsageError(cause instanceof Error ? cause.message.split('. ', 1).join('') : String(cause));
   }

@@ -1,6 +1,6 @@
 /** `keygen`: makes the key that signs registry tokens, and what registries need to trust it. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createSelfSignedCertificate } from '../keys/certificate-authoring.ts';
 import { createRegistryJwks, generateSigningKey } from '../keys/key-generation.ts';
@@ -43,6 +43,7 @@ Example:
     const directory = resolve(required(options.out, 'out'));
     const algorithm = parseAlgorithm(options.algorithm);
     const days = parseDays(options.days);
+    makeDirectory(directory);
     const paths = pathsIn(directory);
     const replaced = Object.values(paths).filter(isThere);
     if (replaced.length > 0 && !options.force)
@@ -61,7 +62,6 @@ Example:
     });
     const jwks = await createRegistryJwks(privateKey, algorithm);
 
-    makeDirectory(directory);
     write(paths.key, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600, options.force);
     write(paths.certificate, certificate, 0o644, options.force);
     write(paths.jwks, `${JSON.stringify(jwks, null, 2)}\n`, 0o644, options.force);
@@ -102,7 +102,7 @@ function parseDays(text: string): number {
 
 /** A link that leads nowhere is there too. */
 function isThere(path: string): boolean {
-  return existsSync(path) || lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function makeDirectory(directory: string): void {
@@ -137,28 +137,35 @@ function explain(paths: Paths, algorithm: SigningAlgorithm, days: number, notAft
   const written = `Written:
   ${paths.key}   private key, ${algorithm}, 0600: for the service alone
   ${paths.certificate}   certificate, good for ${days} ${days === 1 ? 'day' : 'days'}, until ${end}
-  ${paths.jwks}    public key, for a 3.x registry
+  ${paths.jwks}     public key, for a 3.x registry
 `;
-  const byCertificate = `
-In the registry's configuration, under auth.token (2.8 and later):
-  rootcertbundle: ${paths.certificate}
+  const [key, certificate, jwks] = [paths.key, paths.certificate, paths.jwks].map(yamlText);
+  const byCertificate = `In the registry's configuration, under auth.token (2.8 and later):
+  rootcertbundle: ${certificate}
 and in registry-token.yaml:
   signing:
-    keyPath: ${paths.key}
-    certificatePath: ${paths.certificate}
+    keyPath: ${key}
+    certificatePath: ${certificate}
 `;
-  const byKeySet = `
-In the registry's configuration, under auth.token (3.x):
-  jwks: ${paths.jwks}
-and in registry-token.yaml, without certificatePath: a registry that is sent a certificate looks at nothing else:
+  const byKeySet = `In the registry's configuration, under auth.token (3.x):
+  jwks: ${jwks}
+and in registry-token.yaml, without certificatePath (a registry that is sent a certificate looks at nothing else):
   signing:
-    keyPath: ${paths.key}
+    keyPath: ${key}
 `;
   if (algorithm === 'EdDSA')
-    return `${written}${byKeySet}
-Registry 2.8 does not start with an Ed25519 certificate in its rootcertbundle: use ES256 for it.
+    return `${written}
+${byKeySet}
+Registry 2.8 does not start with an Ed25519 certificate in its rootcertbundle: make an ES256 key for it.
 `;
-  return `${written}${byCertificate}
-Or, with a 3.x registry, by key set, which has no end date:
-${byKeySet.trimStart()}`;
+  return `${written}
+${byCertificate}
+Or by key set, which has no end date:
+
+${byKeySet}`;
+}
+
+/** A path as YAML has it: in double quotes, as JSON, where a plain one could be misread. */
+function yamlText(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : JSON.stringify(path);
 }

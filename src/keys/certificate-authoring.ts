@@ -54,9 +54,7 @@ export function createSelfSignedCertificate(
   const publicKeyInfo = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
   const serialNumber = randomBytes(16);
   serialNumber.writeUInt8((serialNumber.readUInt8(0) & 0x3f) | 0x40, 0);
-  const name = derSequence(
-    derSet(derSequence(derObjectIdentifier('2.5.4.3'), derUtf8String(commonName))),
-  );
+  const name = derSequence(derSet(derSequence(derObjectIdentifier('2.5.4.3'), derUtf8String(commonName))));
   const extensions = derSequence(
     criticalExtension('2.5.29.19', derSequence()), // basicConstraints: no CA
     criticalExtension('2.5.29.15', DIGITAL_SIGNATURE), // keyUsage

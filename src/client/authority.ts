@@ -1,0 +1,75 @@
+/** The Authority as a client sees it: where its token endpoint is, and what it can do. */
+import { parseObject, refused } from './answer.ts';
+import { ClientFault, printable } from './client-fault.ts';
+import { exchange, type HttpAnswer, type HttpOptions, shownUrl } from './http.ts';
+
+export interface Authority {
+  readonly tokenEndpoint: string;
+  /** RFC 8705 §5: the token endpoint for clients with a certificate. */
+  readonly mtlsTokenEndpoint: string;
+  /** RFC 8705 §3.3: whether it says that it binds access tokens to certificates. */
+  readonly bindsToCertificates: boolean;
+  /** RFC 9449 §5.1; null where it does not say. */
+  readonly dpopAlgorithms: readonly string[] | null;
+}
+
+const STEP = 'discovery';
+
+/**
+ * Reads the Authority's metadata: OpenID Connect Discovery, else RFC 8414. Throws ClientFault where there is none,
+ * or where it is another issuer's.
+ */
+export async function discoverAuthority(issuer: string, options: HttpOptions): Promise<Authority> {
+  const [first, second] = metadataUrls(issuer);
+  let url = first;
+  let answer = await get(url, options);
+  if (answer.status === 404) {
+    url = second;
+    answer = await get(url, options);
+  }
+  if (answer.status !== 200)
+    throw refused(answer, {
+      what: STEP,
+      url,
+      secrets: [],
+      advice: { 404: 'is this the issuer of the Authority, as its access tokens name it?' },
+    });
+  const metadata = parseObject(answer);
+  const fault = (why: string) => new ClientFault(`${STEP}: ${shownUrl(url)} ${why}`);
+  if (metadata === null) throw fault('did not answer with a JSON object');
+  if (metadata.issuer !== issuer)
+    throw fault(`names the issuer ${shownText(metadata.issuer)}, not ${printable(issuer)}; give it exactly`);
+  const { token_endpoint: tokenEndpoint, mtls_endpoint_aliases: aliases } = metadata;
+  if (typeof tokenEndpoint !== 'string' || !URL.canParse(tokenEndpoint))
+    throw fault('names no token_endpoint');
+  const alias = (aliases as { token_endpoint?: unknown } | null | undefined)?.token_endpoint;
+  const algorithms = metadata.dpop_signing_alg_values_supported;
+  return {
+    tokenEndpoint,
+    mtlsTokenEndpoint: typeof alias === 'string' ? alias : tokenEndpoint,
+    bindsToCertificates: metadata.tls_client_certificate_bound_access_tokens === true,
+    dpopAlgorithms: Array.isArray(algorithms) ? algorithms.map(String) : null,
+  };
+}
+
+/** OpenID Connect Discovery §4 appends to the issuer's path, RFC 8414 §3.1 inserts before it. */
+function metadataUrls(issuer: string): readonly [string, string] {
+  const url = URL.parse(issuer);
+  if (url === null || url.search !== '' || url.hash !== '')
+    throw new ClientFault(
+      `${STEP}: the Authority is named by the URL of its issuer, without query or fragment`,
+    );
+  const path = url.pathname.replace(/\/$/, '');
+  return [
+    `${url.origin}${path}/.well-known/openid-configuration`,
+    `${url.origin}/.well-known/oauth-authorization-server${path}`,
+  ];
+}
+
+function get(url: string, options: HttpOptions): Promise<HttpAnswer> {
+  return exchange(STEP, { method: 'GET', url, headers: {}, body: null }, options);
+}
+
+function shownText(value: unknown): string {
+  return typeof value === 'string' ? printable(value) : 'none';
+}

@@ -1,0 +1,130 @@
+/** The key that a client proves possession of: read from a file, made where there is none, or kept in memory. */
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { calculateJwkThumbprint, type JWK } from 'jose';
+import { ClientFault } from './client-fault.ts';
+import { codeOf } from './read-file.ts';
+
+export type DpopAlgorithm = 'ES256' | 'EdDSA' | 'RS256';
+
+export interface DpopKey {
+  readonly algorithm: DpopAlgorithm;
+  readonly privateKey: CryptoKey;
+  /** Public members alone. */
+  readonly publicJwk: JWK;
+  /** RFC 7638, SHA-256: the `cnf.jkt` of access tokens that are bound to this key. */
+  readonly thumbprint: string;
+}
+
+/** Makes a P-256 key that lives in memory alone. */
+export function generateDpopKey(): Promise<DpopKey> {
+  return toDpopKey(generatePrivateKey(), 'the new key');
+}
+
+/**
+ * Reads the key in a PEM or JWK file. Where the file does not exist, it is made with a new P-256 key, for its owner
+ * alone (0600): as a JWK where its name ends in .jwk or .json, else as PKCS#8. Throws ClientFault.
+ */
+export async function openDpopKey(path: string): Promise<{ readonly key: DpopKey; readonly isNew: boolean }> {
+  const found = readKeyFile(path);
+  const isNew = found === null && create(path);
+  const text = found ?? readKeyFile(path);
+  if (text === null) throw new ClientFault(`the DPoP key ${path} was removed while it was read`);
+  return { key: await parseDpopKey(text, path), isNew };
+}
+
+/** Reads a private key: PKCS#8, SEC1 or PKCS#1 in PEM, or one JWK. `from` names it in the fault. Throws ClientFault. */
+export async function parseDpopKey(text: string, from: string): Promise<DpopKey> {
+  let privateKey: KeyObject;
+  try {
+    privateKey = text.trimStart().startsWith('{')
+      ? createPrivateKey({ key: JSON.parse(text), format: 'jwk' })
+      : createPrivateKey({ key: text, format: 'pem' });
+  } catch {
+    const why = text.includes('ENCRYPTED')
+      ? 'is encrypted'
+      : 'holds no private key, neither as PEM nor as JWK';
+    throw new ClientFault(`${from} ${why}; name a file that does not exist, and a key is made there`);
+  }
+  return toDpopKey(privateKey, from);
+}
+
+async function toDpopKey(key: KeyObject, from: string): Promise<DpopKey> {
+  const algorithm = algorithmOf(key, from);
+  const publicJwk = createPublicKey(key).export({ format: 'jwk' }) as JWK;
+  const pkcs8 = key.export({ type: 'pkcs8', format: 'der' });
+  return {
+    algorithm,
+    privateKey: await crypto.subtle.importKey('pkcs8', pkcs8, webCryptoAlgorithms[algorithm], false, [
+      'sign',
+    ]),
+    publicJwk,
+    thumbprint: await calculateJwkThumbprint(publicJwk),
+  };
+}
+
+const webCryptoAlgorithms = {
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+  EdDSA: { name: 'Ed25519' },
+  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+} as const satisfies Record<DpopAlgorithm, unknown>;
+
+function algorithmOf(key: KeyObject, from: string): DpopAlgorithm {
+  const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {};
+  switch (key.asymmetricKeyType) {
+    case 'ec':
+      if (namedCurve === 'prime256v1') return 'ES256';
+      throw new ClientFault(`${from} holds a key on the curve ${namedCurve}; P-256 is the one for DPoP here`);
+    case 'ed25519':
+      return 'EdDSA';
+    case 'rsa':
+      if ((modulusLength ?? 0) >= 2048) return 'RS256';
+      throw new ClientFault(`${from} holds an RSA key of ${modulusLength} bits; 2048 is the least`);
+    default:
+      throw new ClientFault(
+        `${from} holds a key of type ${key.asymmetricKeyType}; P-256, Ed25519 or RSA is needed`,
+      );
+  }
+}
+
+function generatePrivateKey(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+}
+
+/** Null where there is no file. */
+function readKeyFile(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return null;
+    throw new ClientFault(`the DPoP key cannot be read from ${path} (${codeOf(cause)})`);
+  }
+}
+
+/**
+ * Makes the key file; false where somebody else was faster. The complete file is linked to its name, so that two
+ * clients that start at once never see half a key, and end with the same one.
+ */
+function create(path: string): boolean {
+  const key = generatePrivateKey();
+  const text = /\.(?:jwk|json)$/i.test(path)
+    ? `${JSON.stringify(key.export({ format: 'jwk' }))}\n`
+    : key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    writeFileSync(draft, text, { flag: 'wx', mode: 0o600 });
+    linkSync(draft, path);
+    return true;
+  } catch (cause) {
+    if (codeOf(cause) === 'EEXIST') return false;
+    throw new ClientFault(`the DPoP key cannot be written to ${path} (${codeOf(cause)})`);
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}

@@ -1,0 +1,140 @@
+/** One HTTP exchange of a client: bounded in time and size, never redirected, never in the clear. */
+import { ClientFault, printable } from './client-fault.ts';
+
+export interface HttpOptions {
+  /** PEM of the certificate authorities to trust; null for those of the system. */
+  readonly certificateAuthorities: string | null;
+  /** PEM of the client's certificate (with its chain) and its key, shown to every server that asks; null for none. */
+  readonly clientCertificate: { readonly certificate: string; readonly key: string } | null;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** A form; null for none. */
+  readonly body: URLSearchParams | null;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+/** What a client needs of the world around it. */
+export interface ClientParts {
+  readonly http: HttpOptions;
+  /** Epoch seconds. */
+  readonly clock: () => number;
+  /** Resolves after so many milliseconds. */
+  readonly pause: (milliseconds: number) => Promise<void>;
+}
+
+const TIMEOUT_MS = 15_000;
+const MAX_BYTES = 1024 * 1024;
+
+/**
+ * Sends a request and reads the answer, whatever its status. `what` names the step in the fault: "discovery".
+ * Throws ClientFault where there is no answer, a redirect (credentials do not follow one), or too large an answer,
+ * and before anything is sent where the URL is neither https nor on loopback.
+ */
+export async function exchange(
+  what: string,
+  request: HttpRequest,
+  options: HttpOptions,
+): Promise<HttpAnswer> {
+  const { method, headers, body } = request;
+  const url = URL.parse(request.url);
+  if (url === null || !isSecure(url))
+    throw new ClientFault(`${what}: ${shownUrl(request.url)} is neither an https URL nor one on loopback`);
+  const fault = (why: string) => new ClientFault(`${what}: ${shownUrl(url.href)} ${why}`);
+  let response: Response;
+  try {
+    response = await fetch(url, {
+      method,
+      headers: { Accept: 'application/json', ...headers },
+      ...(body === null ? {} : { body }),
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      tls: tlsOf(options),
+      // HTTP_PROXY is not for what is on this machine; Bun would send the credentials there.
+      ...(isLoopback(url.hostname) ? { proxy: false } : {}),
+    });
+  } catch (cause) {
+    throw fault(`did not answer: ${faultOf(cause)}`);
+  }
+  if (response.status >= 300 && response.status < 400) {
+    await response.body?.cancel();
+    const target = URL.parse(response.headers.get('location') ?? '', url.href)?.href;
+    throw fault(
+      `redirects to ${target === undefined ? 'no valid URL' : shownUrl(target)}, which is not followed`,
+    );
+  }
+  try {
+    return { status: response.status, headers: response.headers, text: await readBounded(response) };
+  } catch (cause) {
+    throw fault(`did not answer in full: ${faultOf(cause)}`);
+  }
+}
+
+function tlsOf({
+  certificateAuthorities,
+  clientCertificate,
+}: HttpOptions): NonNullable<BunFetchRequestInit['tls']> {
+  return {
+    ...(certificateAuthorities === null ? {} : { ca: certificateAuthorities }),
+    ...(clientCertificate === null
+      ? {}
+      : { cert: clientCertificate.certificate, key: clientCertificate.key }),
+  };
+}
+
+/** https, or http to this machine; no user name or password. */
+function isSecure(url: URL): boolean {
+  if (url.username !== '' || url.password !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(host);
+}
+
+/** A URL for a message: without user information, query and fragment. */
+export function shownUrl(text: string): string {
+  const url = URL.parse(text);
+  return url === null ? 'this' : printable(`${url.protocol}//${url.host}${url.pathname}`);
+}
+
+async function readBounded(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function faultOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return 'unknown fault';
+  if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
+  if (!('code' in cause) || typeof cause.code !== 'string') return printable(cause.message);
+  const hint = hints[cause.code];
+  return hint === undefined ? printable(cause.code) : `${hint} (${cause.code})`;
+}
+
+const untrusted = 'its certificate authority is not trusted here; name a file with it as the CA to trust';
+
+const hints: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  ENOTFOUND: 'this machine does not know the name',
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+};

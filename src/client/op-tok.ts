@@ -1,0 +1,128 @@
+/** Gets an OpTok from the Authority: an access token by client_credentials (RFC 6749 §4.4), bound to its sender. */
+import { nonceAskedFor, parseObject, refused } from './answer.ts';
+import type { Authority } from './authority.ts';
+import { ClientFault, printable } from './client-fault.ts';
+import type { DpopKey } from './dpop-key.ts';
+import { makeDpopProof } from './dpop-proof.ts';
+import { type ClientParts, exchange, shownUrl } from './http.ts';
+
+/** How the client shows the Authority who it is. */
+export type ClientAuthentication =
+  | { readonly method: 'client_secret_basic'; readonly clientId: string; readonly secret: string }
+  /** RFC 8705 §2.1: the certificate of the TLS connection. */
+  | { readonly method: 'tls_client_auth'; readonly clientId: string };
+
+export interface OpTokRequest {
+  readonly client: ClientAuthentication;
+  /** Space-separated; empty for none. */
+  readonly scope: string;
+  /** RFC 8707. */
+  readonly resources: readonly string[];
+  /** What some Authorities have for it; null for none. */
+  readonly audience: string | null;
+  /** The key to bind the OpTok to; null where the certificate of the TLS connection is what binds it. */
+  readonly dpopKey: DpopKey | null;
+}
+
+/** An OpTok and how it is to be brought to a resource: with a proof by this key, or over TLS with the certificate. */
+export interface OpTok {
+  readonly accessToken: string;
+  readonly dpopKey: DpopKey | null;
+}
+
+const STEP = 'OpTok';
+
+/** Throws ClientFault where the Authority refuses, or answers with a token that would be bound to nothing. */
+export async function requestOpTok(
+  authority: Authority,
+  request: OpTokRequest,
+  parts: ClientParts,
+): Promise<OpTok> {
+  const { client, dpopKey } = request;
+  checkAlgorithm(authority, dpopKey);
+  const hasCertificate = parts.http.clientCertificate !== null;
+  const url = hasCertificate ? authority.mtlsTokenEndpoint : authority.tokenEndpoint;
+  const send = async (nonce: string | null) => {
+    const subject = { method: 'POST', url, accessToken: null, nonce };
+    const proof = dpopKey === null ? {} : { DPoP: await makeDpopProof(dpopKey, subject, parts.clock()) };
+    const headers = { ...authorizationOf(client), ...proof };
+    return exchange(STEP, { method: 'POST', url, headers, body: formOf(request) }, parts.http);
+  };
+  let answer = await send(null);
+  const nonce = dpopKey === null ? null : nonceAskedFor(answer);
+  if (nonce !== null) answer = await send(nonce);
+  if (answer.status !== 200)
+    throw refused(answer, { what: STEP, url, secrets: secretsOf(client), advice: adviceFor(request) });
+
+  const fault = (why: string) => new ClientFault(`${STEP}: ${shownUrl(url)} ${why}`);
+  const { access_token: accessToken, token_type: tokenType } = parseObject(answer) ?? {};
+  if (typeof accessToken !== 'string' || !isAccessToken(accessToken) || typeof tokenType !== 'string')
+    throw fault('answered 200 without a usable access_token and token_type');
+  switch (tokenType.toLowerCase()) {
+    case 'dpop':
+      if (dpopKey !== null) return { accessToken, dpopKey };
+      throw fault('answered with a DPoP token though it was sent no proof');
+    case 'bearer':
+      if (hasCertificate) return { accessToken, dpopKey: null };
+      throw fault(
+        'took the proof and answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
+          'the access tokens of this client by DPoP, or give the client a certificate',
+      );
+    default:
+      throw fault(`answered with a token of the unknown type ${printable(tokenType, 40)}`);
+  }
+}
+
+/** The characters of a token in an Authorization field (RFC 6750 §2.1). */
+export function isAccessToken(text: string): boolean {
+  return /^[A-Za-z0-9._~+/-]+=*$/.test(text);
+}
+
+function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null): void {
+  if (dpopKey === null || dpopAlgorithms === null || dpopAlgorithms.includes(dpopKey.algorithm)) return;
+  throw new ClientFault(
+    `${STEP}: the Authority takes DPoP proofs signed with ${printable(dpopAlgorithms.join(', '))}, and the key ` +
+      `makes ${dpopKey.algorithm}; use a key of another kind`,
+  );
+}
+
+/** RFC 6749 §2.3.1: both are form-encoded before they are joined. */
+function authorizationOf(client: ClientAuthentication): Record<string, string> {
+  if (client.method !== 'client_secret_basic') return {};
+  return { Authorization: `Basic ${basicCredentials(client.clientId, client.secret)}` };
+}
+
+function basicCredentials(clientId: string, secret: string): string {
+  return Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString('base64');
+}
+
+function formEncode(text: string): string {
+  return new URLSearchParams({ '': text }).toString().slice(1);
+}
+
+function formOf({ client, scope, resources, audience }: OpTokRequest): URLSearchParams {
+  const form = new URLSearchParams({ grant_type: 'client_credentials' });
+  if (scope !== '') form.set('scope', scope);
+  for (const resource of resources) form.append('resource', resource);
+  if (audience !== null) form.set('audience', audience);
+  if (client.method === 'tls_client_auth') form.set('client_id', client.clientId);
+  return form;
+}
+
+function secretsOf(client: ClientAuthentication): readonly string[] {
+  if (client.method !== 'client_secret_basic') return [];
+  return [client.secret, basicCredentials(client.clientId, client.secret)];
+}
+
+function adviceFor({ client, scope }: OpTokRequest): Readonly<Record<string, string>> {
+  const credential = client.method === 'client_secret_basic' ? 'secret' : 'certificate';
+  return {
+    invalid_client: `compare the client ID and its ${credential} with what the Authority has`,
+    unauthorized_client: 'allow this client the grant client_credentials at the Authority',
+    unsupported_grant_type: 'allow the grant client_credentials at the Authority',
+    invalid_scope: `allow this client the scope "${printable(scope)}" at the Authority`,
+    invalid_target: 'compare the resource or audience with what the Authority knows',
+    invalid_dpop_proof: "compare this machine's clock with the Authority's",
+    use_dpop_nonce: 'the Authority did not send a nonce, or refused the one it sent',
+  };
+}

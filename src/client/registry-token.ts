@@ -1,0 +1,99 @@
+/** Brings an OpTok to the realm of a registry and gets the registry token for it. */
+import { errorOf, type JsonObject, nonceAskedFor, parseObject, refused } from './answer.ts';
+import { ClientFault } from './client-fault.ts';
+import { makeDpopProof } from './dpop-proof.ts';
+import { type ClientParts, exchange, type HttpAnswer, shownUrl } from './http.ts';
+import type { OpTok } from './op-tok.ts';
+
+export interface RegistryTokenRequest {
+  /** The URL of the token service, as the registry's challenge names it. */
+  readonly realm: string;
+  readonly service: string;
+  /** `repository:name:pull`; none for an authentication check. */
+  readonly scopes: readonly string[];
+}
+
+export interface RegistryToken {
+  readonly token: string;
+  /** The whole answer. */
+  readonly answer: JsonObject;
+}
+
+const STEP = 'registry token';
+const CLOCK_PAUSE_MS = 1000;
+
+/**
+ * Throws ClientFault where the service refuses. A proof that is refused is made anew once, a second later: a service
+ * that has just started refuses what is dated before its start, and proofs are dated in whole seconds.
+ */
+export async function requestRegistryToken(
+  opTok: OpTok,
+  request: RegistryTokenRequest,
+  parts: ClientParts,
+): Promise<RegistryToken> {
+  const url = urlOf(request);
+  const answer = await sendUntilSettled(opTok, url, parts);
+  if (answer.status !== 200) throw refused(answer, { what: STEP, url, secrets: [opTok.accessToken], advice });
+  const body = parseObject(answer);
+  const token = [body?.token, body?.access_token].find(
+    (member) => typeof member === 'string' && member !== '',
+  );
+  if (body === null || typeof token !== 'string')
+    throw new ClientFault(
+      `${STEP}: ${shownUrl(url)} answered 200 without a token; is it the registry's realm?`,
+    );
+  return { token, answer: body };
+}
+
+/** Sends the request, again with the nonce that is asked for, and again after a pause: each at most once. */
+async function sendUntilSettled(
+  opTok: OpTok,
+  url: string,
+  { http, clock, pause }: ClientParts,
+): Promise<HttpAnswer> {
+  let nonce: string | null = null;
+  let paused = false;
+  for (;;) {
+    const headers = await credentialsOf(opTok, url, nonce, clock());
+    const answer: HttpAnswer = await exchange(STEP, { method: 'GET', url, headers, body: null }, http);
+    if (opTok.dpopKey === null) return answer;
+    const asked: string | null = nonce === null ? nonceAskedFor(answer) : null;
+    if (asked !== null) nonce = asked;
+    else if (answer.status === 401 && errorOf(answer) === 'invalid_dpop_proof' && !paused) {
+      paused = true;
+      await pause(CLOCK_PAUSE_MS);
+    } else return answer;
+  }
+}
+
+/** RFC 9449 §7.1, RFC 6750 §2.1. */
+async function credentialsOf(
+  { accessToken, dpopKey }: OpTok,
+  url: string,
+  nonce: string | null,
+  now: number,
+): Promise<Record<string, string>> {
+  if (dpopKey === null) return { Authorization: `Bearer ${accessToken}` };
+  const proof = await makeDpopProof(dpopKey, { method: 'GET', url, accessToken, nonce }, now);
+  return { Authorization: `DPoP ${accessToken}`, DPoP: proof };
+}
+
+function urlOf({ realm, service, scopes }: RegistryTokenRequest): string {
+  const url = URL.parse(realm);
+  if (url === null) throw new ClientFault(`${STEP}: the realm is no URL; a registry's 401 names it`);
+  url.hash = '';
+  url.searchParams.append('service', service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  return url.href;
+}
+
+const advice: Readonly<Record<string, string>> = {
+  invalid_token:
+    "the service's log tells which check failed; compare its authority.issuer and authority.audiences with the " +
+    'access token, and senderConstraint.accept with how it is bound',
+  invalid_dpop_proof:
+    "the service's log tells which check failed; compare the realm with its registry.realm, and the clocks",
+  use_dpop_nonce: 'the service did not send a nonce, or refused the one it sent',
+  'token-scope': 'ask the Authority for that scope, and allow it to this client there',
+  404: 'compare the realm with the one in the 401 of the registry',
+};

@@ -1,0 +1,90 @@
+/** The two configuration files of a try-out: ours, and that of the registry beside it. */
+import { randomBytes } from 'node:crypto';
+import type { LoopbackAddress } from './loopback.ts';
+
+export interface DevAddresses {
+  readonly service: LoopbackAddress;
+  readonly authority: LoopbackAddress;
+  readonly registry: LoopbackAddress;
+}
+
+/** The realms under which the service is reached; the second is the one that the registry names. */
+export function realmsOf({ service }: DevAddresses): readonly [string, string] {
+  return [`http://localhost:${service.port}/token`, `http://${service.text}/token`];
+}
+
+/** `registry-token.yaml`: what a real one would hold, the files of the folder named in it. */
+export function renderServiceConfiguration(addresses: DevAddresses): string {
+  return `# Written by registry-token dev. It is a real configuration: registry-token serve --config takes it too.
+# In a folder that --dir names it stays, and your changes count at the next start; the addresses in server.listen,
+# authority.issuer and registry.realm are then those of dev's options.
+
+server:
+  listen: ${quoted(addresses.service.text)}
+
+authority: # who issues the access tokens: here the development Authority
+  issuer: ${quoted(`http://${addresses.authority.text}`)}
+  audiences: [registry]
+  requiredScopes: [registry.token.issue]
+
+senderConstraint:
+  accept: [dpop] # an access token counts only with a proof by the key that it is bound to
+
+signing: # what the registry must know: issuer here and in its config.yml, the certificate in its rootcertbundle
+  issuer: registry-token.localhost
+  keyPath: registry-signing.pem
+  certificatePath: registry-signing.crt
+  lifetime: 5m
+
+registry:
+  realm: [${realmsOf(addresses).map(quoted).join(', ')}]
+  allowedServices: [registry.localhost] # the service of the registry's config.yml
+
+plans: # the claim stellaops:plan of an access token names one; the development Authority says developer
+  developer:
+    catalog: true
+    lifetime: 15m
+    repositories:
+      - { pattern: "stella-ops/**", actions: [pull, push] }
+      - { pattern: "customers/{claim:tid}/*", actions: [pull, push, delete] } # claim:tid is dev here
+  community:
+    repositories:
+      - pattern: "stella-ops/public/*" # actions: [pull] where none are named
+
+defaultPlan: community # of an access token that names none
+`;
+}
+
+export interface RegistryTrust {
+  /** The `iss` and `aud` of the tokens that the registry takes. */
+  readonly issuer: string;
+  readonly service: string;
+  /** Absolute paths. */
+  readonly certificate: string;
+  readonly storage: string;
+}
+
+/** `config.yml` for docker-registry 2.8 and 3. */
+export function renderRegistryConfiguration(addresses: DevAddresses, trust: RegistryTrust): string {
+  return `# Written by registry-token dev at each start: docker-registry serve config.yml
+version: 0.1
+log: { level: warn }
+storage:
+  filesystem: { rootdirectory: ${quoted(trust.storage)} }
+  delete: { enabled: true }
+http:
+  addr: ${quoted(addresses.registry.text)}
+  secret: ${randomBytes(16).toString('hex')}
+auth:
+  token:
+    realm: ${quoted(realmsOf(addresses)[1])}
+    service: ${quoted(trust.service)}
+    issuer: ${quoted(trust.issuer)}
+    rootcertbundle: ${quoted(trust.certificate)}
+`;
+}
+
+/** A JSON string is a YAML string, whatever it holds. */
+function quoted(text: string): string {
+  return JSON.stringify(text);
+}

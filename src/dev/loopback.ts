@@ -1,0 +1,56 @@
+/** Loopback and nothing else: the addresses that `dev` listens on, and the peers that its Authority answers. */
+
+export interface LoopbackAddress {
+  /** As Bun.serve takes it: no brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** `host:port` as it stands in a URL. */
+  readonly text: string;
+}
+
+/** `127.0.0.1:8085`, `[::1]:8085` or `localhost:8085`; null for any other host, and for a port outside 1 to 65535. */
+export function parseLoopbackAddress(text: string): LoopbackAddress | null {
+  const [, host = '', digits] = /^(127(?:\.\d{1,3}){3}|\[::1\]|localhost):(\d{1,5})$/i.exec(text) ?? [];
+  const port = Number(digits);
+  if (!(port >= 1 && port <= 65535) || host.split('.').some((part) => Number(part) > 255)) return null;
+  return { host: host.replace(/[[\]]/g, ''), port, text: text.toLowerCase() };
+}
+
+/** Whether a connection comes from this very machine, by its peer's IP address. */
+export function isLoopbackPeer(address: string | undefined): boolean {
+  return address !== undefined && /^(?:(?:::ffff:)?127(?:\.\d{1,3}){3}|::1)$/i.test(address);
+}
+
+export interface LoopbackListener {
+  /** Ends at once; what is under way is cut off. */
+  readonly stop: () => Promise<void>;
+}
+
+/** Listens on a loopback address and refuses any peer that is none. Throws where the address cannot be had. */
+export function listenOnLoopback(
+  { host, port }: LoopbackAddress,
+  handle: (request: Request) => Promise<Response>,
+): LoopbackListener {
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    maxRequestBodySize: 64 * 1024,
+    development: false,
+    fetch: (request, server) =>
+      isLoopbackPeer(server.requestIP(request)?.address)
+        ? handle(request)
+        : Response.json({ error: 'access_denied' }, { status: 403 }),
+    error: () => Response.json({ error: 'server_error' }, { status: 500 }),
+  });
+  return { stop: () => server.stop(true) };
+}
+
+/** Whether an address is in use already, by trying to have it. */
+export function isTaken({ host, port }: LoopbackAddress): boolean {
+  try {
+    Bun.listen({ hostname: host, port, socket: { data: () => {} } }).stop(true);
+    return false;
+  } catch {
+    return true;
+  }
+}

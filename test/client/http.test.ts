@@ -1,0 +1,100 @@
+/** What a client sends its credentials over, and how much it takes back. */
+import { beforeAll, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { exchange, type HttpOptions, shownUrl } from '../../src/client/http.ts';
+import { plainHttp } from '../support/client-parts.ts';
+import { describeWith } from '../support/debian-parts.ts';
+import { startFakeServer } from '../support/fake-server.ts';
+import { createTemporaryFolder, runOrFail } from '../support/processes.ts';
+
+function get(url: string, options: HttpOptions = plainHttp) {
+  return exchange('discovery', { method: 'GET', url, headers: {}, body: null }, options);
+}
+
+test.each([
+  'http://authority.example.com/',
+  'http://localhost.example.com/',
+  'http://10.0.0.1/',
+  'https://user:password@authority.example.com/',
+  'ftp://127.0.0.1/',
+  'authority.example.com',
+])('sends nothing to %s', async (url) => {
+  const fault: Error = await get(url).catch((cause) => cause);
+  expect(fault.message).toContain('is neither an https URL nor one on loopback');
+  expect(fault.message).not.toContain('password');
+});
+
+test('a redirect is not followed, and the fault says where it led', async () => {
+  await using server = startFakeServer(
+    () => new Response(null, { status: 302, headers: { Location: '/elsewhere?code=secret' } }),
+  );
+  const fault: Error = await get(`${server.url}/here?q=1`).catch((cause) => cause);
+  expect(fault.message).toBe(
+    `discovery: ${server.url}/here redirects to ${server.url}/elsewhere, which is not followed`,
+  );
+  expect(server.heard).toHaveLength(1);
+});
+
+test('an answer of more than 1 MiB is not read to its end', async () => {
+  await using server = startFakeServer(() => new Response('x'.repeat(1024 * 1024 + 1)));
+  await expect(get(server.url)).rejects.toThrow('did not answer in full: more than 1048576 bytes');
+});
+
+test('an answer of 1 MiB is taken', async () => {
+  await using server = startFakeServer(() => new Response('x'.repeat(1024 * 1024)));
+  expect((await get(server.url)).text).toHaveLength(1024 * 1024);
+});
+
+test('a server that is not there is named with the reason', async () => {
+  const server = startFakeServer(() => new Response());
+  await server[Symbol.asyncDispose]();
+  await expect(get(`${server.url}/path`)).rejects.toThrow(
+    `discovery: ${server.url}/path did not answer: nothing listens there (ECONNREFUSED)`,
+  );
+});
+
+test('the URL in a message has neither user information nor query', () => {
+  expect(shownUrl('https://me:pw@example.com/a?token=x#y')).toBe('https://example.com/a');
+  expect(shownUrl('no url')).toBe('this');
+});
+
+describeWith(['openssl'], 'over TLS', () => {
+  const names = ['server', 'client'] as const;
+  const pem = new Map<string, { readonly cert: string; readonly key: string }>();
+  const materialOf = (name: (typeof names)[number]) => pem.get(name) ?? { cert: '', key: '' };
+
+  beforeAll(async () => {
+    await using folder = await createTemporaryFolder();
+    for (const name of names) {
+      const [keyPath, certPath] = [folder.at(`${name}.key`), folder.at(`${name}.crt`)];
+      const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', keyPath];
+      const name127 = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2'];
+      await runOrFail(['openssl', 'req', '-x509', ...key, ...name127, '-out', certPath]);
+      pem.set(name, { cert: readFileSync(certPath, 'utf8'), key: readFileSync(keyPath, 'utf8') });
+    }
+  });
+
+  test('a server that is not trusted gets no request', async () => {
+    await using server = startFakeServer(() => new Response('hello'), materialOf('server'));
+    await expect(get(server.url)).rejects.toThrow('its certificate authority is not trusted here');
+    expect(server.heard).toHaveLength(0);
+  });
+
+  test('a server is trusted by the certificate authority that is named', async () => {
+    await using server = startFakeServer(() => new Response('hello'), materialOf('server'));
+    const options = { certificateAuthorities: materialOf('server').cert, clientCertificate: null };
+    expect((await get(server.url, options)).text).toBe('hello');
+  });
+
+  test('the client shows its certificate to a server that asks for it', async () => {
+    const tls = { ...materialOf('server'), ca: materialOf('client').cert };
+    await using server = startFakeServer(() => new Response('hello'), tls);
+    const { cert: certificate, key } = materialOf('client');
+    const certificateAuthorities = materialOf('server').cert;
+    const options = { certificateAuthorities, clientCertificate: { certificate, key } };
+    expect((await get(server.url, options)).text).toBe('hello');
+    await expect(get(server.url, { certificateAuthorities, clientCertificate: null })).rejects.toThrow(
+      'did not answer',
+    );
+  });
+});
