@@ -2,89 +2,71 @@
  * Configuration to a service with its keys, stores, clock and telemetry: the one place where parts are joined.
  * No rule lives here; it hands each part the few values that it needs.
  */
-import { randomBytes } from 'node:crypto';
+import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../config/mistakes.ts';
-import type { Configuration } from '../config/schema.ts';
 import { createEndpoints, type FailingPart, type Handle } from '../endpoints.ts';
 import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
-import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
-import type { Clock, Decision } from '../service.ts';
-import { type Log, logDecision } from '../telemetry/log.ts';
-import { createMetrics, type Metrics, type ProcessUsage } from '../telemetry/metrics.ts';
-import { readMaterial } from './material.ts';
-import {
-  authenticateOptions,
-  challengeOptions,
-  createPolicy,
-  metadataUrl,
-  realmPath,
-  requestOptions,
-} from './options.ts';
+import type { Decision } from '../service.ts';
+import { logDecision } from '../telemetry/log.ts';
+import type { Metrics, Observations } from '../telemetry/metrics.ts';
+import { openAuthorityKeys } from './authority.ts';
+import { FileReader } from './file-reader.ts';
+import type { Foundation } from './foundation.ts';
+import { openMaterial } from './material.ts';
+import { authenticateOptions, challengeOptions, createPolicy, realmPath, requestOptions } from './options.ts';
 import { checkSafety, checkSampleKey } from './safety.ts';
 
-export interface Surroundings {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly processUsage: () => ProcessUsage;
-}
-
+/** The service by one configuration. */
 export interface Service {
+  readonly loaded: LoadedConfiguration;
   readonly handle: Handle;
-  /** Opens what is reached over the network. Never rejects: `readyz` tells what fails, and trying goes on. */
-  readonly open: () => Promise<void>;
-  readonly close: () => void;
+  readonly authorityKeys: AuthorityKeys;
+  readonly signingKey: SigningKey;
+  /** What the listener is made of; null for plain HTTP. */
+  readonly tls: TlsMaterial | null;
+  /** Epoch seconds; proofs from before are refused. */
+  readonly proofsSince: number;
+  /** Every file that it was made of, absolute. */
+  readonly files: ReadonlySet<string>;
+  readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
 }
 
-/** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
-const UPKEEP_MS = 5000;
-
-/** Joins the parts. Throws ConfigurationFault with every file, key and certificate that cannot be used. */
-export async function assemble(loaded: LoadedConfiguration, surroundings: Surroundings): Promise<Service> {
+/**
+ * Joins the parts; `previous` is the service that this one replaces. Throws ConfigurationFault with every file, key
+ * and certificate that cannot be used.
+ */
+export async function assemble(
+  loaded: LoadedConfiguration,
+  foundation: Foundation,
+  previous: Service | null,
+): Promise<Service> {
   const { configuration } = loaded;
-  const { clock, log, processUsage } = surroundings;
-  const read = await readMaterial(loaded, clock());
-  const mistakes = [
-    ...checkSafety(loaded),
-    ...('mistakes' in read ? read.mistakes : checkSampleKey(loaded, read.material.signingKey)),
-  ];
-  if (mistakes.length > 0 || 'mistakes' in read) throw new ConfigurationFault(mistakes);
-  const { signingKey, certificateAuthorities } = read.material;
+  const { clock, log, metrics, replayStore } = foundation;
+  const files = new FileReader(loaded);
+  const material = await openMaterial(loaded, files, clock());
+  const opened = openAuthorityKeys(loaded, files, (fault) => {
+    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
+    if (fault !== null) log.warn('authority keys not fetched', { fault });
+  });
+  const mistakes = [...files.mistakes, ...checkSafety(loaded)];
+  if (material !== null) mistakes.push(...checkSampleKey(loaded, material.signingKey));
+  if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
 
-  const metrics: Metrics = createMetrics(
-    Object.keys(configuration.plans),
-    () => ({
-      replayEntries: replayStore instanceof MemoryReplayStore ? replayStore.size : null,
-      replayCapacity: replayStore instanceof MemoryReplayStore ? replayStore.capacity : null,
-      authorityKeysAge: remoteKeys?.fetchedAt == null ? null : clock() - remoteKeys.fetchedAt,
-      signingCertificateExpiry: earliestExpiry(signingKey),
-    }),
-    processUsage,
-  );
-  const replayStore = createReplayStore(configuration, clock, log);
-  const authorityKeys =
-    read.material.authorityKeys ??
-    new RemoteAuthorityKeys({
-      issuer: configuration.authority.issuer,
-      metadataUrl: metadataUrl(configuration),
-      certificateAuthorities,
-      onRefresh: (fault) => {
-        metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
-        if (fault !== null) log.warn('authority keys not fetched', { fault });
-      },
-    });
-  const remoteKeys = authorityKeys instanceof RemoteAuthorityKeys ? authorityKeys : null;
+  const { signingKey } = material;
+  const authorityKeys = keepAuthorityKeys(opened, previous);
+  const proofsSince = oldestProof(loaded, previous, clock());
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
-
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
-    jwks: { keys: [signingKey.publicJwk] },
+    jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys] },
     exposeMetrics: metrics.expose,
-    failingParts: () => findFailingParts(remoteKeys, replayStore, clock()),
+    failingParts: () => findFailingParts(authorityKeys, foundation),
     service: {
       clock,
       request: requestOptions(configuration),
@@ -92,9 +74,10 @@ export async function assemble(loaded: LoadedConfiguration, surroundings: Surrou
         options: authenticateOptions(configuration),
         signatures: new Signatures(authorityKeys),
         replayStore,
-        nonces: nonceRequired ? createNonces(read.material.nonceSecret ?? randomBytes(32)) : null,
+        nonces: nonceRequired ? createNonces(material.nonceSecret ?? foundation.nonceSecret) : null,
+        proofsSince,
       },
-      policy: createPolicy(configuration),
+      policy: createPolicy(configuration, material.revokedLicenses),
       signer: signingKey,
       issuer: configuration.signing.issuer,
       challenge: challengeOptions(configuration),
@@ -104,50 +87,69 @@ export async function assemble(loaded: LoadedConfiguration, surroundings: Surrou
       },
     },
   });
-  let upkeep: ReturnType<typeof setInterval> | null = null;
+  metrics.announcePlans(Object.keys(configuration.plans));
   return {
+    loaded,
     handle,
-    open: async () => {
-      upkeep = setInterval(() => void remoteKeys?.refreshIfNeeded(clock()), UPKEEP_MS);
-      await Promise.all([
-        remoteKeys?.refreshIfNeeded(clock()),
-        replayStore instanceof RedisReplayStore ? replayStore.open() : null,
-      ]);
-    },
-    close: () => {
-      if (upkeep !== null) clearInterval(upkeep);
-      if (replayStore instanceof RedisReplayStore) replayStore.close();
-    },
+    authorityKeys,
+    signingKey,
+    tls: material.tls,
+    proofsSince,
+    files: new Set([loaded.file, ...files.paths]),
+    observe: () => ({
+      authorityKeysAge: ageOf(authorityKeys, clock()),
+      signingCertificateExpiry: earliestExpiry(signingKey),
+    }),
   };
 }
 
-function createReplayStore({ senderConstraint: { replay } }: Configuration, clock: Clock, log: Log) {
-  if (replay.url === undefined) return new MemoryReplayStore(replay.capacity, clock());
-  return new RedisReplayStore({
-    url: replay.url,
-    clock,
-    onChange: (fault) =>
-      fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault }),
-  });
+/** Keys that were fetched from the same place stay in use over a reload, with their cool-down. */
+function keepAuthorityKeys(opened: AuthorityKeys, previous: Service | null): AuthorityKeys {
+  const before = previous?.authorityKeys;
+  if (opened instanceof RemoteAuthorityKeys && before instanceof RemoteAuthorityKeys && before.isLike(opened))
+    return before;
+  return opened;
+}
+
+/**
+ * Where proofs are now good for longer than before, those used before may be forgotten too early: proofs from before
+ * the change are then refused.
+ */
+function oldestProof(loaded: LoadedConfiguration, previous: Service | null, now: number): number {
+  if (previous === null) return 0;
+  const grown = proofWindow(loaded) > proofWindow(previous.loaded);
+  return grown ? now : previous.proofsSince;
+}
+
+/** Seconds for which a proof can pass. */
+function proofWindow({ configuration: { senderConstraint, authority } }: LoadedConfiguration): number {
+  return senderConstraint.dpop.maxAge + authority.clockSkew;
 }
 
 async function findFailingParts(
-  remoteKeys: RemoteAuthorityKeys | null,
-  replayStore: MemoryReplayStore | RedisReplayStore,
-  now: number,
+  authorityKeys: AuthorityKeys,
+  { replayStore, clock }: Foundation,
 ): Promise<readonly FailingPart[]> {
   const failing: FailingPart[] = [];
-  await remoteKeys?.refreshIfNeeded(now);
-  const keysFault = remoteKeys?.failing(now) ?? null;
-  if (keysFault !== null) failing.push({ part: 'authority-keys', detail: keysFault });
-  if (replayStore instanceof RedisReplayStore && replayStore.fault !== null)
-    failing.push({ part: 'replay-store', detail: replayStore.fault });
+  if (authorityKeys instanceof RemoteAuthorityKeys) {
+    // Not waited for: who asks wants to know how it is now, and an Authority that hangs would delay it.
+    void authorityKeys.refreshIfNeeded(clock());
+    const detail = authorityKeys.failing(clock());
+    if (detail !== null) failing.push({ part: 'authority-keys', detail });
+  }
+  const replayFault = replayStore instanceof RedisReplayStore ? await replayStore.check() : null;
+  if (replayFault !== null) failing.push({ part: 'replay-store', detail: replayFault });
   return failing;
 }
 
 function measureDecision(metrics: Metrics, { refusal, grant, durationMs }: Decision): void {
   if (refusal !== null) metrics.rejected(refusal.reason, durationMs / 1000);
   else if (grant !== null) metrics.issued(grant.plan, durationMs / 1000);
+}
+
+/** Seconds; null for keys from a file and for none at all. */
+function ageOf(keys: AuthorityKeys, now: number): number | null {
+  return keys instanceof RemoteAuthorityKeys && keys.fetchedAt !== null ? now - keys.fetchedAt : null;
 }
 
 /** When the first certificate of the chain ends, in epoch seconds; null where there is none. */

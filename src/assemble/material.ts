@@ -1,90 +1,105 @@
-/** The files that a configuration names, read and opened; what cannot be used is a mistake at the key that names it. */
-import { readFileSync } from 'node:fs';
-import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+/** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
+import type { JWK } from 'jose';
 import type { LoadedConfiguration } from '../config/load.ts';
-import type { Mistake } from '../config/mistakes.ts';
-import { createFileAuthorityKeys } from '../keys/file-authority-keys.ts';
-import { KeyFault, openSigningKey, type SigningKey } from '../keys/signing-key.ts';
+import { KeyFault } from '../keys/key-fault.ts';
+import { openPublicKey } from '../keys/public-key.ts';
+import { openSigningKey, type SigningKey } from '../keys/signing-key.ts';
+import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
+import type { FileReader } from './file-reader.ts';
 
 export interface Material {
   readonly signingKey: SigningKey;
-  /** null where the Authority's keys come over HTTP. */
-  readonly authorityKeys: AuthorityKeys | null;
-  /** PEM; null for the system's certificate authorities. */
-  readonly certificateAuthorities: string | null;
+  /** What `/.well-known/jwks.json` holds beside the signing key: the next key, or the last. */
+  readonly additionalKeys: readonly JWK[];
   /** null where none is configured. */
   readonly nonceSecret: Buffer | null;
+  readonly revokedLicenses: readonly string[];
+  /** null where the service speaks plain HTTP. */
+  readonly tls: TlsMaterial | null;
 }
 
-/** Reads everything there is to read, and returns either all of it or every mistake. */
-export async function readMaterial(
+/** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
+export async function openMaterial(
   loaded: LoadedConfiguration,
+  files: FileReader,
   now: number,
-): Promise<{ readonly material: Material } | { readonly mistakes: readonly Mistake[] }> {
-  const { signing, authority, senderConstraint } = loaded.configuration;
-  const mistakes: Mistake[] = [];
-  const read = (key: string, path: string | undefined): Buffer | null => {
-    if (path === undefined) return null;
-    const bytes = readBytes(loaded.resolvePath(path));
-    if (Buffer.isBuffer(bytes)) return bytes;
-    mistakes.push(loaded.mistakeAt(key, `${loaded.resolvePath(path)} ${bytes.fault}`));
+): Promise<Material | null> {
+  const nonceSecret = readNonceSecret(loaded, files);
+  const revokedLicenses = readRevokedLicenses(loaded, files);
+  const additionalKeys = await openAdditionalKeys(loaded, files);
+  const tls = readTlsMaterial(loaded, files, now);
+  const signingKey = await readSigningKey(loaded, files, now);
+  return signingKey === null ? null : { signingKey, additionalKeys, nonceSecret, revokedLicenses, tls };
+}
+
+async function readSigningKey(
+  { configuration: { signing } }: LoadedConfiguration,
+  files: FileReader,
+  now: number,
+): Promise<SigningKey | null> {
+  const key = files.read('signing.keyPath', signing.keyPath);
+  const passwordFile = files.readText('signing.keyPasswordPath', signing.keyPasswordPath);
+  const certificates = files.readText('signing.certificatePath', signing.certificatePath);
+  if (key === null) return null;
+  const password = signing.keyPassword ?? passwordFile?.replace(/\r?\n$/, '') ?? null;
+  try {
+    return await openSigningKey({ key, password, certificates, keyId: signing.keyId }, now);
+  } catch (cause) {
+    if (!(cause instanceof KeyFault)) throw cause;
+    files.report(cause.source === 'key' ? 'signing.keyPath' : 'signing.certificatePath', cause.message);
     return null;
-  };
+  }
+}
 
-  const key = read('signing.keyPath', signing.keyPath)?.toString() ?? null;
-  const passwordFile = read('signing.keyPasswordPath', signing.keyPasswordPath)?.toString();
-  const certificates = read('signing.certificatePath', signing.certificatePath)?.toString() ?? null;
-  const jwks = read('authority.jwksPath', authority.jwksPath)?.toString() ?? null;
-  const certificateAuthorities = read('authority.caPath', authority.caPath)?.toString() ?? null;
-  if (certificateAuthorities !== null && !certificateAuthorities.includes('-----BEGIN CERTIFICATE-----'))
-    mistakes.push(loaded.mistakeAt('authority.caPath', 'holds no PEM certificate'));
-
-  const { nonceSecretPath } = senderConstraint.dpop;
-  const nonceSecret = read('senderConstraint.dpop.nonceSecretPath', nonceSecretPath);
-  if (nonceSecret !== null && nonceSecret.length < 32)
-    mistakes.push(
-      loaded.mistakeAt(
-        'senderConstraint.dpop.nonceSecretPath',
-        'holds less than 32 bytes: openssl rand -out nonce.key 32',
-      ),
-    );
-
-  let signingKey: SigningKey | null = null;
-  if (key !== null) {
-    const password = signing.keyPassword ?? passwordFile?.replace(/\r?\n$/, '') ?? null;
+async function openAdditionalKeys(
+  { configuration: { signing } }: LoadedConfiguration,
+  files: FileReader,
+): Promise<JWK[]> {
+  const keys: JWK[] = [];
+  for (const [index, path] of signing.additionalKeys.entries()) {
+    const pem = files.readText(`signing.additionalKeys.${index}`, path);
+    if (pem === null) continue;
     try {
-      signingKey = await openSigningKey({ key, password, certificates, keyId: signing.keyId }, now);
+      keys.push(await openPublicKey(pem, signing.keyId));
     } catch (cause) {
       if (!(cause instanceof KeyFault)) throw cause;
-      mistakes.push(
-        loaded.mistakeAt(
-          cause.source === 'key' ? 'signing.keyPath' : 'signing.certificatePath',
-          cause.message,
-        ),
-      );
+      files.report(`signing.additionalKeys.${index}`, cause.message);
     }
   }
-  let authorityKeys: AuthorityKeys | null = null;
-  if (jwks !== null) {
-    try {
-      authorityKeys = createFileAuthorityKeys(jwks);
-    } catch (cause) {
-      const fault = cause instanceof Error ? cause.message : 'It cannot be used.';
-      mistakes.push(loaded.mistakeAt('authority.jwksPath', fault));
-    }
-  }
-  if (mistakes.length > 0 || signingKey === null) return { mistakes };
-  return { material: { signingKey, authorityKeys, certificateAuthorities, nonceSecret } };
+  return keys;
 }
 
-const MAX_BYTES = 16 * 1024 * 1024;
+const tlsKeys = {
+  certificates: 'server.tls.certPath',
+  key: 'server.tls.keyPath',
+  clientAuthorities: 'server.tls.clientCaPath',
+} as const satisfies Record<keyof TlsMaterial, string>;
 
-function readBytes(path: string): Buffer | { readonly fault: string } {
-  try {
-    const bytes = readFileSync(path);
-    return bytes.length > MAX_BYTES ? { fault: `is larger than ${MAX_BYTES} bytes` } : bytes;
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
-    return { fault: `cannot be read (${code})` };
-  }
+function readTlsMaterial(
+  { configuration }: LoadedConfiguration,
+  files: FileReader,
+  now: number,
+): TlsMaterial | null {
+  const { tls } = configuration.server;
+  if (tls === undefined) return null;
+  const certificates = files.readText(tlsKeys.certificates, tls.certPath);
+  const key = files.readText(tlsKeys.key, tls.keyPath);
+  const clientAuthorities = files.readText(tlsKeys.clientAuthorities, tls.clientCaPath);
+  for (const { source, message } of findTlsFaults({ certificates, key, clientAuthorities }, now))
+    files.report(tlsKeys[source], message);
+  return certificates === null || key === null ? null : { certificates, key, clientAuthorities };
+}
+
+function readNonceSecret({ configuration }: LoadedConfiguration, files: FileReader): Buffer | null {
+  const key = 'senderConstraint.dpop.nonceSecretPath';
+  const secret = files.read(key, configuration.senderConstraint.dpop.nonceSecretPath);
+  if (secret !== null && secret.length < 32)
+    files.report(key, 'holds less than 32 bytes: openssl rand -out nonce.key 32');
+  return secret;
+}
+
+/** The licences of `revokedLicensesPath`: one a line; blank lines and those that start with `#` do not count. */
+export function readRevokedLicenses({ configuration }: LoadedConfiguration, files: FileReader): string[] {
+  const lines = files.readText('revokedLicensesPath', configuration.revokedLicensesPath)?.split('\n') ?? [];
+  return lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
 }

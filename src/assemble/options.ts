@@ -7,14 +7,12 @@ import type { Configuration } from '../config/schema.ts';
 import type { TokenRequestOptions } from '../request/token-request.ts';
 import type { ChallengeOptions } from '../respond/render-refusal.ts';
 
-export function authenticateOptions({
-  authority,
-  senderConstraint,
-  registry,
-}: Configuration): AuthenticateOptions {
+export function authenticateOptions(configuration: Configuration): AuthenticateOptions {
+  const { authority, senderConstraint, registry } = configuration;
   const { dpop } = senderConstraint;
   return {
     accept: senderConstraint.accept,
+    anonymous: configuration.anonymousPlan === undefined ? 'refuse' : 'accept',
     opTok: {
       issuer: authority.issuer,
       audiences: authority.audiences,
@@ -33,7 +31,8 @@ export function authenticateOptions({
   };
 }
 
-export function createPolicy(configuration: Configuration): Policy {
+/** `revokedLicenses`: those of the list file, beside those of the configuration itself. */
+export function createPolicy(configuration: Configuration, revokedLicenses: readonly string[]): Policy {
   const plans = Object.entries(configuration.plans).map(([name, plan]) => ({
     name,
     catalog: plan.catalog,
@@ -43,7 +42,8 @@ export function createPolicy(configuration: Configuration): Policy {
   return {
     plans: new Map(plans.map((plan) => [plan.name, plan])),
     defaultPlan: configuration.defaultPlan ?? null,
-    revokedLicenses: new Set(configuration.revokedLicenses),
+    anonymousPlan: configuration.anonymousPlan ?? null,
+    revokedLicenses: new Set([...configuration.revokedLicenses, ...revokedLicenses]),
     grant: configuration.registry.grant,
     claims: configuration.authority.claims,
     lifetime: configuration.signing.lifetime,

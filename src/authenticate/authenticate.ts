@@ -20,11 +20,19 @@ import {
 import type { ReplayStore } from './replay-store.ts';
 import type { Signatures } from './signatures.ts';
 
-/** A sender whose OpTok and sender constraint hold. */
-export interface Caller {
+/** Who asks: a sender whose OpTok and sender constraint hold, or nobody in particular. */
+export type Caller = VerifiedCaller | AnonymousCaller;
+
+export interface VerifiedCaller {
+  readonly kind: 'verified';
   readonly subject: string;
   /** The verified claims of the OpTok. */
   readonly claims: JsonObject;
+}
+
+/** A request without credentials, where the configuration has an answer for it. */
+export interface AnonymousCaller {
+  readonly kind: 'anonymous';
 }
 
 export type Constraint = 'dpop' | 'mtls' | 'none';
@@ -34,6 +42,8 @@ export interface AuthenticateOptions {
   readonly dpop: DpopOptions;
   /** The ways a sender may be bound; `none` = bearer-only. */
   readonly accept: readonly Constraint[];
+  /** Whether a request without credentials is somebody at all. */
+  readonly anonymous: 'accept' | 'refuse';
 }
 
 export interface AuthenticateParts {
@@ -42,6 +52,8 @@ export interface AuthenticateParts {
   readonly replayStore: ReplayStore;
   /** null where no nonce is required. */
   readonly nonces: Nonces | null;
+  /** Epoch seconds; older proofs are refused, because their entries may be forgotten while they are still good. */
+  readonly proofsSince: number;
 }
 
 /**
@@ -55,7 +67,10 @@ export async function authenticate(
 ): Promise<Caller> {
   const { credentials, certificate } = request;
   const { options, signatures, nonces } = parts;
-  if (credentials === null) throw new Refusal('credentials-missing', 'The request brings no access token.');
+  if (credentials === null) {
+    if (options.anonymous === 'accept' && request.proof === null) return { kind: 'anonymous' };
+    throw new Refusal('credentials-missing', 'The request brings no access token.');
+  }
 
   const tokenHash = createHash('sha256').update(credentials.opTok).digest('base64url');
   const verified = signatures.recall(tokenHash);
@@ -82,7 +97,7 @@ export async function authenticate(
       throw new Refusal('proof-binding', 'The OpTok is bound to another key than the proof is signed with.');
     await useProof(proof, thumbprint, parts, now);
   }
-  return { subject: opTok.subject, claims: opTok.jws.payload };
+  return { kind: 'verified', subject: opTok.subject, claims: opTok.jws.payload };
 }
 
 /** The OpTok's binding is one that is accepted, and the request has what that binding needs, no more and no less. */
@@ -125,14 +140,14 @@ function checkConstraint(
 async function useProof(
   proof: DpopProof,
   thumbprint: string,
-  { options, replayStore }: AuthenticateParts,
+  { options, replayStore, proofsSince }: AuthenticateParts,
   now: number,
 ): Promise<void> {
   const key = createHash('sha256')
     .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
     .digest();
   // Read in the same step as the insert: both then speak of the same memory.
-  if (proof.issuedAt < replayStore.rememberedSince)
+  if (proof.issuedAt < Math.max(replayStore.rememberedSince, proofsSince))
     throw new Refusal(
       'proof-time',
       'The proof is older than the memory of used proofs: the service or its store was restarted.',

@@ -39,6 +39,7 @@ export class Signatures {
 
   /** Throws `token-signature`, `token-key-unknown` or `authority-unavailable`. */
   async verifyOpTok(opTok: OpTok, tokenHash: string, now: number): Promise<void> {
+    const generation = this.#authorityKeys.generation;
     const key = await this.#authorityKeys.find(opTok.algorithm, opTok.keyId, now);
     try {
       await compactVerify(opTok.jws.text, key, { algorithms: [opTok.algorithm] });
@@ -46,7 +47,8 @@ export class Signatures {
       throw new Refusal('token-signature', "The OpTok's signature does not verify with the Authority's key.");
     }
     this.#forgetOldKeySet();
-    this.#opToks.set(tokenHash, opTok);
+    // A key set that came meanwhile may not hold the key that this was verified with.
+    if (generation === this.#generation) this.#opToks.set(tokenHash, opTok);
   }
 
   /**

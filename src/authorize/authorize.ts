@@ -3,11 +3,12 @@ import type { Caller } from '../authenticate/authenticate.ts';
 import type { JsonObject } from '../authenticate/compact-jws.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope, type ResourceActions } from '../request/resource-scope.ts';
-import { matchesPattern } from './pattern.ts';
+import { type Judgement, judge } from './judge.ts';
 import type { Plan, Policy } from './policy.ts';
 
 /** What is granted: what the registry token will say. */
 export interface Grant {
+  /** Empty for an anonymous caller. */
   readonly subject: string;
   /** The registry that the token is for. */
   readonly service: string;
@@ -20,7 +21,7 @@ export interface Grant {
 
 /**
  * Decides what of `access` the caller gets. Throws `license-revoked`, `plan-missing`, `plan-unknown` or
- * `plan-denied`.
+ * `plan-denied`; for an anonymous caller who asks for more than the anonymous plan allows, `credentials-missing`.
  */
 export function authorize(
   caller: Caller,
@@ -28,28 +29,36 @@ export function authorize(
   access: readonly ResourceActions[],
   policy: Policy,
 ): Grant {
-  const license = checkLicense(caller.claims, policy);
-  const plan = findPlan(caller.claims, policy);
+  const { plan, license } = entitlementOf(caller, policy);
+  const judgements = judge(plan, access, caller);
+  const granted = grantedOf(judgements);
+  const denied = deniedOf(judgements);
+  if (denied.length > 0 && (policy.grant === 'strict' || granted.length === 0))
+    throw denial(caller, plan, denied);
   return {
-    subject: caller.subject,
+    subject: caller.kind === 'verified' ? caller.subject : '',
     service,
     plan: plan.name,
     license,
-    access: grantAccess(plan, access, caller.claims, policy.grant),
+    access: granted,
     lifetime: plan.lifetime ?? policy.lifetime,
   };
 }
 
-/** The OpTok's licence, null where it names none. A licence that is no string cannot be looked up: refused. */
-function checkLicense(claims: JsonObject, policy: Policy): string | null {
-  const license = stringClaim(claims, policy.claims.license, 'license-revoked');
+/** The plan and the licence that apply to a caller. Throws where there is no plan or the licence is revoked. */
+export function entitlementOf(
+  caller: Caller,
+  policy: Policy,
+): { readonly plan: Plan; readonly license: string | null } {
+  if (caller.kind === 'anonymous') return { plan: findPlan(policy.anonymousPlan, policy), license: null };
+  const license = stringClaim(caller.claims, policy.claims.license, 'license-revoked');
   if (license !== null && policy.revokedLicenses.has(license))
     throw new Refusal('license-revoked', 'The licence is revoked.');
-  return license;
+  const named = stringClaim(caller.claims, policy.claims.plan, 'plan-unknown');
+  return { plan: findPlan(named ?? policy.defaultPlan, policy), license };
 }
 
-function findPlan(claims: JsonObject, policy: Policy): Plan {
-  const name = stringClaim(claims, policy.claims.plan, 'plan-unknown') ?? policy.defaultPlan;
+function findPlan(name: string | null, policy: Policy): Plan {
   if (name === null)
     throw new Refusal(
       'plan-missing',
@@ -61,6 +70,7 @@ function findPlan(claims: JsonObject, policy: Policy): Plan {
   return plan;
 }
 
+/** A claim that is there and is no string cannot be looked up: refused. */
 function stringClaim(
   claims: JsonObject,
   name: string,
@@ -73,36 +83,30 @@ function stringClaim(
   return value;
 }
 
-function grantAccess(
-  plan: Plan,
-  asked: readonly ResourceActions[],
-  claims: JsonObject,
-  grant: Policy['grant'],
-): readonly ResourceActions[] {
-  const granted: ResourceActions[] = [];
-  const denied: ResourceActions[] = [];
-  for (const resource of asked) {
-    const actions = allowedActions(plan, resource, claims);
-    const rest = resource.actions.filter((action) => !actions.includes(action));
-    if (actions.length > 0) granted.push({ ...resource, actions });
-    if (rest.length > 0) denied.push({ ...resource, actions: rest });
-  }
-  if (denied.length > 0 && (grant === 'strict' || granted.length === 0))
-    throw new Refusal(
-      'plan-denied',
-      `The plan ${plan.name} does not allow ${denied.map(formatScope).join(' ')}.`,
-    );
-  return granted;
+function grantedOf(judgements: readonly Judgement[]): ResourceActions[] {
+  return select(judgements, true);
 }
 
-/** Those of the resource's actions that the plan allows. A rule that lists `*` allows every action, `*` included. */
-export function allowedActions(plan: Plan, resource: ResourceActions, claims: JsonObject): readonly string[] {
-  const { type, name, actions } = resource;
-  if (type === 'registry')
-    return plan.catalog && name === 'catalog' ? actions.filter((action) => action === '*') : [];
-  if (type !== 'repository') return [];
-  const matching = plan.rules.filter((rule) => matchesPattern(rule.pattern, name, claims));
-  return actions.filter((action) =>
-    matching.some((rule) => rule.actions.has(action) || rule.actions.has('*')),
-  );
+function deniedOf(judgements: readonly Judgement[]): ResourceActions[] {
+  return select(judgements, false);
+}
+
+function select(judgements: readonly Judgement[], allowed: boolean): ResourceActions[] {
+  return judgements
+    .map(({ resource, verdicts }) => ({
+      ...resource,
+      actions: verdicts.filter((verdict) => verdict.allowed === allowed).map(({ action }) => action),
+    }))
+    .filter(({ actions }) => actions.length > 0);
+}
+
+function denial(caller: Caller, plan: Plan, denied: readonly ResourceActions[]): Refusal {
+  const scopes = denied.map(formatScope).join(' ');
+  // Credentials might get more: a 401 is what makes a client ask its user for them.
+  if (caller.kind === 'anonymous')
+    return new Refusal(
+      'credentials-missing',
+      `Without credentials the plan ${plan.name} does not allow ${scopes}.`,
+    );
+  return new Refusal('plan-denied', `The plan ${plan.name} does not allow ${scopes}.`);
 }

@@ -9,7 +9,7 @@ import { isNameComponent } from '../request/resource-scope.ts';
 type Piece = { readonly text: string } | { readonly claim: string } | '*';
 
 /** A segment between slashes: its pieces, or `**`. */
-type Segment = readonly Piece[] | '**';
+export type Segment = readonly Piece[] | '**';
 
 export interface Pattern {
   readonly source: string;
@@ -74,7 +74,7 @@ export function matchesPattern(pattern: Pattern, name: string, claims: JsonObjec
 }
 
 /** The literal texts between the `*` of a segment; null where a claim is missing or is no valid name component. */
-function fillIn(pieces: readonly Piece[], claims: JsonObject): readonly string[] | null {
+export function fillIn(pieces: readonly Piece[], claims: JsonObject): readonly string[] | null {
   const texts = [''];
   for (const piece of pieces) {
     if (piece === '*') {
@@ -123,7 +123,7 @@ function matchesSegments(globs: readonly Glob[], segments: readonly string[]): b
 }
 
 /** True where the text starts with the first literal, ends with the last, and has the others in between in order. */
-function matchesGlob(literals: readonly string[], text: string): boolean {
+export function matchesGlob(literals: readonly string[], text: string): boolean {
   const first = literals[0] ?? '';
   if (literals.length === 1) return text === first;
   const last = literals[literals.length - 1] ?? '';

@@ -5,6 +5,8 @@ export interface Policy {
   readonly plans: ReadonlyMap<string, Plan>;
   /** The plan of an OpTok that names none. */
   readonly defaultPlan: string | null;
+  /** The plan of a request without credentials; null where there is none. */
+  readonly anonymousPlan: string | null;
   readonly revokedLicenses: ReadonlySet<string>;
   /** `strict`: one denial refuses the request. `intersection`: what is allowed is granted. */
   readonly grant: 'strict' | 'intersection';

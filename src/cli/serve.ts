@@ -1,9 +1,12 @@
 /** `serve`: runs the service until it is told to stop. */
-import { assemble } from '../assemble/assemble.ts';
+import { watchFiles } from '../assemble/file-watch.ts';
+import { Runtime } from '../assemble/runtime.ts';
 import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
-import { listen } from '../server/listen.ts';
+import { formatMistake } from '../config/mistakes.ts';
+import { type Listener, listen } from '../server/listen.ts';
+import { listenTls } from '../server/listen-tls.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
-import { createLog } from '../telemetry/log.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
 import { type Command, CommandFailure, readOptions } from './command.ts';
 
 export const serve: Command = {
@@ -13,7 +16,8 @@ export const serve: Command = {
 
 Runs the service in the foreground until SIGINT or SIGTERM; running requests are then answered first.
 The configuration is FILE, else REGISTRY_TOKEN_CONFIG, else etc/registry-token.yaml, else
-/etc/registry-token/registry-token.yaml. Each of its keys can be overridden by the environment:
+/etc/registry-token/registry-token.yaml. SIGHUP, and a change of a file in use, reload it; a configuration with
+mistakes is told and not taken. Each of its keys can be overridden by the environment:
 REGISTRY_TOKEN_SIGNING__KEY_PATH=/run/keys/signing.pem. The log goes to standard error.
 
   --config FILE        the configuration
@@ -24,41 +28,75 @@ Exit codes: 0 stopped, 1 the address cannot be had, 2 usage, 78 the configuratio
 Example:
   registry-token serve --config /etc/registry-token/registry-token.yaml
 `,
-  run: async ({ args, env, tell, isTerminal, stopRequested, processUsage }) => {
+  run: async ({ args, env, tell, isTerminal, stopRequested, onReloadRequested, processUsage }) => {
     const options = readOptions(args, { config: { type: 'string' }, listen: { type: 'string' } });
     const overrides =
       options.listen === undefined ? env : { ...env, REGISTRY_TOKEN_SERVER__LISTEN: options.listen };
-    const loaded = loadConfiguration(findConfigurationFile(options.config, env), overrides);
-    const { server, logging } = loaded.configuration;
+    const file = findConfigurationFile(options.config, env);
+    const load = () => loadConfiguration(file, overrides);
+    const { server, logging } = load().configuration;
     const format = logging.format === 'auto' ? (isTerminal ? 'pretty' : 'json') : logging.format;
     const log = createLog(logging.level, format, tell);
-    const service = await assemble(loaded, { clock: () => Date.now() / 1000, log, processUsage });
+    const runtime = await Runtime.create(load, { clock: () => Date.now() / 1000, log, processUsage });
 
-    const listener = startListening(server.listen, service.handle);
-    void service.open();
-    if (loaded.configuration.senderConstraint.accept.includes('none'))
-      log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it');
+    const listener = startListening(server.listen, runtime);
+    void runtime.open();
+    warnOfLaxity(runtime, log);
+    const reload = () => reloadAndTell(runtime, listener, log);
+    onReloadRequested(() => void reload());
+    const stopWatching = watchFiles(
+      () => runtime.service.files,
+      () => void reload(),
+    );
     const { version, commit } = buildInfo();
-    log.info('ready', { url: listener.url, configuration: loaded.file, version, commit });
+    log.info('ready', { url: listener.url, configuration: file, version, commit });
     await stopRequested;
+    stopWatching();
     log.info('stopping', { graceSeconds: server.shutdownGrace });
     await listener.stop(server.shutdownGrace * 1000);
-    service.close();
+    runtime.close();
     log.info('stopped');
     return 0;
   },
 };
 
-function startListening(
-  address: { host: string; port: number },
-  handle: Parameters<typeof listen>[0]['handle'],
-) {
+async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Promise<void> {
+  const mistakes = await runtime.reload();
+  for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
+  if (mistakes.length > 0) return;
+  const { tls } = runtime.service;
   try {
-    return listen({ ...address, handle });
+    if (tls !== null) await listener.reload?.(tls);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    log.error('the listener keeps its old certificate', { fault: codeOf(cause) });
+  }
+  log.info('reloaded', { configuration: runtime.service.loaded.file });
+  warnOfLaxity(runtime, log);
+}
+
+/** What an operator may want and should be reminded of. */
+function warnOfLaxity(runtime: Runtime, log: Log): void {
+  const { senderConstraint, anonymousPlan } = runtime.service.loaded.configuration;
+  if (senderConstraint.accept.includes('none'))
+    log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it');
+  if (anonymousPlan !== undefined)
+    log.warn('anonymous: requests without credentials may pull what this plan allows', {
+      plan: anonymousPlan,
+    });
+}
+
+function startListening(address: { host: string; port: number }, runtime: Runtime): Listener {
+  const { handle } = runtime;
+  const { tls } = runtime.service;
+  try {
+    return tls === null ? listen({ ...address, handle }) : listenTls({ ...address, handle, material: tls });
+  } catch (cause) {
     throw new CommandFailure(
-      `cannot listen on ${address.host}:${address.port} (${code}); is something else there? --listen names another address`,
+      `cannot listen on ${address.host}:${address.port} (${codeOf(cause)}); is something else there? --listen names another address`,
     );
   }
+}
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
 }

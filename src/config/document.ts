@@ -1,6 +1,16 @@
 /** A YAML document with the places of its keys: what turns a path into file, line and column. */
-import { isMap, isPair, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
-import { ConfigurationFault, type Mistake } from './mistakes.ts';
+import {
+  type Document,
+  isMap,
+  isPair,
+  isScalar,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml';
+import { ConfigurationFault, formatMistake, type Mistake } from './mistakes.ts';
 
 export type KeyPath = readonly (string | number)[];
 
@@ -22,21 +32,42 @@ export interface ConfigurationDocument {
 /** How often YAML aliases may be expanded: enough for reuse, too little to explode. */
 const MAX_ALIASES = 100;
 
-/** Parses YAML 1.2. Throws ConfigurationFault with every syntax error, double key and exploding alias. */
+/** What yaml says of these faults would quote the text, which may be a password. */
+const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
+  TAG_RESOLVE_FAILED: 'is not valid YAML: a tag nobody knows; a text that starts with ! belongs in quotes',
+  BAD_DQ_ESCAPE:
+    'is not valid YAML: an unknown escape after \\ in double quotes; single quotes take it as it is',
+  MULTIPLE_DOCS: 'starts a second YAML document: there must be one',
+  DUPLICATE_KEY: 'stands twice in its mapping',
+};
+
+/**
+ * Parses YAML 1.2. Throws ConfigurationFault with every syntax error, double key, unknown alias and exploding
+ * alias.
+ */
 export function parseConfigurationDocument(text: string, source: string): ConfigurationDocument {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: true, strict: true });
+  // yaml's own warnings would go to standard error and quote the text.
+  const options = { prettyErrors: false, uniqueKeys: true, strict: true, logLevel: 'error' } as const;
+  const document = parseDocument(text, { ...options, lineCounter });
   const place = (offset: number): Place => {
     const { line, col } = lineCounter.linePos(offset);
     return { line, column: col };
   };
-  const faults: Mistake[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
+  const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
     source,
     ...place(pos[0]),
-    key: '',
-    message: `is not valid YAML: ${message}`,
+    key: code === 'DUPLICATE_KEY' ? (/^[\w.-]{1,64}/.exec(text.slice(pos[0]))?.[0] ?? '') : '',
+    message: unquoted[code] ?? `is not valid YAML: ${message.split(': ', 1).join('')}`,
   }));
-  if (faults.length > 0) throw new ConfigurationFault(faults);
+  for (const offset of faults.length === 0 ? unknownAliases(document) : [])
+    faults.push({
+      source,
+      ...place(offset),
+      key: '',
+      message: 'is not valid YAML: an alias of no anchor; a text that starts with * belongs in quotes',
+    });
+  if (faults.length > 0) throw new ConfigurationFault(withoutRepetition(faults));
   const nodeAt = (path: KeyPath): Node | null => {
     const node = path.length === 0 ? document.contents : document.getIn(path, true);
     return typeof node === 'object' && node !== null && 'range' in node ? (node as Node) : null;
@@ -65,7 +96,28 @@ export function parseConfigurationDocument(text: string, source: string): Config
   };
 }
 
-function toPlainValue(document: ReturnType<typeof parseDocument>, source: string): unknown {
+/** Where the aliases stand that no anchor before them explains. */
+function unknownAliases(document: Document): number[] {
+  const anchors = new Set<string>();
+  const offsets: number[] = [];
+  visit(document, {
+    Node: (_, node) => {
+      if ('anchor' in node && typeof node.anchor === 'string') anchors.add(node.anchor);
+    },
+    Alias: (_, { source, range }) => {
+      if (!anchors.has(source)) offsets.push(range?.[0] ?? 0);
+    },
+  });
+  return offsets;
+}
+
+/** One unclosed bracket of many is as many errors at one place. */
+function withoutRepetition(mistakes: readonly Mistake[]): Mistake[] {
+  const seen = new Map(mistakes.map((mistake) => [formatMistake(mistake), mistake]));
+  return [...seen.values()];
+}
+
+function toPlainValue(document: Document, source: string): unknown {
   try {
     return document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch {

@@ -15,32 +15,65 @@ export interface Override {
 const PREFIX = 'REGISTRY_TOKEN_';
 /** Which file to read is no key of that file. */
 const CONFIG_VARIABLE = 'REGISTRY_TOKEN_CONFIG';
-/** What Kubernetes adds for a Service of the name registry-token. */
-const SERVICE_LINK = /^REGISTRY_TOKEN_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\w+)?)$/;
+/** What Kubernetes adds for a Service of the name registry-token, or registry-token-anything. */
+const SERVICE_LINK =
+  /^REGISTRY_TOKEN_(?!.*__)(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
-/** Reads every override; a variable that is no key of the schema is a mistake. `present` is the file's content. */
+/**
+ * Reads every override, outer keys before those inside them. A variable that is no key of the schema is a mistake;
+ * so are two for one key, and a list item beyond the next. `present` is the file's content.
+ */
 export function readOverrides(
   env: Readonly<Record<string, string | undefined>>,
   schema: z.ZodType,
   present: unknown,
 ): { readonly overrides: readonly Override[]; readonly mistakes: readonly Mistake[] } {
-  const overrides: Override[] = [];
+  const found: Override[] = [];
   const mistakes: Mistake[] = [];
+  const mistake = (variable: string, message: string) =>
+    mistakes.push({ source: 'environment', line: null, column: null, key: variable, message });
   for (const [variable, text] of Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (!variable.toUpperCase().startsWith(PREFIX) || text === undefined) continue;
     if (variable.toUpperCase() === CONFIG_VARIABLE || SERVICE_LINK.test(variable)) continue;
     const resolved = resolvePath(variable.slice(PREFIX.length).split('__'), schema, present);
-    if ('fault' in resolved) {
-      mistakes.push({
-        source: 'environment',
-        line: null,
-        column: null,
-        key: variable,
-        message: resolved.fault,
-      });
-    } else overrides.push({ variable, path: resolved.path, value: readValue(text, resolved.schema) });
+    if ('fault' in resolved) mistake(variable, resolved.fault);
+    else found.push({ variable, path: resolved.path, value: readValue(text, resolved.schema) });
+  }
+  const overrides: Override[] = [];
+  let value = present;
+  for (const override of found.sort((a, b) => comparePaths(a.path, b.path))) {
+    const last = overrides.at(-1);
+    const gap = findGap(value, override.path);
+    if (last !== undefined && comparePaths(last.path, override.path) === 0)
+      mistake(override.variable, `sets the same key as ${last.variable}: one of the two`);
+    else if (gap !== null) mistake(override.variable, gap);
+    else {
+      overrides.push(override);
+      value = setAt(value, override.path, override.value);
+    }
   }
   return { overrides, mistakes };
+}
+
+/** An outer key comes before what is inside it, and list items come in their order. */
+function comparePaths(a: KeyPath, b: KeyPath): number {
+  for (const [index, part] of a.entries()) {
+    const other = b[index];
+    if (other === undefined) return 1;
+    if (part !== other) return part < other ? -1 : 1;
+  }
+  return a.length - b.length;
+}
+
+/** What is wrong where an item of a list is set that is neither there nor the next. */
+function findGap(container: unknown, path: KeyPath): string | null {
+  let at = container;
+  for (const part of path) {
+    const length = Array.isArray(at) ? at.length : 0;
+    if (typeof part === 'number' && part > length) return `is item ${part} of a list whose next is ${length}`;
+    at = memberOf(at, part);
+  }
+  return null;
 }
 
 /** Sets each override in a copy of the document. */
@@ -60,8 +93,7 @@ function setAt(container: unknown, path: KeyPath, value: unknown): unknown {
   }
   const members: Record<string, unknown> =
     typeof container === 'object' && container !== null ? { ...container } : {};
-  const current = members[key];
-  return { ...members, [key]: setAt(current, rest, value) };
+  return { ...members, [key]: setAt(memberOf(members, key), rest, value) };
 }
 
 type Resolved = { readonly path: KeyPath; readonly schema: z.ZodType } | { readonly fault: string };
@@ -82,9 +114,8 @@ function resolvePath(parts: readonly string[], schema: z.ZodType, present: unkno
       const name = names.find((candidate) => plain(candidate) === plain(part));
       if (name === undefined) {
         const nearest = nearestName(plain(part), names);
-        return {
-          fault: `is no key of the configuration${nearest === null ? '' : `; the nearest is ${nearest}`}`,
-        };
+        const hint = nearest === null ? `allowed are ${names.join(', ')}` : `the nearest is ${nearest}`;
+        return { fault: `is no key of the configuration; ${hint}` };
       }
       key = name;
       at = object.shape[name] as z.ZodType;
@@ -96,7 +127,7 @@ function resolvePath(parts: readonly string[], schema: z.ZodType, present: unkno
       at = list.element as z.ZodType;
     } else return { fault: `goes deeper than the configuration does, at ${part}` };
     path.push(key);
-    value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+    value = memberOf(value, key);
   }
   return { path, schema: at };
 }
@@ -108,11 +139,18 @@ function readValue(text: string, schema: z.ZodType): unknown {
   const takesMore = choices.some((choice) => choice instanceof z.ZodArray || choice instanceof z.ZodObject);
   if (takesText && !takesMore) return text;
   try {
-    const value: unknown = parse(text, { maxAliasCount: 0 });
+    // Warnings would go to standard error and quote the text, which may hold a password.
+    const value: unknown = parse(text, { maxAliasCount: 0, logLevel: 'error' });
     return takesText && (typeof value !== 'object' || value === null) ? text : value;
   } catch {
     return text;
   }
+}
+
+function memberOf(container: unknown, key: string | number): unknown {
+  return typeof container === 'object' && container !== null && Object.hasOwn(container, key)
+    ? (container as Record<string, unknown>)[key]
+    : undefined;
 }
 
 function ownKeys(value: unknown): string[] {

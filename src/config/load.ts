@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import { type ConfigurationDocument, type KeyPath, parseConfigurationDocument } from './document.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
-import { ConfigurationFault, type Mistake } from './mistakes.ts';
+import { ConfigurationFault, formatPlace, type Mistake } from './mistakes.ts';
 import { nearestName } from './nearest-name.ts';
 import { type Configuration, configurationSchema, notSupportedYet, secretKeys } from './schema.ts';
 import { keyNamesAt } from './schema-walk.ts';
@@ -15,6 +15,8 @@ export interface LoadedConfiguration {
   readonly file: string;
   /** A path of the configuration, relative to the file, as an absolute one. */
   readonly resolvePath: (path: string) => string;
+  /** Where this key stands: `file:line:column`, or the environment's variable. */
+  readonly placeOf: (path: KeyPath) => string;
   /** A mistake found later, at the place of this key. */
   readonly mistakeAt: (key: string, message: string) => Mistake;
 }
@@ -27,7 +29,7 @@ export function findConfigurationFile(
   option: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): string {
-  const named = option ?? env.REGISTRY_TOKEN_CONFIG;
+  const named = option ?? (env.REGISTRY_TOKEN_CONFIG || undefined);
   if (named !== undefined) return resolve(named);
   const found = DEFAULT_FILES.find((file) => existsSync(file));
   if (found !== undefined) return resolve(found);
@@ -64,6 +66,7 @@ export function loadConfiguration(
     configuration: result.data,
     file,
     resolvePath: (path) => resolve(dirname(file), path),
+    placeOf: (path) => formatPlace(mistakeAtKey(path, '', document, overrides)),
     mistakeAt: (key, message) => mistakeAtKey(key.split('.'), message, document, overrides),
   };
 }
@@ -114,7 +117,7 @@ function explainIssue(
 }
 
 function describe(issue: z.core.$ZodIssue, path: KeyPath): string {
-  const found = secretKeys.has(path.join('.')) ? 'a value that is not shown' : show(issue.input);
+  const found = holdsSecret(path) ? 'a value that is not shown' : show(issue.input);
   if (issue.code === 'invalid_type' && issue.input === undefined)
     return `is missing; it must be ${typeNames[issue.expected] ?? issue.expected}`;
   switch (issue.code) {
@@ -123,6 +126,7 @@ function describe(issue: z.core.$ZodIssue, path: KeyPath): string {
     case 'invalid_value':
       return `must be one of ${issue.values.join(', ')}, not ${found}`;
     case 'too_small':
+      if (issue.origin === 'string') return issue.message;
       return `must be at least ${issue.minimum}${issue.origin === 'array' ? ' long' : ''}, not ${found}`;
     case 'too_big':
       return `must be at most ${issue.maximum}, not ${found}`;
@@ -133,6 +137,12 @@ function describe(issue: z.core.$ZodIssue, path: KeyPath): string {
         ? issue.message
         : `${issue.message}, not ${found}`;
   }
+}
+
+/** True for a secret key, and for a mapping that has one: a text in its place may be what was meant for the key. */
+function holdsSecret(path: KeyPath): boolean {
+  const key = path.join('.');
+  return [...secretKeys].some((secret) => secret === key || secret.startsWith(`${key}.`));
 }
 
 const typeNames: Readonly<Record<string, string>> = {
@@ -148,7 +158,8 @@ const typeNames: Readonly<Record<string, string>> = {
 function show(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object' && value !== null) return 'a mapping';
-  const text = JSON.stringify(value) ?? 'nothing';
+  // The user information of a URL is a password as a rule.
+  const text = (JSON.stringify(value) ?? 'nothing').replace(/\/\/.*@/, '//…@');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
@@ -170,10 +181,11 @@ function mistakeAtKey(
   overrides: readonly Override[],
 ): Mistake {
   const key = path.reduce<string>(
-    (name, part) => (typeof part === 'number' ? `${name}[${part}]` : name === '' ? part : `${name}.${part}`),
+    (name, part) =>
+      typeof part === 'number' ? `${name}[${part}]` : `${name}${name === '' ? '' : '.'}${nameOf(part)}`,
     '',
   );
-  const override = overrides.find(({ path: set }) => set.every((part, index) => part === path[index]));
+  const override = overrides.findLast(({ path: set }) => set.every((part, index) => part === path[index]));
   if (override !== undefined)
     return {
       source: 'environment',
@@ -183,4 +195,10 @@ function mistakeAtKey(
       message: `${message} (${key})`,
     };
   return { source: document.source, ...document.placeOfKey(path), key, message };
+}
+
+/** A name as it stands, or in quotes where it would not be told from what is around it. */
+function nameOf(part: string): string {
+  const name = part.length > 80 ? `${part.slice(0, 80)}…` : part;
+  return /^[\w.:/@+…-]+$/.test(name) ? name : JSON.stringify(name);
 }

@@ -24,7 +24,15 @@ export class ConfigurationFault extends Error {
 }
 
 /** `file:line:column: key: message`, the form that editors and terminals make a link of. */
-export function formatMistake({ source, line, column, key, message }: Mistake): string {
-  const place = line === null ? source : `${source}:${line}:${column ?? 1}`;
-  return key === '' ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
+export function formatMistake(mistake: Mistake): string {
+  const { line, key, message } = mistake;
+  const place = line === null ? mistake.source : formatPlace(mistake);
+  const text = key === '' ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
+  // A key may hold line breaks and the commands of a terminal.
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
+/** `file:line:column`, or the variable where the value comes from the environment. */
+export function formatPlace({ source, line, column, key }: Mistake): string {
+  return line === null ? `${source} ${key}` : `${source}:${line}:${column ?? 1}`;
 }

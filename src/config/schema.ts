@@ -147,6 +147,7 @@ export const configurationSchema = z
         context.addIssue({
           code: 'custom',
           path: [key],
+          input: name,
           message: `names no plan of plans (${planNames(configuration.plans)})`,
         });
     }
@@ -171,10 +172,6 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
 /** Keys whose feature is still to come: refused rather than silently ignored. */
 export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
   { key: 'server.workers', unless: 1 },
-  { key: 'server.tls' },
-  { key: 'signing.additionalKeys' },
-  { key: 'anonymousPlan' },
-  { key: 'revokedLicensesPath' },
   { key: 'limits' },
   { key: 'telemetry' },
   { key: 'logging.auditPath' },

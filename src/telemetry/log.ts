@@ -49,7 +49,7 @@ export function logDecision(
   { request, caller, grant, issued, refusal, fault, address, durationMs }: Decision,
 ): void {
   const fields = {
-    subject: caller?.subject ?? null,
+    subject: caller?.kind === 'verified' ? caller.subject : null,
     plan: grant?.plan ?? null,
     license: grant?.license ?? null,
     service: request?.service ?? null,

@@ -8,6 +8,9 @@ export interface Metrics {
   /** A token was issued under this plan; `seconds` = how long the request took. */
   readonly issued: (plan: string, seconds: number) => void;
   readonly rejected: (reason: Reason, seconds: number) => void;
+  readonly reloaded: (result: 'success' | 'failure') => void;
+  /** The names that the catalogue has now, so that each is there from the next scrape on. */
+  readonly announcePlans: (plans: readonly string[]) => void;
   readonly authorityRefreshed: (result: 'success' | 'failure') => void;
   /** The whole exposition. */
   readonly expose: () => Promise<string>;
@@ -33,12 +36,8 @@ export interface ProcessUsage {
 
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** `plans`: the names that the catalogue has now, so that each is there from the first scrape on. */
-export function createMetrics(
-  plans: readonly string[],
-  observe: () => Observations,
-  processUsage: () => ProcessUsage,
-): Metrics {
+/** `observe` and `processUsage` are asked at each scrape. */
+export function createMetrics(observe: () => Observations, processUsage: () => ProcessUsage): Metrics {
   const exporter = new PrometheusExporter({ preventServerStart: true });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   const meter = new MeterProvider({ readers: [exporter] }).getMeter('registry-token');
@@ -57,9 +56,14 @@ export function createMetrics(
   const refreshed = meter.createCounter('registry_token_authority_refresh_total', {
     description: "Fetches of the Authority's keys, by result.",
   });
-  for (const plan of plans) issued.add(0, { plan });
   for (const reason of reasons) rejected.add(0, { reason });
-  for (const result of ['success', 'failure']) refreshed.add(0, { result });
+  const reloads = meter.createCounter('registry_token_config_reload_total', {
+    description: 'Reloads of the configuration, by result.',
+  });
+  for (const result of ['success', 'failure']) {
+    refreshed.add(0, { result });
+    reloads.add(0, { result });
+  }
 
   const gauge = (name: string, description: string, read: () => number | null) =>
     meter.createObservableGauge(name, { description }).addCallback((result) => {
@@ -96,6 +100,10 @@ export function createMetrics(
     rejected: (reason, seconds) => {
       rejected.add(1, { reason });
       duration.record(seconds, { outcome: 'rejected' });
+    },
+    reloaded: (result) => reloads.add(1, { result }),
+    announcePlans: (plans) => {
+      for (const plan of plans) issued.add(0, { plan });
     },
     authorityRefreshed: (result) => refreshed.add(1, { result }),
     expose: async () => serializer.serialize((await exporter.collect()).resourceMetrics),

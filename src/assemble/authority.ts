@@ -1,0 +1,38 @@
+/** The Authority's keys as the configuration names them: from a file, or over HTTP. */
+
+import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import type { LoadedConfiguration } from '../config/load.ts';
+import { createFileAuthorityKeys } from '../keys/file-authority-keys.ts';
+import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
+import type { FileReader } from './file-reader.ts';
+import { metadataUrl } from './options.ts';
+
+/**
+ * Opens the Authority's keys; null where a file cannot be used, which `files` then tells. Nothing is fetched yet.
+ * `onRefresh` is told of each fetch: null, or what went wrong.
+ */
+export function openAuthorityKeys(
+  loaded: LoadedConfiguration,
+  files: FileReader,
+  onRefresh: (fault: string | null) => void,
+): AuthorityKeys | null {
+  const { authority } = loaded.configuration;
+  const certificateAuthorities = files.readText('authority.caPath', authority.caPath);
+  if (certificateAuthorities !== null && !certificateAuthorities.includes('-----BEGIN CERTIFICATE-----'))
+    files.report('authority.caPath', 'holds no PEM certificate');
+  if (authority.jwksPath === undefined)
+    return new RemoteAuthorityKeys({
+      issuer: authority.issuer,
+      metadataUrl: metadataUrl(loaded.configuration),
+      certificateAuthorities,
+      onRefresh,
+    });
+  const jwks = files.readText('authority.jwksPath', authority.jwksPath);
+  if (jwks === null) return null;
+  try {
+    return createFileAuthorityKeys(jwks);
+  } catch (cause) {
+    files.report('authority.jwksPath', cause instanceof Error ? cause.message : 'cannot be used');
+    return null;
+  }
+}

@@ -1,0 +1,51 @@
+/** The files that a configuration names: read, or a mistake at the key that names them. All mistakes are kept. */
+import { readFileSync } from 'node:fs';
+import type { LoadedConfiguration } from '../config/load.ts';
+import type { Mistake } from '../config/mistakes.ts';
+
+/** A million licences of 60 characters, and some. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
+export class FileReader {
+  readonly #loaded: LoadedConfiguration;
+  readonly #mistakes: Mistake[] = [];
+  readonly #paths = new Set<string>();
+
+  constructor(loaded: LoadedConfiguration) {
+    this.#loaded = loaded;
+  }
+
+  get mistakes(): readonly Mistake[] {
+    return this.#mistakes;
+  }
+
+  /** Every file that was asked for, absolute, whether or not it could be read. */
+  get paths(): ReadonlySet<string> {
+    return this.#paths;
+  }
+
+  /** The file that this key names; null where it names none, or one that cannot be read. */
+  read(key: string, path: string | undefined): Buffer | null {
+    if (path === undefined) return null;
+    const file = this.#loaded.resolvePath(path);
+    this.#paths.add(file);
+    try {
+      const bytes = readFileSync(file);
+      if (bytes.length <= MAX_BYTES) return bytes;
+      this.report(key, `${file} is larger than ${MAX_BYTES} bytes`);
+    } catch (cause) {
+      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+      this.report(key, `${file} cannot be read (${code})`);
+    }
+    return null;
+  }
+
+  readText(key: string, path: string | undefined): string | null {
+    return this.read(key, path)?.toString('utf8') ?? null;
+  }
+
+  /** Keeps a mistake at this key. */
+  report(key: string, message: string): void {
+    this.#mistakes.push(this.#loaded.mistakeAt(key, message));
+  }
+}

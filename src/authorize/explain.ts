@@ -1,0 +1,100 @@
+/** A decision with its reasons: the same code as the decision itself, and what came nearest where it says no. */
+import type { Caller } from '../authenticate/authenticate.ts';
+import { Refusal } from '../refusal.ts';
+import type { ResourceActions } from '../request/resource-scope.ts';
+import { authorize, entitlementOf, type Grant } from './authorize.ts';
+import { judge, type Verdict } from './judge.ts';
+import { type NearMiss, nearestRule } from './mismatch.ts';
+import type { Plan, Policy } from './policy.ts';
+
+export interface Explanation {
+  /** null where the refusal came before a plan was found. */
+  readonly plan: Plan | null;
+  readonly license: string | null;
+  readonly resources: readonly ExplainedResource[];
+  readonly outcome: { readonly granted: Grant } | { readonly refused: Refusal };
+}
+
+export interface ExplainedResource {
+  readonly resource: ResourceActions;
+  readonly verdicts: readonly ExplainedVerdict[];
+}
+
+export interface ExplainedVerdict extends Verdict {
+  /** For a denied action on a repository: the rule that came nearest. */
+  readonly nearest: NearMiss | null;
+  /** For a denial that no rule could mend: why. */
+  readonly because: string | null;
+}
+
+/** Explains what `authorize` decides for this caller. `service` is what the registry is called. */
+export function explain(
+  caller: Caller,
+  service: string,
+  access: readonly ResourceActions[],
+  policy: Policy,
+): Explanation {
+  let entitlement: ReturnType<typeof entitlementOf>;
+  try {
+    entitlement = entitlementOf(caller, policy);
+  } catch (cause) {
+    if (!(cause instanceof Refusal)) throw cause;
+    return { plan: null, license: null, resources: [], outcome: { refused: cause } };
+  }
+  const { plan, license } = entitlement;
+  const resources = judge(plan, access, caller).map(({ resource, verdicts }) => ({
+    resource,
+    verdicts: verdicts.map((verdict) => explainVerdict(verdict, resource, plan, caller)),
+  }));
+  return { plan, license, resources, outcome: decide(caller, service, access, policy) };
+}
+
+function explainVerdict(
+  verdict: Verdict,
+  resource: ResourceActions,
+  plan: Plan,
+  caller: Caller,
+): ExplainedVerdict {
+  if (verdict.allowed) return { ...verdict, nearest: null, because: null };
+  const because = withoutRules(verdict.action, resource, plan, caller);
+  if (because !== null) return { ...verdict, nearest: null, because };
+  const claims = caller.kind === 'verified' ? caller.claims : {};
+  const nearest = nearestRule(plan, resource.name, verdict.action, claims);
+  return {
+    ...verdict,
+    nearest,
+    because: nearest === null ? `the plan ${plan.name} has no repositories` : null,
+  };
+}
+
+/** A denial that has nothing to do with patterns; null where patterns decide. */
+function withoutRules(
+  action: string,
+  { type, name }: ResourceActions,
+  plan: Plan,
+  caller: Caller,
+): string | null {
+  if (type === 'registry' && name === 'catalog') {
+    if (caller.kind === 'anonymous') return 'the catalogue is never shown without credentials';
+    return plan.catalog
+      ? 'the only action on the catalogue is *'
+      : `the plan ${plan.name} does not say catalog: true`;
+  }
+  if (type !== 'repository') return `no plan allows anything on the type ${type}`;
+  if (caller.kind === 'anonymous' && action !== 'pull') return 'without credentials there is pull alone';
+  return null;
+}
+
+function decide(
+  caller: Caller,
+  service: string,
+  access: readonly ResourceActions[],
+  policy: Policy,
+): Explanation['outcome'] {
+  try {
+    return { granted: authorize(caller, service, access, policy) };
+  } catch (cause) {
+    if (cause instanceof Refusal) return { refused: cause };
+    throw cause;
+  }
+}

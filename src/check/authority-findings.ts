@@ -1,0 +1,112 @@
+/** The Authority and the realm, asked over the network: reachable, the right ones, and of the same time. */
+import { metadataUrl } from '../assemble/options.ts';
+import type { LoadedConfiguration } from '../config/load.ts';
+import { parseKeySet } from '../keys/authority-key-set.ts';
+import { fetchJwksUri, fetchText } from '../keys/discovery.ts';
+import type { Finding } from './finding.ts';
+
+const TIMEOUT_MS = 5000;
+
+/** Asks the Authority for its metadata and keys, unless the keys come from a file. `now` in epoch seconds. */
+export async function findAuthorityFaults(
+  loaded: LoadedConfiguration,
+  certificateAuthorities: string | null,
+  now: () => number,
+): Promise<Finding[]> {
+  const { authority } = loaded.configuration;
+  if (authority.jwksPath !== undefined) return [];
+  const url = metadataUrl(loaded.configuration);
+  try {
+    const jwksUri = await fetchJwksUri(url, authority.issuer, { certificateAuthorities });
+    parseKeySet(await fetchText(jwksUri, { certificateAuthorities }));
+  } catch (cause) {
+    return [
+      {
+        severity: 'error',
+        code: 'authority',
+        place: loaded.placeOf(['authority', authority.metadataUrl === undefined ? 'issuer' : 'metadataUrl']),
+        fault: `The Authority's keys cannot be had: ${cause instanceof Error ? cause.message : 'unknown fault'}`,
+        mend: 'Until they can, every request is answered 503. In an air-gapped install, use authority.jwksPath.',
+      },
+    ];
+  }
+  return findClockFault(loaded, url, certificateAuthorities, now);
+}
+
+/** Compares the clocks by the Authority's `Date`. */
+async function findClockFault(
+  loaded: LoadedConfiguration,
+  url: string,
+  certificateAuthorities: string | null,
+  now: () => number,
+): Promise<Finding[]> {
+  const date = await dateOf(url, certificateAuthorities);
+  if (date === null) return [];
+  const ahead = Math.round(date - now());
+  if (Math.abs(ahead) <= Math.max(2, loaded.configuration.authority.clockSkew / 2)) return [];
+  return [
+    {
+      severity: 'warning',
+      code: 'clock',
+      place: loaded.placeOf(['authority', 'clockSkew']),
+      fault: `The Authority's clock is ${Math.abs(ahead)} s ${ahead > 0 ? 'ahead of' : 'behind'} this machine's.`,
+      mend: 'Set the clocks (NTP); tokens are otherwise not yet valid, or expired too early.',
+    },
+  ];
+}
+
+async function dateOf(url: string, ca: string | null): Promise<number | null> {
+  try {
+    const tls = ca === null ? {} : { tls: { ca } };
+    const response = await fetch(url, {
+      method: 'HEAD',
+      redirect: 'manual',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      ...tls,
+    });
+    const time = Date.parse(response.headers.get('date') ?? '');
+    return Number.isNaN(time) ? null : time / 1000;
+  } catch {
+    return null;
+  }
+}
+
+/** Asks each realm as a client without credentials would: it answers 401 with our challenge, or a token for nobody. */
+export async function findRealmFaults(loaded: LoadedConfiguration, ca: string | null): Promise<Finding[]> {
+  const { registry, signing } = loaded.configuration;
+  const service = registry.allowedServices?.[0] ?? 'registry';
+  const findings: Finding[] = [];
+  for (const [index, realm] of registry.realm.entries()) {
+    const fault = await askRealm(
+      `${realm}${realm.includes('?') ? '&' : '?'}service=${encodeURIComponent(service)}`,
+      signing.issuer,
+      ca,
+    );
+    if (fault === null) continue;
+    const place = loaded.placeOf(['registry', 'realm', index]);
+    findings.push({
+      severity: 'warning',
+      code: 'realm',
+      place,
+      fault: `${realm} ${fault}`,
+      mend: 'Is the service running, and does the proxy in front of it send this path to it?',
+    });
+  }
+  return findings;
+}
+
+async function askRealm(url: string, issuer: string, ca: string | null): Promise<string | null> {
+  let response: Response;
+  try {
+    const tls = ca === null ? {} : { tls: { ca } };
+    response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS), ...tls });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer';
+    return `does not answer (${code}).`;
+  }
+  await response.body?.cancel();
+  const challenge = response.headers.get('www-authenticate') ?? '';
+  if (response.status === 200 || (response.status === 401 && challenge.includes(`realm="${issuer}"`)))
+    return null;
+  return `answers ${response.status}, and not as this service would.`;
+}

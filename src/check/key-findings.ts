@@ -1,0 +1,77 @@
+/** The signing key and its certificate, as registries of each version will take them. */
+import { statSync } from 'node:fs';
+import type { LoadedConfiguration } from '../config/load.ts';
+import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
+import type { SigningKey } from '../keys/signing-key.ts';
+import type { Finding } from './finding.ts';
+
+/** Seconds: a certificate that ends sooner wants its successor now. */
+const ENDS_SOON = 30 * 86_400;
+
+export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now: number): Finding[] {
+  const { signing } = loaded.configuration;
+  const findings: Finding[] = [];
+  const add = (severity: Finding['severity'], code: string, path: string[], fault: string, mend: string) =>
+    findings.push({ severity, code, place: loaded.placeOf(path), fault, mend });
+  const keyPath = ['signing', 'keyPath'];
+
+  const mode = statSync(loaded.resolvePath(signing.keyPath), { throwIfNoEntry: false })?.mode ?? 0;
+  if ((mode & 0o077) !== 0)
+    add(
+      'warning',
+      'key-permissions',
+      keyPath,
+      `The signing key can be read by others than its owner (mode ${(mode & 0o777).toString(8)}).`,
+      `chmod 600 ${loaded.resolvePath(signing.keyPath)}`,
+    );
+  if (key.thumbprint === SAMPLE_KEY_THUMBPRINT)
+    add(
+      'warning',
+      'key-sample',
+      keyPath,
+      'This is the sample key, which everybody has.',
+      'registry-token keygen --out DIR',
+    );
+  if (key.algorithm === 'EdDSA')
+    add(
+      'warning',
+      'key-eddsa',
+      keyPath,
+      'An Ed25519 key: registry 3.1 and newer verify it, older ones refuse every token.',
+      'For older registries: registry-token keygen --out DIR --algorithm ES256',
+    );
+  if (key.certificates.length === 0 && signing.keyId !== 'libtrust')
+    add(
+      'warning',
+      'key-without-x5c',
+      ['signing', 'keyId'],
+      'There is no certificatePath, and registry 2.8 looks a key up by its libtrust ID alone.',
+      'Set signing.certificatePath, or signing.keyId: libtrust where every registry is 2.8.',
+    );
+  if (key.certificates.length === 0 && signing.keyId === 'thumbprint' && hasLeadingZero(key))
+    add(
+      'error',
+      'key-leading-zero',
+      keyPath,
+      'A coordinate of this key starts with a zero byte: registry 3.1 computes another thumbprint for it.',
+      'Make another key: registry-token keygen --out DIR',
+    );
+  for (const { validTo } of key.certificates) {
+    const left = Date.parse(validTo) / 1000 - now;
+    if (left < ENDS_SOON)
+      add(
+        'warning',
+        'certificate-ends-soon',
+        ['signing', 'certificatePath'],
+        `A certificate ends on ${validTo}, in ${Math.floor(left / 86_400)} days; registries then refuse every token.`,
+        'registry-token keygen --rotate makes the next key and tells the order of steps.',
+      );
+  }
+  return findings;
+}
+
+function hasLeadingZero({ publicJwk: { x, y } }: SigningKey): boolean {
+  return [x, y].some(
+    (coordinate) => coordinate !== undefined && Buffer.from(coordinate, 'base64url')[0] === 0,
+  );
+}

@@ -1,0 +1,174 @@
+/** Plans: patterns that match nothing, rules that others make redundant, and doors that stand wide open. */
+
+import type { Pattern, Segment } from '../authorize/pattern.ts';
+import { matchesGlob } from '../authorize/pattern.ts';
+import type { Plan, Policy, Rule } from '../authorize/policy.ts';
+import type { LoadedConfiguration } from '../config/load.ts';
+import { isNameComponent, isResourceName } from '../request/resource-scope.ts';
+import type { Finding } from './finding.ts';
+
+/** docker, podman and others take a token to live at least this long, in seconds, whatever it says. */
+const ASSUMED_LIFETIME = 60;
+/** Rules are compared with each other in plans of at most this many. */
+const COMPARED = 200;
+
+export function findPolicyFaults(loaded: LoadedConfiguration, policy: Policy): Finding[] {
+  return [
+    ...findLifetimes(loaded),
+    ...[...policy.plans.values()].flatMap((plan) => findRuleFaults(loaded, plan)),
+    ...findOpenDoors(loaded),
+  ];
+}
+
+function findLifetimes(loaded: LoadedConfiguration): Finding[] {
+  const { signing, plans } = loaded.configuration;
+  const lifetimes: [string[], number | undefined][] = [
+    [['signing', 'lifetime'], signing.lifetime],
+    ...Object.entries(plans).map(([name, plan]): [string[], number | undefined] => [
+      ['plans', name, 'lifetime'],
+      plan.lifetime,
+    ]),
+  ];
+  return lifetimes
+    .filter(([, lifetime]) => lifetime !== undefined && lifetime < ASSUMED_LIFETIME)
+    .map(([path, lifetime]) => ({
+      severity: 'warning',
+      code: 'lifetime-short',
+      place: loaded.placeOf(path),
+      fault: `A lifetime of ${lifetime} s: docker and podman take every token to live ${ASSUMED_LIFETIME} s, and use it too long.`,
+      mend: `Set ${ASSUMED_LIFETIME}s or more.`,
+    }));
+}
+
+function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
+  const findings: Finding[] = [];
+  const place = (index: number) => loaded.placeOf(['plans', plan.name, 'repositories', index, 'pattern']);
+  for (const [index, rule] of plan.rules.entries()) {
+    const { source } = rule.pattern;
+    if (!canMatch(rule.pattern)) {
+      const fault = `No repository name can match ${source}: components are lower-case letters, digits and single separators.`;
+      findings.push({
+        severity: 'warning',
+        code: 'pattern-unmatchable',
+        place: place(index),
+        fault,
+        mend: 'Correct it, or take it out.',
+      });
+    }
+    const other = plan.rules
+      .slice(0, COMPARED)
+      .findIndex((candidate, at) => at !== index && makesRedundant(candidate, rule, at < index));
+    if (index < COMPARED && other !== -1) {
+      const fault = `${source} adds nothing: ${plan.rules[other]?.pattern.source} (${place(other)}) allows all of it.`;
+      findings.push({
+        severity: 'note',
+        code: 'rule-redundant',
+        place: place(index),
+        fault,
+        mend: 'Take it out.',
+      });
+    }
+  }
+  return findings;
+}
+
+/** True where some name of the grammar fits: each segment, with its wildcards filled by letters, is a component. */
+function canMatch({ segments }: Pattern): boolean {
+  const example = segments.map(exampleOf).join('/');
+  return (
+    isResourceName(example) ||
+    segments.every((segment) => segment === '**' || isNameComponent(exampleOf(segment)))
+  );
+}
+
+function exampleOf(segment: Segment): string {
+  if (segment === '**') return 'a';
+  return segment.map((piece) => (piece === '*' ? 'a' : 'text' in piece ? piece.text : 'a')).join('');
+}
+
+/** True where every name and action of `rule` is also one of `other`. Of two that are the same, the first stays. */
+function makesRedundant(other: Rule, rule: Rule, isEarlier: boolean): boolean {
+  if (!other.actions.has('*') && ![...rule.actions].every((action) => other.actions.has(action)))
+    return false;
+  if (!covers(other.pattern.segments, rule.pattern.segments)) return false;
+  const mutual = covers(rule.pattern.segments, other.pattern.segments) && sameActions(rule, other);
+  return !mutual || isEarlier;
+}
+
+function sameActions(one: Rule, other: Rule): boolean {
+  return (
+    one.actions.size === other.actions.size && [...one.actions].every((action) => other.actions.has(action))
+  );
+}
+
+/** Whether the wide pattern matches whatever the narrow one does. A `*` of the narrow one is only met by a `*`. */
+function covers(wide: readonly Segment[], narrow: readonly Segment[]): boolean {
+  const [first, ...rest] = wide;
+  if (first === undefined) return narrow.length === 0;
+  const [head, ...tail] = narrow;
+  if (head === undefined) return false;
+  if (first === '**') return covers(rest, tail) || covers(wide, tail);
+  return head !== '**' && coversSegment(first, head) && covers(rest, tail);
+}
+
+function coversSegment(wide: Exclude<Segment, '**'>, narrow: Exclude<Segment, '**'>): boolean {
+  return matchesGlob(symbols(wide).split('\u0000'), symbols(narrow).replaceAll('\u0000', '\u0001'));
+}
+
+/** The segment as text in which a `*` is one character that no name has, and a claim a word that no name has. */
+function symbols(segment: Exclude<Segment, '**'>): string {
+  return segment
+    .map((piece) => (piece === '*' ? '\u0000' : 'text' in piece ? piece.text : `\u0002${piece.claim}\u0002`))
+    .join('');
+}
+
+function findOpenDoors(loaded: LoadedConfiguration): Finding[] {
+  const { senderConstraint, anonymousPlan, registry, server } = loaded.configuration;
+  const findings: Finding[] = [];
+  const add = (severity: Finding['severity'], code: string, path: string[], fault: string, mend: string) =>
+    findings.push({ severity, code, place: loaded.placeOf(path), fault, mend });
+  if (senderConstraint.accept.includes('none'))
+    add(
+      'warning',
+      'bearer-only',
+      ['senderConstraint', 'accept'],
+      'OpToks without a sender constraint are accepted: whoever holds one can use it.',
+      'Take none out of the list.',
+    );
+  if (anonymousPlan !== undefined)
+    add(
+      'warning',
+      'anonymous',
+      ['anonymousPlan'],
+      `Requests without credentials may pull what the plan ${anonymousPlan} allows.`,
+      'Take the key out where nobody should.',
+    );
+  if (registry.allowedServices === undefined)
+    add(
+      'note',
+      'any-service',
+      ['registry'],
+      'Without registry.allowedServices, tokens are issued for any service that is asked for.',
+      "Name the registry's auth.token.service.",
+    );
+  if (server.trustedProxies.some(({ prefix }) => prefix === 0))
+    add(
+      'error',
+      'trusts-everybody',
+      ['server', 'trustedProxies'],
+      'Every address is a trusted proxy: anybody can claim any certificate.',
+      "Name the proxy's own address.",
+    );
+  for (const [index, realm] of registry.realm.entries()) {
+    const { protocol, hostname } = new URL(realm);
+    if (protocol === 'http:' && !/^(?:localhost|127\.|\[::1\])/.test(hostname))
+      add(
+        'warning',
+        'realm-plain-http',
+        ['registry', 'realm', String(index)],
+        `OpToks and registry tokens travel in the clear to ${realm}.`,
+        'Use https.',
+      );
+  }
+  return findings;
+}

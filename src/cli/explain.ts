@@ -1,0 +1,178 @@
+/** `explain`: what a caller would be granted, and by which line of the configuration. */
+import { FileReader } from '../assemble/file-reader.ts';
+import { readRevokedLicenses } from '../assemble/material.ts';
+import { readOpTokCaller, verifyOpTokCaller } from '../assemble/op-tok-caller.ts';
+import { createPolicy } from '../assemble/options.ts';
+import type { Caller } from '../authenticate/authenticate.ts';
+import { type ExplainedVerdict, type Explanation, explain as explainDecision } from '../authorize/explain.ts';
+import type { Rule } from '../authorize/policy.ts';
+import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
+import { ConfigurationFault } from '../config/mistakes.ts';
+import { Refusal } from '../refusal.ts';
+import { formatScope, parseScopes } from '../request/resource-scope.ts';
+import { type Command, type CommandContext, readWords, UsageError } from './command.ts';
+
+const options = {
+  config: { type: 'string' },
+  token: { type: 'string' },
+  verify: { type: 'boolean' },
+  plan: { type: 'string' },
+  license: { type: 'string' },
+  claim: { type: 'string', multiple: true },
+  anonymous: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
+
+export const explain: Command = {
+  name: 'explain',
+  summary: 'says what a token or a plan would be granted, and why',
+  help: `Usage: registry-token explain [--config FILE] (--token OPTOK [--verify] | --plan P | --anonymous) [options] SCOPE…
+
+For each resource and action: allowed or not, by which pattern, on which line of the configuration; where not,
+the pattern that came nearest and why it did not match. The decision is that of the service itself.
+
+  --token OPTOK      take plan, licence and claims from this OpTok; - reads it from standard input.
+                     It is not verified, unless --verify asks for its signature, issuer, audience and time too
+                     (never its sender)
+  --plan P           take this plan; without it and without --token, the default plan
+  --license L        take this licence
+  --claim NAME=VALUE a further claim, for {claim:NAME}; may be repeated
+  --anonymous        a request without credentials (anonymousPlan)
+  --json             the same for programs
+
+Exit codes: 0 a token would be issued, 1 it would be refused, 2 usage, 78 the configuration has mistakes.
+
+Example:
+  registry-token explain --plan enterprise --claim tid=acme repository:customers/acme/app:pull,push
+`,
+  run: async (context) => {
+    const { values, positionals } = readWords(context.args, options);
+    const loaded = loadConfiguration(findConfigurationFile(values.config, context.env), context.env);
+    const files = new FileReader(loaded);
+    const policy = createPolicy(loaded.configuration, readRevokedLicenses(loaded, files));
+    if (files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
+    let explanation: Explanation;
+    try {
+      const caller = await callerOf(values, loaded, context);
+      explanation = explainDecision(caller, 'registry', parseScopes(positionals), policy);
+    } catch (cause) {
+      if (!(cause instanceof Refusal)) throw cause;
+      explanation = { plan: null, license: null, resources: [], outcome: { refused: cause } };
+    }
+    const unverified = values.token !== undefined && !values.verify;
+    context.print(
+      values.json
+        ? renderJson(explanation, loaded, !unverified)
+        : renderText(explanation, loaded, unverified),
+    );
+    return 'granted' in explanation.outcome ? 0 : 1;
+  },
+};
+
+type Values = ReturnType<typeof readWords<typeof options>>['values'];
+
+async function callerOf(
+  values: Values,
+  loaded: LoadedConfiguration,
+  { readInput }: CommandContext,
+): Promise<Caller> {
+  const { token, plan, license, claim = [], anonymous = false, verify = false } = values;
+  const described = plan !== undefined || license !== undefined || claim.length > 0;
+  if (Number(token !== undefined) + Number(described) + Number(anonymous) > 1)
+    throw new UsageError(
+      '--token, --anonymous, and --plan with --license and --claim are three ways: take one',
+    );
+  if (verify && token === undefined) throw new UsageError('--verify goes with --token');
+  if (anonymous) return { kind: 'anonymous' };
+  if (token !== undefined) {
+    const text = token === '-' ? (await readInput()).trim() : token;
+    return verify ? verifyOpTokCaller(loaded, text, Date.now() / 1000) : readOpTokCaller(text);
+  }
+  const { claims: names } = loaded.configuration.authority;
+  const claims: Record<string, unknown> = Object.create(null);
+  for (const pair of claim) {
+    const equals = pair.indexOf('=');
+    if (equals < 1) throw new UsageError(`--claim takes NAME=VALUE, not ${pair}`);
+    claims[pair.slice(0, equals)] = pair.slice(equals + 1);
+  }
+  if (plan !== undefined) claims[names.plan] = plan;
+  if (license !== undefined) claims[names.license] = license;
+  return { kind: 'verified', subject: '', claims: { ...claims } };
+}
+
+function renderText(explanation: Explanation, loaded: LoadedConfiguration, unverified: boolean): string {
+  const { plan, license, resources, outcome } = explanation;
+  const lines: string[] = [];
+  if (unverified)
+    lines.push(
+      'The token is NOT verified: whether the service would believe it is another question (--verify).',
+    );
+  if (plan !== null)
+    lines.push(`plan ${plan.name} (${loaded.placeOf(['plans', plan.name])}), licence ${license ?? 'none'}`);
+  for (const { resource, verdicts } of resources) {
+    lines.push('', `${resource.type}:${resource.name}`);
+    const width = Math.max(...verdicts.map(({ action }) => action.length));
+    for (const verdict of verdicts) {
+      const word = verdict.allowed ? 'allowed' : 'denied ';
+      lines.push(`  ${verdict.action.padEnd(width)}  ${word}  ${reasonOf(verdict, explanation, loaded)}`);
+    }
+  }
+  lines.push('');
+  if ('granted' in outcome) {
+    const scopes = outcome.granted.access.map(formatScope).join(' ');
+    lines.push(
+      `A token of ${outcome.granted.lifetime} s would be issued for ${scopes === '' ? 'no resource' : scopes}.`,
+    );
+  } else
+    lines.push(`Refused, ${outcome.refused.status} ${outcome.refused.reason}: ${outcome.refused.detail}`);
+  return `${lines.join('\n').trimStart()}\n`;
+}
+
+function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: LoadedConfiguration): string {
+  const { rule, nearest, because } = verdict;
+  if (rule !== null) return `by ${rule.pattern.source} (${placeOfRule(rule, explanation, loaded)})`;
+  if (verdict.allowed)
+    return `by catalog: true (${loaded.placeOf(['plans', explanation.plan?.name ?? '', 'catalog'])})`;
+  if (nearest === null) return because ?? 'nothing allows it';
+  const place = placeOfRule(nearest.rule, explanation, loaded);
+  return `nearest is ${nearest.rule.pattern.source} (${place}), which ${nearest.why}`;
+}
+
+function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfiguration): string {
+  return loaded.placeOf([
+    'plans',
+    plan?.name ?? '',
+    'repositories',
+    plan?.rules.indexOf(rule) ?? 0,
+    'pattern',
+  ]);
+}
+
+function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verified: boolean): string {
+  const { plan, license, resources, outcome } = explanation;
+  const ruleOf = (rule: Rule) => ({
+    pattern: rule.pattern.source,
+    place: placeOfRule(rule, explanation, loaded),
+  });
+  const document = {
+    outcome: 'granted' in outcome ? 'granted' : 'refused',
+    verified,
+    plan: plan?.name ?? null,
+    license,
+    ...('granted' in outcome
+      ? { access: outcome.granted.access, lifetime: outcome.granted.lifetime }
+      : { reason: outcome.refused.reason, detail: outcome.refused.detail }),
+    resources: resources.map(({ resource: { type, name }, verdicts }) => ({
+      type,
+      name,
+      actions: verdicts.map(({ action, allowed, rule, nearest, because }) => ({
+        action,
+        allowed,
+        ...(rule === null ? {} : { rule: ruleOf(rule) }),
+        ...(nearest === null ? {} : { nearest: { ...ruleOf(nearest.rule), why: nearest.why } }),
+        ...(because === null ? {} : { because }),
+      })),
+    })),
+  };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
