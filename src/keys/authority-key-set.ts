@@ -40,6 +40,15 @@ export function parseKeySet(json: string): AuthorityKeySet {
   };
 }
 
-function isSignatureKey(key: { kty?: unknown; use?: unknown }): boolean {
-  return ['RSA', 'EC', 'OKP'].includes(String(key.kty)) && (key.use === undefined || key.use === 'sig');
+/** The members that make a public key of each type (RFC 7518 §6, RFC 8037 §2): a key without them is none. */
+const keyMembers = new Map<unknown, readonly string[]>([
+  ['RSA', ['n', 'e']],
+  ['EC', ['crv', 'x', 'y']],
+  ['OKP', ['crv', 'x']],
+]);
+
+function isSignatureKey(key: Readonly<Record<string, unknown>>): boolean {
+  const members = keyMembers.get(key.kty);
+  if (members === undefined || !(key.use === undefined || key.use === 'sig')) return false;
+  return members.every((member) => typeof key[member] === 'string');
 }

@@ -43,11 +43,19 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /**
- * GETs a document of at most 1 MiB within 5 seconds. Redirects are followed once, inside the same origin. Throws
+ * GETs a document of at most 1 MiB within 5 seconds. A redirect is followed once, inside the same origin. Throws
  * an Error that says what went wrong.
  */
-export async function fetchText(url: string, options: HttpOptions, redirected = false): Promise<string> {
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
+export function fetchText(url: string, options: HttpOptions): Promise<string> {
+  return fetchWithin(AbortSignal.timeout(TIMEOUT_MS), url, options, false);
+}
+
+async function fetchWithin(
+  signal: AbortSignal,
+  url: string,
+  options: HttpOptions,
+  redirected: boolean,
+): Promise<string> {
   const tls = options.certificateAuthorities === null ? {} : { tls: { ca: options.certificateAuthorities } };
   let response: Response;
   try {
@@ -55,6 +63,8 @@ export async function fetchText(url: string, options: HttpOptions, redirected = 
       redirect: 'manual',
       signal,
       headers: { Accept: 'application/json' },
+      // HTTP_PROXY is not for what is on this machine; Bun would go there through it.
+      ...(isLoopbackHost(new URL(url).hostname) ? { proxy: false } : {}),
       ...tls,
     });
   } catch (cause) {
@@ -66,7 +76,7 @@ export async function fetchText(url: string, options: HttpOptions, redirected = 
     const target = URL.parse(location, url);
     if (redirected || target?.origin !== new URL(url).origin)
       throw new Error(`${url} redirects to another origin, or twice: that is not followed.`);
-    return fetchText(target.href, options, true);
+    return fetchWithin(signal, target.href, options, true);
   }
   if (response.status !== 200) {
     await response.body?.cancel();

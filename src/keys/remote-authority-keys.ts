@@ -36,6 +36,16 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     this.#options = options;
   }
 
+  /** True where both are of one issuer, fetched from one place, with the same trust. */
+  isLike(others: RemoteAuthorityKeys): boolean {
+    const [own, other] = [this.#options, others.#options];
+    return (
+      own.issuer === other.issuer &&
+      own.metadataUrl === other.metadataUrl &&
+      own.certificateAuthorities === other.certificateAuthorities
+    );
+  }
+
   get generation(): number {
     return this.#generation;
   }
@@ -48,7 +58,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   /** Why nothing should be sent here now: no keys, or keys so old that the Authority may have replaced them. */
   failing(now: number): string | null {
     if (this.#keySet === null) return this.#fault ?? 'not fetched yet';
-    const age = now - this.#fetchedAt;
+    const age = elapsed(this.#fetchedAt, now);
     if (age <= TOO_OLD) return null;
     return `The keys are ${Math.floor(age)} s old, and no newer ones can be had: ${this.#fault}`;
   }
@@ -72,13 +82,13 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   /** Fetches the key set where there is none yet, or where it is old. Never rejects. */
   refreshIfNeeded(now: number): Promise<void> {
     if (this.#keySet === null) return this.refresh(now, RETRY_AFTER_FAILURE);
-    return now - this.#fetchedAt > REFRESH_AFTER ? this.refresh(now, COOL_DOWN) : Promise.resolve();
+    return elapsed(this.#fetchedAt, now) > REFRESH_AFTER ? this.refresh(now, COOL_DOWN) : Promise.resolve();
   }
 
   /** Fetches the key set, unless the last try is less than `coolDown` seconds ago. Never rejects. */
   refresh(now: number, coolDown = 0): Promise<void> {
     if (this.#underWay !== null) return this.#underWay;
-    if (now - this.#triedAt < coolDown) return Promise.resolve();
+    if (elapsed(this.#triedAt, now) < coolDown) return Promise.resolve();
     this.#triedAt = now;
     this.#underWay = this.#fetch(now).finally(() => {
       this.#underWay = null;
@@ -100,4 +110,9 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     }
     this.#options.onRefresh(this.#fault);
   }
+}
+
+/** Seconds between two times. A clock that was set back must not stop all fetching until it has caught up. */
+function elapsed(since: number, now: number): number {
+  return Math.abs(now - since);
 }

@@ -1,15 +1,16 @@
-/** The key that signs registry tokens: read from PEM, with its certificate chain and its `kid`. */
+/** The key that signs registry tokens: read from PEM or PFX, with its certificate chain and its `kid`. */
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { CompactSign, exportJWK, type JWK } from 'jose';
 import type { Signer } from '../issue/signer.ts';
+import { KeyFault } from './key-fault.ts';
 import { libtrustId, thumbprintId } from './key-ids.ts';
 
 /** The files' contents, as the configuration names them. */
 export interface SigningKeyMaterial {
-  /** PEM: PKCS#8 (encrypted or not), PKCS#1 or SEC1. */
-  readonly key: string;
+  /** PEM: PKCS#8 (encrypted or not), PKCS#1 or SEC1; as bytes also a PFX container (PKCS#12). The content tells. */
+  readonly key: string | Buffer;
   readonly password: string | null;
-  /** PEM: the leaf first, then its chain; null for no `x5c`. */
+  /** PEM: the leaf first, then its chain; null for those of a PFX container, and for no `x5c` with PEM. */
   readonly certificates: string | null;
   /** `thumbprint`, `libtrust`, or the `kid` as it is. */
   readonly keyId: string;
@@ -27,31 +28,19 @@ export interface SigningKey extends Signer {
 
 export type SigningAlgorithm = 'ES256' | 'ES384' | 'EdDSA' | 'RS256';
 
-/** What is wrong with a key or certificate, in a sentence that names no secret. */
-export class KeyFault extends Error {
-  /** Which of the two files. */
-  readonly source: 'key' | 'certificate';
-
-  constructor(source: 'key' | 'certificate', message: string) {
-    super(message);
-    this.name = 'KeyFault';
-    this.source = source;
-  }
-}
-
-/** Makes a signer of PEM texts. `now` in epoch seconds: an expired certificate is no use. Throws KeyFault. */
+/** Makes a signer of the files' contents. `now` in epoch seconds: an expired certificate is no use. Throws KeyFault. */
 export async function openSigningKey(material: SigningKeyMaterial, now: number): Promise<SigningKey> {
-  const privateKey = parsePrivateKey(material);
+  const { privateKey, certificates: own } = await openKeyFile(material);
   const publicKey = createPublicKey(privateKey);
   const algorithm = algorithmOf(privateKey);
-  const certificates = parseCertificates(material.certificates);
+  const certificates = material.certificates === null ? own : parseCertificates(material.certificates);
   const [leaf] = certificates;
   if (leaf !== undefined && !leaf.checkPrivateKey(privateKey))
     throw new KeyFault('certificate', 'The first certificate is not that of the signing key.');
   for (const { validTo } of certificates) {
     if (Date.parse(validTo) / 1000 <= now)
       throw new KeyFault(
-        'certificate',
+        material.certificates === null ? 'key' : 'certificate',
         `A certificate ended on ${validTo}: registries refuse tokens that carry it.`,
       );
   }
@@ -84,7 +73,38 @@ const webCryptoAlgorithms = {
   RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
 } as const satisfies Record<SigningAlgorithm, unknown>;
 
-function parsePrivateKey({ key, password }: SigningKeyMaterial): KeyObject {
+interface OpenedKey {
+  readonly privateKey: KeyObject;
+  /** Those that came with the key. */
+  readonly certificates: readonly X509Certificate[];
+}
+
+async function openKeyFile({ key, password }: SigningKeyMaterial): Promise<OpenedKey> {
+  const bytes = Buffer.from(key);
+  if (isDer(bytes)) {
+    const { openPkcs12 } = await import('./pkcs12.ts');
+    return openPkcs12(bytes, password);
+  }
+  if (isJavaKeystore(bytes))
+    throw new KeyFault(
+      'key',
+      'This is a Java keystore: keytool -importkeystore -deststoretype PKCS12 makes a PFX container of it.',
+    );
+  return { privateKey: parsePrivateKey(bytes.toString(), password), certificates: [] };
+}
+
+/** A SEQUENCE of more than 127 bytes. No text begins like that: the second byte is no character. */
+function isDer(bytes: Buffer): boolean {
+  const [tag, length = 0] = bytes;
+  return tag === 0x30 && length >= 0x80;
+}
+
+/** JKS and JCEKS, by their first four bytes. */
+function isJavaKeystore(bytes: Buffer): boolean {
+  return ['feedfeed', 'cececece'].includes(bytes.toString('hex', 0, 4));
+}
+
+function parsePrivateKey(key: string, password: string | null): KeyObject {
   try {
     return createPrivateKey({ key, format: 'pem', ...(password === null ? {} : { passphrase: password }) });
   } catch {
@@ -98,7 +118,7 @@ function parsePrivateKey({ key, password }: SigningKeyMaterial): KeyObject {
   }
 }
 
-function algorithmOf(key: KeyObject): SigningAlgorithm {
+export function algorithmOf(key: KeyObject): SigningAlgorithm {
   const details = key.asymmetricKeyDetails;
   switch (key.asymmetricKeyType) {
     case 'rsa':
@@ -118,8 +138,7 @@ function algorithmOf(key: KeyObject): SigningAlgorithm {
   }
 }
 
-function parseCertificates(pem: string | null): X509Certificate[] {
-  if (pem === null) return [];
+function parseCertificates(pem: string): X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw new KeyFault('certificate', 'This file holds no PEM certificate.');
   try {

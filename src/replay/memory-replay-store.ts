@@ -47,14 +47,10 @@ export class MemoryReplayStore implements ReplayStore {
     const words = new DataView(key.buffer, key.byteOffset, 16);
     const [a, b, c, d] = [words.getUint32(0), words.getUint32(4), words.getUint32(8), words.getUint32(12)];
     const bucket = a & (this.#bucketHeads.length - 1);
-    for (
-      let slot = this.#bucketHeads[bucket] ?? NONE;
-      slot !== NONE;
-      slot = this.#nextInBucket[slot] ?? NONE
-    ) {
-      const at = slot * 4;
-      const keys = this.#keys;
-      if (keys[at] === a && keys[at + 1] === b && keys[at + 2] === c && keys[at + 3] === d) return 'replayed';
+    if (this.#has([a, b, c, d], bucket)) {
+      // It may have expired without having been freed yet.
+      this.#expire(now, this.capacity);
+      if (this.#has([a, b, c, d], bucket)) return 'replayed';
     }
     if (this.#size === this.capacity) this.#expire(now, this.capacity);
     const slot = this.#takeSlot();
@@ -68,6 +64,17 @@ export class MemoryReplayStore implements ReplayStore {
     this.#earliest = Math.min(this.#earliest, second);
     this.#size += 1;
     return 'first';
+  }
+
+  #has([a, b, c, d]: readonly [number, number, number, number], bucket: number): boolean {
+    const keys = this.#keys;
+    let slot = this.#bucketHeads[bucket] ?? NONE;
+    while (slot !== NONE) {
+      const at = slot * 4;
+      if (keys[at] === a && keys[at + 1] === b && keys[at + 2] === c && keys[at + 3] === d) return true;
+      slot = this.#nextInBucket[slot] ?? NONE;
+    }
+    return false;
   }
 
   /** Frees at most `limit` entries whose second has passed. */

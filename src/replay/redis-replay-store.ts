@@ -17,13 +17,18 @@ const ANSWER_MS = 1000;
 /**
  * Connects by itself and again after each loss. While there is no connection, and when Redis does not answer
  * within a second, the verdict is `unavailable`. Proofs from before Redis itself started are not vouched for,
- * whatever it has restored from disk: its last moments may be missing there.
+ * whatever it has restored from disk: its last moments may be missing there. A Redis that refuses to write, or
+ * that drops entries when it is full, counts as none.
  */
 export class RedisReplayStore implements ReplayStore {
   readonly #options: RedisReplayOptions;
   #client: RedisClient | null = null;
-  #startedAt = Number.POSITIVE_INFINITY;
+  #startedAt = Number.NEGATIVE_INFINITY;
+  /** Which run of Redis was connected last. */
+  #run: string | null = null;
   #fault: string | null = 'not connected yet';
+  #opening: Promise<void> | null = null;
+  #checking: Promise<void> | null = null;
   #reconnect: ReturnType<typeof setTimeout> | null = null;
   #closed = false;
 
@@ -31,14 +36,9 @@ export class RedisReplayStore implements ReplayStore {
     this.#options = options;
   }
 
-  /** When the Redis that is connected started; in the far future while none is. */
+  /** When the Redis that is connected started. While none is, `insert` alone has the answer: `unavailable`. */
   get rememberedSince(): number {
     return this.#startedAt;
-  }
-
-  /** Why there is no connection; null where there is one. */
-  get fault(): string | null {
-    return this.#fault;
   }
 
   async insert(key: Uint8Array, deadline: number, now: number): Promise<ReplayVerdict> {
@@ -51,36 +51,27 @@ export class RedisReplayStore implements ReplayStore {
       return answer === 'OK' ? 'first' : 'replayed';
     } catch (cause) {
       // Redis with `maxmemory-policy noeviction` refuses to write when it is full; its connection is well.
-      if (cause instanceof Error && cause.message.startsWith('OOM')) return 'full';
-      this.#lose(client, 'Redis does not answer');
+      if (isFull(cause)) return 'full';
+      this.#lose(client, faultOf(cause));
       return 'unavailable';
     }
   }
 
+  /** Asks Redis whether it is there now, once for all who ask at a time: why not, or null. Never rejects. */
+  async check(): Promise<string | null> {
+    this.#checking ??= this.#ping().finally(() => {
+      this.#checking = null;
+    });
+    await this.#checking;
+    return this.#fault;
+  }
+
   /** Makes the first connection, or fails to: either way it goes on trying. Never rejects. */
-  async open(): Promise<void> {
-    if (this.#closed || this.#client !== null) return;
-    let client: RedisClient | null = null;
-    try {
-      client = new RedisClient(this.#options.url, {
-        autoReconnect: false,
-        enableOfflineQueue: false,
-        connectionTimeout: ANSWER_MS,
-      });
-      await answerOf(client.connect());
-      const info = String(await answerOf(client.send('INFO', ['server'])));
-      const uptime = /^uptime_in_seconds:(\d+)/m.exec(info)?.[1];
-      if (uptime === undefined) throw new Error('it does not tell its uptime (INFO server)');
-      const connected = client;
-      connected.onclose = () => this.#lose(connected, 'the connection was closed');
-      this.#startedAt = this.#options.clock() - Number(uptime);
-      this.#client = connected;
-      this.#setFault(null);
-    } catch (cause) {
-      client?.close();
-      this.#setFault(`Redis cannot be reached: ${faultOf(cause)}`);
-      this.#retry();
-    }
+  open(): Promise<void> {
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = null;
+    });
+    return this.#opening;
   }
 
   close(): void {
@@ -91,10 +82,51 @@ export class RedisReplayStore implements ReplayStore {
     client?.close();
   }
 
+  async #connect(): Promise<void> {
+    if (this.#closed || this.#client !== null) return;
+    let client: RedisClient | null = null;
+    try {
+      client = new RedisClient(this.#options.url, {
+        autoReconnect: false,
+        enableOfflineQueue: false,
+        // Only to end what was given up below: whichever is first should say so in the same words.
+        connectionTimeout: 2 * ANSWER_MS,
+      });
+      await answerOf(client.connect());
+      const { run, uptime } = await readRun(client);
+      await checkWrites(client);
+      if (this.#closed) return client.close();
+      const connected = client;
+      connected.onclose = () => this.#lose(connected, faultOf(null));
+      const now = this.#options.clock();
+      // Uptime is the difference of two whole seconds: up to one less than it says. A run other than the last may
+      // be a replica in its place, which may not know the last proofs however long it runs.
+      const changed = this.#run !== null && this.#run !== run;
+      this.#startedAt = changed ? now : now - Math.max(0, uptime - 1);
+      this.#run = run;
+      this.#client = connected;
+      this.#setFault(null);
+    } catch (cause) {
+      client?.close();
+      this.#setFault(faultOf(cause));
+      this.#retry();
+    }
+  }
+
+  async #ping(): Promise<void> {
+    const client = this.#client;
+    if (client === null) return;
+    try {
+      await answerOf(client.send('PING', []));
+    } catch (cause) {
+      this.#lose(client, faultOf(cause));
+    }
+  }
+
   #lose(client: RedisClient, fault: string): void {
     if (this.#client !== client) return;
     this.#client = null;
-    this.#startedAt = Number.POSITIVE_INFINITY;
+    this.#startedAt = Number.NEGATIVE_INFINITY;
     client.close();
     this.#setFault(fault);
     this.#retry();
@@ -109,15 +141,42 @@ export class RedisReplayStore implements ReplayStore {
   }
 
   #setFault(fault: string | null): void {
-    if (this.#fault === fault) return;
+    if (this.#closed || this.#fault === fault) return;
     this.#fault = fault;
     this.#options.onChange(fault);
   }
 }
 
+/** A fault found here, in words of our own: it can be shown. */
+class RedisFault extends Error {}
+
+/** Which run of Redis this is, and since how many seconds. Throws for one that evicts entries that still count. */
+async function readRun(client: RedisClient): Promise<{ run: string; uptime: number }> {
+  const info = async (section: string) => String(await answerOf(client.send('INFO', [section])));
+  const server = await info('server');
+  const uptime = /^uptime_in_seconds:(\d+)/m.exec(server)?.[1];
+  if (uptime === undefined) throw new RedisFault('Redis does not tell its uptime (INFO server)');
+  const memory = await info('memory');
+  const policy = /^maxmemory_policy:([\w-]+)/m.exec(memory)?.[1] ?? 'noeviction';
+  const limited = /^maxmemory:[1-9]/m.test(memory);
+  if (limited && policy !== 'noeviction')
+    throw new RedisFault(`Redis forgets proofs when it is full (maxmemory-policy ${policy}): set noeviction`);
+  return { run: /^run_id:(\w+)/m.exec(server)?.[1] ?? '', uptime: Number(uptime) };
+}
+
+/** Throws for a Redis that can be read and not written: a replica, one that cannot save, a user without the right. */
+async function checkWrites(client: RedisClient): Promise<void> {
+  try {
+    await answerOf(client.send('SET', [`${PREFIX}check`, '1', 'PX', '1']));
+  } catch (cause) {
+    if (!isFull(cause)) throw cause;
+  }
+}
+
 async function answerOf<Answer>(answer: Promise<Answer>): Promise<Answer> {
   const timeout = Promise.withResolvers<never>();
-  const timer = setTimeout(() => timeout.reject(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS);
+  const fault = new RedisFault(`Redis does not answer within ${ANSWER_MS} ms`);
+  const timer = setTimeout(() => timeout.reject(fault), ANSWER_MS);
   try {
     return await Promise.race([answer, timeout.promise]);
   } finally {
@@ -125,13 +184,15 @@ async function answerOf<Answer>(answer: Promise<Answer>): Promise<Answer> {
   }
 }
 
-/** The code or first line of what went wrong. Bun's messages do not hold the URL; a code says enough. */
+function isFull(cause: unknown): boolean {
+  return cause instanceof Error && cause.message.startsWith('OOM ');
+}
+
+/** What is wrong, in our own words and the code of Redis's error reply. Bun tells no more of a closed connection. */
 function faultOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return 'unknown fault';
-  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
-  if (code.startsWith('ERR_REDIS')) return code;
-  return cause.message
-    .split('\n', 1)
-    .join('')
-    .replaceAll(/\/\/[^@\s]*@/g, '//…@');
+  if (cause instanceof RedisFault) return cause.message;
+  const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+  if (cause instanceof Error && code === 'ERR_REDIS_SERVER_ERROR')
+    return `Redis refuses to record proofs: ${/^[A-Z]+/.exec(cause.message)?.[0] ?? 'unknown error'}`;
+  return 'no connection to Redis: is it up, and are user, password and TLS of senderConstraint.replay.url right?';
 }

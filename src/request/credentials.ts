@@ -63,6 +63,9 @@ function parseForm(form: URLSearchParams): Credentials | null {
   const grantType = singleParameter(form, 'grant_type');
   const field = grantType === undefined ? undefined : formFields.get(grantType);
   if (field === undefined) return null;
+  const others = [...formFields.values()].filter((other) => other !== field);
+  if (others.some((other) => singleParameter(form, other) !== undefined))
+    throw new Refusal('credentials-ambiguous', 'Two credentials are given in the form.');
   return { scheme: 'form', opTok: singleParameter(form, field) ?? '' };
 }
 

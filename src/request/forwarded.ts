@@ -13,7 +13,7 @@ export interface ForwardedOptions {
 
 export type CertificateHeader = 'Client-Cert' | 'X-SSL-Client-Cert';
 
-const certificateHeaders: readonly CertificateHeader[] = ['Client-Cert', 'X-SSL-Client-Cert'];
+const certificateHeaders = ['Client-Cert', 'Client-Cert-Chain', 'X-SSL-Client-Cert'] as const;
 
 /** True where this peer is one of the trusted proxies. */
 function isTrusted(address: string, { trustedProxies }: ForwardedOptions): boolean {
@@ -51,11 +51,13 @@ export function clientCertificate(
   options: ForwardedOptions,
 ): ClientCertificate | null {
   const trusted = isTrusted(peer.address, options);
-  for (const name of [...certificateHeaders, 'Client-Cert-Chain']) {
+  for (const name of certificateHeaders) {
     if (!headers.get(name)) continue;
     if (!trusted)
       throw untrusted(`The header ${name} comes from ${peer.address}, which is not in server.trustedProxies`);
-    if (name !== options.certificateHeader && name !== 'Client-Cert-Chain')
+    // RFC 9440 has the chain beside its certificate.
+    const expected = name === 'Client-Cert-Chain' ? 'Client-Cert' : name;
+    if (expected !== options.certificateHeader)
       throw untrusted(`The header ${name} is not server.clientCertificateHeader; the proxy must remove it`);
   }
   // A trusted proxy's own certificate is not its client's.
@@ -91,11 +93,21 @@ function parseEscapedPem(value: string): Uint8Array | null {
   return decodeBase64(body?.replace(/[\r\n]/g, ''));
 }
 
-/** Padded base64 of a DER sequence; null for anything else. */
+/** Padded base64 of one whole DER sequence; null for anything else. */
 function decodeBase64(text: string | undefined): Uint8Array | null {
   if (text === undefined || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return null;
   const der = Buffer.from(text, 'base64');
-  return der[0] === 0x30 ? der : null;
+  return isOneSequence(der) ? der : null;
+}
+
+/** Nothing is cut off and nothing follows: the tag of a SEQUENCE, and its length by X.690 §8.1.3. */
+function isOneSequence(der: Buffer): boolean {
+  if (der.length < 4 || der[0] !== 0x30) return false;
+  const first = der.readUInt8(1);
+  if (first < 0x80) return der.length === 2 + first;
+  const lengthBytes = first - 0x80;
+  if (lengthBytes < 1 || lengthBytes > 2) return false;
+  return der.length === 2 + lengthBytes + der.readUIntBE(2, lengthBytes);
 }
 
 function untrusted(fault: string): Refusal {

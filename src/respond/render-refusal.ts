@@ -53,7 +53,7 @@ export function renderRefusal(
       title: titles[status] ?? 'Refused',
       detail: description,
       error,
-      reason: exact && status !== 429 ? reason : null,
+      reason: status === 400 || status === 403 ? reason : null,
     },
     headers,
   );

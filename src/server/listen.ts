@@ -2,6 +2,7 @@
  * The listener: Bun.serve around `handle`. It knows sockets and their addresses, and nothing of tokens.
  */
 import type { Server } from 'bun';
+import type { TlsMaterial } from '../keys/tls-material.ts';
 import type { ClientConnection } from '../request/client-connection.ts';
 
 export interface ListenOptions {
@@ -16,11 +17,17 @@ export interface Listener {
   readonly port: number;
   /** Takes no more connections, and resolves when running requests are answered or `graceMs` have passed. */
   readonly stop: (graceMs: number) => Promise<void>;
+  /**
+   * Of a TLS listener alone. When it resolves, new connections get this material; open ones keep theirs, and with it
+   * what was found of their client's certificate. Rejects where it cannot be used: everything then stays as it was.
+   */
+  readonly reload?: (material: TlsMaterial) => Promise<void>;
 }
 
 /** A body larger than this is cut off by Bun itself; `request/` refuses smaller ones with a document. */
-const MAX_BODY_BYTES = 1024 * 1024;
-const IDLE_SECONDS = 30;
+export const MAX_BODY_BYTES = 1024 * 1024;
+/** A client that says nothing for so long has gone, or asks again as easily over a new connection. */
+export const IDLE_SECONDS = 30;
 
 /** Listens at once. Throws where the address cannot be had. */
 export function listen({ host, port, handle }: ListenOptions): Listener {
@@ -31,19 +38,32 @@ export function listen({ host, port, handle }: ListenOptions): Listener {
     idleTimeout: IDLE_SECONDS,
     development: false,
     fetch: (request, server): Promise<Response> =>
-      handle(request, { address: server.requestIP(request)?.address ?? 'unknown', certificate: null }),
+      handle(request, { address: peerAddress(server.requestIP(request)?.address), certificate: null }),
   });
   const bound = server.port ?? port;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    url: listenerUrl('http', host, bound),
     port: bound,
     stop: async (graceMs) => {
-      const drained = server.stop();
-      const timer = Promise.withResolvers<void>();
-      const timeout = setTimeout(timer.resolve, graceMs);
-      await Promise.race([drained, timer.promise]);
-      clearTimeout(timeout);
+      await waitAtMost(graceMs, server.stop());
       await server.stop(true);
     },
   };
+}
+
+export function listenerUrl(scheme: 'http' | 'https', host: string, port: number): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** A listener on `[::]` sees an IPv4 client as ::ffff:192.0.2.7; lists of networks have it as 192.0.2.7. */
+export function peerAddress(address: string | undefined): string {
+  return address?.replace(/^::ffff:(?=\d+\.)/i, '') ?? 'unknown';
+}
+
+/** Resolves when the promise does, or after `ms`. */
+export async function waitAtMost(ms: number, promise: Promise<void>): Promise<void> {
+  const timer = Promise.withResolvers<void>();
+  const timeout = setTimeout(timer.resolve, ms);
+  await Promise.race([promise, timer.promise]);
+  clearTimeout(timeout);
 }

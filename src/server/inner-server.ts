@@ -1,0 +1,58 @@
+/**
+ * The Bun.serve behind the TLS listener, on loopback: it reads HTTP and answers. A request counts only where its
+ * connection is the end of a tunnel, known by source address and port; a direct connection gets a 403, whatever it says.
+ */
+import type { ListenOptions } from './listen.ts';
+import { MAX_BODY_BYTES } from './listen.ts';
+import { type Routes, routeKey, type TlsTunnel } from './tls-tunnel.ts';
+
+export interface InnerServer {
+  readonly routes: Routes;
+  /** Opens the tunnel's inner connection; where it cannot be had, the tunnel is given up. */
+  readonly carry: (tunnel: TlsTunnel) => void;
+  /** Closes idle connections at once, and the others after the answer that they wait for. */
+  readonly finish: () => void;
+  readonly stop: () => Promise<void>;
+}
+
+const HOST = '127.0.0.1';
+
+/** Starts at once, on a free port. */
+export function openInnerServer(handle: ListenOptions['handle'], idleSeconds: number): InnerServer {
+  const routes: Routes = new Map();
+  const server = Bun.serve({
+    hostname: HOST,
+    port: 0,
+    maxRequestBodySize: MAX_BODY_BYTES,
+    idleTimeout: idleSeconds,
+    development: false,
+    fetch: async (request, server): Promise<Response> => {
+      const source = server.requestIP(request);
+      const tunnel = source === null ? undefined : routes.get(routeKey(source.address, source.port));
+      if (tunnel === undefined) return new Response(null, { status: 403 });
+      return tunnel.answer((connection) => handle(request, connection));
+    },
+  });
+  const { port } = server;
+  if (port === undefined) throw new Error('The inner server has no port.');
+  return {
+    routes,
+    carry: (tunnel) => {
+      // Half-open, because the server's last bytes may still wait for the client when its FIN arrives.
+      const options = { hostname: HOST, port, allowHalfOpen: true, data: tunnel, socket: tunnelEnd };
+      Bun.connect(options).catch(() => tunnel.terminate());
+    },
+    finish: () => void server.stop(),
+    stop: () => server.stop(true),
+  };
+}
+
+const tunnelEnd: Bun.SocketHandler<TlsTunnel> = {
+  open: (socket) => socket.data.serverOpened(socket),
+  data: (socket, bytes) => socket.data.serverSent(bytes),
+  drain: (socket) => socket.data.serverDrained(),
+  end: (socket) => socket.data.serverEnded(),
+  close: (socket) => socket.data.serverEnded(),
+  error: (socket) => socket.data.terminate(),
+  connectError: (socket) => socket.data.terminate(),
+};

@@ -1,0 +1,183 @@
+/**
+ * One TLS connection and the plain one that carries it to the inner server: who the client is, what its two ends are
+ * at, and when it is given up. It passes bytes on and reads none of them.
+ */
+import type { ClientConnection } from '../request/client-connection.ts';
+import { ByteFlow } from './byte-flow.ts';
+
+export type TunnelSocket = Bun.Socket<TlsTunnel | undefined>;
+
+export interface TunnelOptions {
+  /** From the first byte to the inner connection: handshake included. */
+  readonly handshakeMs: number;
+  /** How long a client may take none of its answer, or keep its side open after ours is closed. */
+  readonly idleMs: number;
+}
+
+/** Which tunnel a connection of the inner server is the end of, by the address that it comes from. */
+export type Routes = Map<string, TlsTunnel>;
+
+/** `shaking hands -> open -> ending -> gone`; each stage may be skipped. */
+type Stage = 'shaking hands' | 'open' | 'ending' | 'gone';
+
+/** The key of a route: address and port, because 127.0.0.2 can have the same port. */
+export function routeKey(address: string, port: number): string {
+  return `${address} ${port}`;
+}
+
+export class TlsTunnel {
+  readonly #client: TunnelSocket;
+  readonly #routes: Routes;
+  readonly #options: TunnelOptions;
+  readonly #toServer: ByteFlow;
+  #toClient: ByteFlow | null = null;
+  #server: TunnelSocket | null = null;
+  #serverEnded = false;
+  #clientEnded = false;
+  #route: string | null = null;
+  #identity: ClientConnection | null = null;
+  #stage: Stage = 'shaking hands';
+  #answering = 0;
+  /** Whether anything moved since the last look. */
+  #stirred = false;
+  /** When the client must have gone on, in milliseconds of `performance.now()`. */
+  #deadline: number;
+
+  constructor(client: TunnelSocket, routes: Routes, options: TunnelOptions) {
+    this.#client = client;
+    this.#routes = routes;
+    this.#options = options;
+    this.#toServer = new ByteFlow(client, null);
+    this.#deadline = performance.now() + options.handshakeMs;
+  }
+
+  /** False once its answers are handed over, or were given up. */
+  get isBusy(): boolean {
+    return this.#stage === 'shaking hands' || this.#stage === 'open';
+  }
+
+  get isShakingHands(): boolean {
+    return this.#stage === 'shaking hands';
+  }
+
+  /** The handshake is done: this is the client, for as long as the connection lasts. */
+  identify(identity: ClientConnection): void {
+    this.#identity ??= identity;
+  }
+
+  /** Answers a request that arrived over this tunnel's inner connection. */
+  async answer(handle: (connection: ClientConnection) => Promise<Response>): Promise<Response> {
+    if (this.#identity === null) return new Response(null, { status: 403 });
+    this.#answering += 1;
+    try {
+      return await handle(this.#identity);
+    } finally {
+      this.#answering -= 1;
+      this.#stirred = true; // the answer is still on its way
+    }
+  }
+
+  /** The inner connection is there. Its route is known before the first byte can arrive over it. */
+  serverOpened(server: TunnelSocket): void {
+    if (this.#stage !== 'shaking hands') {
+      server.end();
+      return;
+    }
+    this.#stage = 'open';
+    this.#deadline = Infinity;
+    this.#server = server;
+    this.#toClient = new ByteFlow(server, this.#client);
+    this.#route = routeKey(server.localAddress, server.localPort);
+    this.#routes.set(this.#route, this);
+    this.#toServer.openSink(server);
+  }
+
+  /** What comes after the end is read and dropped, so that the client's own end is seen. */
+  clientSent(bytes: Uint8Array): void {
+    if (!this.isBusy) return;
+    this.#stirred = true;
+    this.#toServer.push(bytes);
+  }
+
+  serverSent(bytes: Uint8Array): void {
+    this.#stirred = true;
+    const wasWaiting = this.#toClient?.isWaiting;
+    this.#toClient?.push(bytes);
+    if (!wasWaiting) this.#expectClient();
+  }
+
+  clientDrained(): void {
+    this.#toClient?.drain();
+    if (this.#stage !== 'open') return;
+    this.#expectClient();
+    if (this.#serverEnded && !this.#toClient?.isWaiting) this.#end();
+  }
+
+  serverDrained(): void {
+    this.#toServer.drain();
+  }
+
+  /**
+   * The client sends no more. It still gets the answers that it asked for, so the inner side stays open: Bun.serve
+   * drops the answer of a handler that is running when its client half-closes.
+   */
+  clientEnded(): void {
+    this.#clientEnded = true;
+    this.#stirred = true;
+    if (this.#identity === null) this.terminate();
+  }
+
+  /** The inner server has closed this connection, which it does after its last answer and when it is idle. */
+  serverEnded(): void {
+    this.#serverEnded = true;
+    this.#removeRoute();
+    if (this.#stage === 'open' && !this.#toClient?.isWaiting) this.#end();
+  }
+
+  /** Both sides are closed at once; what was not taken yet is lost. */
+  terminate(): void {
+    if (this.#stage === 'gone') return;
+    this.#stage = 'gone';
+    this.#endServer();
+    this.#client.terminate();
+  }
+
+  /** The handshake failed: the alert that says so still goes out. */
+  refuse(): void {
+    this.#end();
+  }
+
+  /** Looks after the connection, every now and then; `now` in milliseconds of `performance.now()`. */
+  look(now: number): void {
+    const quiet =
+      !this.#stirred && this.#answering === 0 && !this.#toServer.isWaiting && !this.#toClient?.isWaiting;
+    this.#stirred = false;
+    if (now > this.#deadline) this.terminate();
+    else if (this.#clientEnded && quiet) this.#end();
+  }
+
+  #expectClient(): void {
+    this.#deadline = this.#toClient?.isWaiting ? performance.now() + this.#options.idleMs : Infinity;
+  }
+
+  /** Closes both sides in order: what was handed over still arrives. */
+  #end(): void {
+    if (!this.isBusy) return;
+    this.#stage = 'ending';
+    this.#deadline = performance.now() + this.#options.idleMs;
+    this.#endServer();
+    this.#client.end();
+  }
+
+  /** By FIN and not by RST: the port stays taken until the inner server has seen that the connection is over. */
+  #endServer(): void {
+    this.#removeRoute();
+    this.#server?.end();
+  }
+
+  /** Only its own: the port may be another tunnel's by now. */
+  #removeRoute(): void {
+    if (this.#route !== null && this.#routes.get(this.#route) === this) this.#routes.delete(this.#route);
+    this.#route = null;
+  }
+}

@@ -1,0 +1,210 @@
+/** HOUSE: what may import what, who may touch the process, and how files are named. */
+import { describe, expect, test } from 'bun:test';
+import { importsOf, readSources, type Source, withoutComments } from './support/imports.ts';
+
+const steps = ['request', 'authenticate', 'authorize', 'issue', 'respond'];
+
+/** Each folder or file of src, and what of src it may import besides itself. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  'refusal.ts': [],
+  request: ['refusal.ts'],
+  authenticate: ['refusal.ts', 'request'],
+  authorize: ['refusal.ts', 'request', 'authenticate'],
+  issue: ['refusal.ts', 'request', 'authenticate', 'authorize'],
+  respond: ['refusal.ts', 'request', 'authenticate', 'authorize', 'issue'],
+  'service.ts': ['refusal.ts', ...steps],
+  'endpoints.ts': ['refusal.ts', ...steps, 'service.ts'],
+  config: ['refusal.ts', ...steps],
+  keys: ['refusal.ts', 'authenticate', 'issue'],
+  replay: ['refusal.ts', 'authenticate'],
+  telemetry: ['refusal.ts', ...steps, 'service.ts'],
+  server: ['refusal.ts', ...steps, 'service.ts', 'endpoints.ts', 'keys', 'telemetry'],
+  assemble: ['refusal.ts', ...steps, 'service.ts', 'endpoints.ts', 'config', 'keys', 'replay', 'telemetry'],
+  check: ['refusal.ts', ...steps, 'config', 'keys', 'assemble'],
+  client: [],
+  dev: ['client'],
+  cli: [
+    'refusal.ts',
+    ...steps,
+    'service.ts',
+    'endpoints.ts',
+    'config',
+    'keys',
+    'replay',
+    'telemetry',
+    'server',
+    'assemble',
+    'check',
+    'client',
+    'dev',
+  ],
+  'main.ts': ['cli', 'telemetry'],
+};
+
+/** The folder of src, or the file right under it, that a path belongs to; null outside src. */
+function partOf(path: string): string | null {
+  const [root, part] = path.split('/');
+  if (root !== 'src' || part === undefined) return null;
+  return part;
+}
+
+function forbiddenImports(sources: readonly Source[]): string[] {
+  return sources.flatMap((source) => {
+    const part = partOf(source.path) ?? '';
+    const may = allowed[part];
+    if (may === undefined) return [`${source.path}: HOUSE has no place for ${part}`];
+    return importsOf(source)
+      .filter((imported) => {
+        const target = partOf(imported);
+        return target !== null && target !== part && !may.includes(target);
+      })
+      .map((imported) => `${source.path} imports ${imported}`);
+  });
+}
+
+/** Imports of what is neither in src, nor of Bun and Node, nor a runtime dependency. */
+function unknownImports(sources: readonly Source[], dependencies: readonly string[]): string[] {
+  return sources.flatMap((source) =>
+    importsOf(source)
+      .filter((imported) => !imported.startsWith('src/') && !/^(?:node:|bun$|bun:)/.test(imported))
+      .filter(
+        (imported) => imported !== 'package.json' && !dependencies.some((name) => isFrom(imported, name)),
+      )
+      .map((imported) => `${source.path} imports ${imported}`),
+  );
+}
+
+function isFrom(imported: string, dependency: string): boolean {
+  return imported === dependency || imported.startsWith(`${dependency}/`);
+}
+
+function processTouchers(sources: readonly Source[]): string[] {
+  const touch =
+    /\bprocess\s*(?:\?\.|\.|\[)|\bglobalThis\.process\b|(?:node:|['"])process['"]|\bBun\.(?:env|argv)\b|\bimport\.meta\.env\b/;
+  return sources
+    .filter(({ path, text }) => path !== 'src/main.ts' && touch.test(withoutComments(text)))
+    .map(({ path }) => path);
+}
+
+function badNames(sources: readonly Source[]): string[] {
+  const drawers = /(?:^|\/)(?:utils?|helpers?|lib|common|shared|misc|index)(?:\/|\.[a-z.]+$)/;
+  return sources
+    .map(({ path }) => path)
+    .filter(
+      (path) =>
+        drawers.test(path) || !/^(?:[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|d))?(?:\/|\.ts$))+$/.test(path),
+    );
+}
+
+function longFiles(sources: readonly Source[]): string[] {
+  return sources
+    .map(({ path, text }) => ({ path, lines: text.trimEnd().split('\n').length }))
+    .filter(({ lines }) => lines > 300)
+    .map(({ path, lines }) => `${path}: ${lines} lines`);
+}
+
+const sources = readSources('src');
+const tests = readSources('test');
+
+describe('the sources keep the rules of the house', async () => {
+  const { dependencies } = await Bun.file(new URL('../package.json', import.meta.url)).json();
+
+  test('are found', () => {
+    expect(sources.length).toBeGreaterThan(40);
+    expect(sources.flatMap(importsOf).length).toBeGreaterThan(100);
+  });
+
+  test('a step of the journey never imports a later one, and nobody imports what is not his', () => {
+    expect(forbiddenImports(sources)).toEqual([]);
+  });
+
+  test('nothing comes from outside but Bun, Node and the runtime dependencies', () => {
+    expect(unknownImports(sources, Object.keys(dependencies))).toEqual([]);
+  });
+
+  test('main.ts alone touches the process', () => {
+    expect(processTouchers(sources)).toEqual([]);
+  });
+
+  test('there are no drawers and no barrels, and every name is in kebab-case', () => {
+    expect(badNames([...sources, ...tests])).toEqual([]);
+  });
+
+  test('no file is longer than 300 lines', () => {
+    expect(longFiles([...sources, ...tests])).toEqual([]);
+  });
+
+  test('the table allows no circle of folders', () => {
+    const order = Object.keys(allowed);
+    const backward = order.flatMap((part) =>
+      (allowed[part] ?? [])
+        .filter((target) => allowed[target]?.includes(part))
+        .map((target) => `${part} and ${target}`),
+    );
+    expect(backward).toEqual([]);
+  });
+});
+
+describe('a breach is noticed', () => {
+  test.each([
+    ['src/request/a.ts', "import { authenticate } from '../authenticate/authenticate.ts';"],
+    ['src/request/a.ts', "import type { Caller } from '../authenticate/authenticate.ts';"],
+    ['src/authenticate/a.ts', "export type { Grant } from '../authorize/authorize.ts';"],
+    ['src/authorize/a.ts', "import { type Plan,\n  type Policy } from '../respond/problem.ts';"],
+    ['src/issue/a.ts', "type T = import('../respond/problem.ts').Problem;"],
+    ['src/respond/a.ts', "const x = await import('../service.ts');"],
+    ['src/refusal.ts', "import './request/parameters.ts';"],
+    ['src/authenticate/a.ts', "import { parseKeySet } from '../keys/authority-key-set.ts';"],
+    ['src/authenticate/a.ts', "import { MemoryReplayStore } from '../replay/memory-replay-store.ts';"],
+    ['src/service.ts', "import { createMetrics } from './telemetry/metrics.ts';"],
+    ['src/server/a.ts', 'import { loadConfiguration } from "../config/load.ts";'],
+    ['src/keys/a.ts', "import type { Configuration } from '../config/schema.ts';"],
+    ['src/telemetry/a.ts', "import { x } from '../config/schema.ts';"],
+    ['src/client/a.ts', "import { Refusal } from '../refusal.ts';"],
+    ['src/dev/a.ts', "import { openSigningKey } from '../keys/signing-key.ts';"],
+    ['src/config/a.ts', "import { assemble } from '../assemble/assemble.ts';"],
+    ['src/drawer/a.ts', ''],
+  ])('in %s: %s', (path, text) => {
+    expect(forbiddenImports([{ path, text }])).toHaveLength(1);
+  });
+
+  test('but not where a comment or a string speaks of one', () => {
+    const text =
+      "// import x from '../service.ts'\n/* from '../service.ts' */\nconst x = 'process';\nconst process_ = 1;";
+    expect(forbiddenImports([{ path: 'src/request/a.ts', text }])).toEqual([]);
+    expect(processTouchers([{ path: 'src/request/a.ts', text: '// process.env\n' }])).toEqual([]);
+  });
+
+  test.each([
+    'process.env.X',
+    'process?.exit()',
+    'globalThis.process',
+    "import process from 'node:process'",
+    "process['stdout']",
+    'Bun.env.X',
+    'import.meta.env.X',
+  ])('of who touches the process: %s', (text) => {
+    expect(processTouchers([{ path: 'src/cli/a.ts', text }])).toHaveLength(1);
+    expect(processTouchers([{ path: 'src/main.ts', text }])).toHaveLength(0);
+  });
+
+  test.each([
+    'src/utils/a.ts',
+    'src/keys/helpers.ts',
+    'src/lib/x.ts',
+    'src/common.ts',
+    'src/keys/index.ts',
+    'src/keys/aB.ts',
+    'src/keys/a_b.ts',
+  ])('of a name: %s', (path) => {
+    expect(badNames([{ path, text: '' }])).toEqual([path]);
+  });
+
+  test('of length and of a stranger among the imports', () => {
+    expect(longFiles([{ path: 'src/a.ts', text: 'x\n'.repeat(301) }])).toHaveLength(1);
+    expect(longFiles([{ path: 'src/a.ts', text: 'x\n'.repeat(300) }])).toHaveLength(0);
+    expect(unknownImports([{ path: 'src/a.ts', text: "import x from 'left-pad';" }], ['jose'])).toHaveLength(
+      1,
+    );
+  });
+});

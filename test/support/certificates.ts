@@ -1,0 +1,46 @@
+/** Keys and self-signed certificates as openssl makes them. */
+import { runOrFail, type TemporaryFolder } from './processes.ts';
+
+export interface CertificateFiles {
+  /** PKCS#8, not encrypted. */
+  readonly keyPath: string;
+  readonly certificatePath: string;
+}
+
+export interface CertificateOptions {
+  /** Default `ES256`. */
+  readonly algorithm?: keyof typeof keyOptions;
+  /** `subjectAltName` as openssl has it: `IP:127.0.0.1,DNS:localhost`. */
+  readonly alternativeNames?: string;
+}
+
+const keyOptions = {
+  ES256: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+  RS256: ['-newkey', 'rsa:2048'],
+} as const;
+
+/** The names of a server of the tests. */
+export const LOOPBACK_NAMES = 'IP:127.0.0.1,DNS:localhost';
+
+/** Writes a key, `NAME.pem`, and its certificate, `NAME.crt`, into `folder`. */
+export async function writeCertificate(
+  folder: TemporaryFolder,
+  name: string,
+  { algorithm = 'ES256', alternativeNames }: CertificateOptions = {},
+): Promise<CertificateFiles> {
+  const keyPath = folder.at(`${name}.pem`);
+  const certificatePath = folder.at(`${name}.crt`);
+  const subject = ['-subj', `/CN=${name}`, '-days', '30'];
+  const extensions = alternativeNames === undefined ? [] : ['-addext', `subjectAltName=${alternativeNames}`];
+  const outputs = ['-nodes', '-keyout', keyPath, '-out', certificatePath];
+  await runOrFail([
+    'openssl',
+    'req',
+    '-x509',
+    ...keyOptions[algorithm],
+    ...subject,
+    ...extensions,
+    ...outputs,
+  ]);
+  return { keyPath, certificatePath };
+}

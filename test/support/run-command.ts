@@ -1,0 +1,43 @@
+/** A command of the command line in this process: its words in, its outputs and its exit code out. */
+import { type Command, CommandFailure, UsageError } from '../../src/cli/command.ts';
+
+export interface CommandResult {
+  /** 0 success, 1 failure, 2 usage. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export async function runCommand(
+  command: Command,
+  args: readonly string[],
+  input = '',
+): Promise<CommandResult> {
+  let stdout = '';
+  let stderr = '';
+  const context = {
+    args,
+    env: {},
+    self: ['registry-token'],
+    readInput: async () => input,
+    print: (text: string) => {
+      stdout += text;
+    },
+    tell: (text: string) => {
+      stderr += text;
+    },
+    isTerminal: false,
+    processUsage: () => ({ cpuSeconds: 0, residentBytes: 0, startedAt: 0 }),
+    stopRequested: new Promise<void>(() => {}),
+    onReloadRequested: () => {},
+  };
+  try {
+    const exitCode = await command.run(context);
+    return { exitCode, stdout, stderr };
+  } catch (cause) {
+    if (cause instanceof UsageError) return { exitCode: 2, stdout, stderr: `${stderr}${cause.message}\n` };
+    if (cause instanceof CommandFailure)
+      return { exitCode: 1, stdout, stderr: `${stderr}${cause.message}\n` };
+    throw cause;
+  }
+}

@@ -1,0 +1,192 @@
+/** The service joined by hand, without configuration, files or ports: a request in, a response and a decision out. */
+import { BlockList } from 'node:net';
+import type { AuthenticateOptions } from '../../src/authenticate/authenticate.ts';
+import type { AuthorityKeys } from '../../src/authenticate/authority-keys.ts';
+import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
+import type { Nonces } from '../../src/authenticate/nonce.ts';
+import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
+import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
+import { Signatures } from '../../src/authenticate/signatures.ts';
+import { createRule, type Plan, type Policy } from '../../src/authorize/policy.ts';
+import { createEndpoints, type FailingPart, type Handle } from '../../src/endpoints.ts';
+import type { Signer } from '../../src/issue/signer.ts';
+import { createFileAuthorityKeys } from '../../src/keys/file-authority-keys.ts';
+import { openSigningKey, type SigningKey } from '../../src/keys/signing-key.ts';
+import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
+import type { ClientConnection } from '../../src/request/client-connection.ts';
+import type { ForwardedOptions } from '../../src/request/forwarded.ts';
+import type { Decision } from '../../src/service.ts';
+import { createKey, type TestKey } from './keys.ts';
+import {
+  AUDIENCE,
+  ISSUER,
+  type Overrides,
+  opTokMembers,
+  proofMembers,
+  REALM,
+  SERVICE,
+  signWith,
+} from './tokens.ts';
+
+export const NOW = 1_800_000_000;
+export const SIGNING_ISSUER = 'registry-token.example.com';
+export const MAX_AGE = 60;
+export const SKEW = 30;
+
+export interface HarnessOptions {
+  readonly opTok?: Partial<OpTokOptions>;
+  readonly dpop?: Partial<DpopOptions>;
+  readonly accept?: AuthenticateOptions['accept'];
+  readonly policy?: Partial<Policy>;
+  readonly anonymous?: AuthenticateOptions['anonymous'];
+  readonly allowedServices?: readonly string[] | null;
+  readonly replayStore?: ReplayStore;
+  readonly authorityKeys?: AuthorityKeys;
+  readonly authorityKey?: TestKey;
+  readonly clientKey?: TestKey;
+  readonly signer?: Signer;
+  readonly failingParts?: readonly FailingPart[];
+  readonly forwarded?: ForwardedOptions;
+  readonly nonces?: Nonces;
+}
+
+export interface Harness {
+  readonly handle: Handle;
+  /** Of every request to the token endpoint, in the order of the answers. */
+  readonly decisions: Decision[];
+  /** Epoch seconds; may be set. */
+  readonly clock: { now: number };
+  readonly authorityKey: TestKey;
+  readonly clientKey: TestKey;
+  readonly signingKey: SigningKey;
+  /** An OpTok of the Authority, bound to the client's key. */
+  readonly opTok: (overrides?: Overrides) => string;
+  /** The client's proof for an OpTok and a GET. */
+  readonly proof: (opTok: string, overrides?: Overrides) => string;
+}
+
+export async function createHarness(options: HarnessOptions = {}): Promise<Harness> {
+  const clock = { now: NOW };
+  const authorityKey = options.authorityKey ?? (await createKey('ES256'));
+  const clientKey = options.clientKey ?? (await createKey('ES256'));
+  const signingKey = await createSigningKey('ES256');
+  const decisions: Decision[] = [];
+  const handle = createEndpoints({
+    tokenPaths: new Set(['/token', '/auth/token']),
+    jwks: { keys: [signingKey.publicJwk] },
+    failingParts: async () => options.failingParts ?? [],
+    exposeMetrics: async () => 'registry_token_replay_entries 0\n',
+    service: {
+      clock: () => clock.now,
+      request: {
+        allowedServices: allowedServices(options.allowedServices),
+        forwarded: options.forwarded ?? { trustedProxies: new BlockList(), certificateHeader: 'Client-Cert' },
+      },
+      authenticate: {
+        options: authenticateOptions(options),
+        signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),
+        replayStore: options.replayStore ?? new MemoryReplayStore(1000, NOW - 86_400),
+        nonces: options.nonces ?? null,
+        proofsSince: 0,
+      },
+      policy: { ...defaultPolicy(), ...options.policy },
+      signer: options.signer ?? signingKey,
+      issuer: SIGNING_ISSUER,
+      challenge: { realm: SIGNING_ISSUER, dpopAlgorithms: ['ES256', 'EdDSA'] },
+      record: (decision) => decisions.push(decision),
+    },
+  });
+  return {
+    handle,
+    decisions,
+    clock,
+    authorityKey,
+    clientKey,
+    signingKey,
+    opTok: (overrides = {}) =>
+      signWith(opTokMembers(authorityKey, clientKey, clock.now), authorityKey, overrides),
+    proof: (opTok, overrides = {}) =>
+      signWith(proofMembers(clientKey, opTok, clock.now), clientKey, overrides),
+  };
+}
+
+/** The key set of the Authority with these keys, each under its thumbprint. */
+export function authorityKeysOf(...keys: readonly TestKey[]): AuthorityKeys {
+  const published = keys.map(({ publicJwk, thumbprint }) => ({ ...publicJwk, kid: thumbprint, use: 'sig' }));
+  return createFileAuthorityKeys(JSON.stringify({ keys: published }));
+}
+
+export async function createSigningKey(
+  algorithm: 'ES256' | 'ES384' | 'EdDSA' | 'RS256',
+  certificates: string | null = null,
+): Promise<SigningKey> {
+  const { privateKey } = await createKey(algorithm);
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return openSigningKey({ key, password: null, certificates, keyId: 'thumbprint' }, NOW);
+}
+
+export function createPlan(
+  name: string,
+  rules: readonly (readonly [pattern: string, actions: readonly string[]])[],
+  more: Partial<Plan> = {},
+): Plan {
+  const parsed = rules.map(([pattern, actions]) => createRule(pattern, actions));
+  return { name, catalog: false, lifetime: null, rules: parsed, ...more };
+}
+
+export function defaultPolicy(): Policy {
+  const community = createPlan('community', [['public/**', ['pull']]]);
+  const enterprise = createPlan(
+    'enterprise',
+    [
+      ['team-*/**', ['pull', 'push']],
+      ['customers/{claim:tid}/*', ['pull', 'push', 'delete']],
+      ['admin/*', ['*']],
+    ],
+    { catalog: true, lifetime: 900 },
+  );
+  return {
+    plans: new Map([community, enterprise].map((plan) => [plan.name, plan])),
+    defaultPlan: 'community',
+    anonymousPlan: null,
+    revokedLicenses: new Set(['LIC-REVOKED']),
+    grant: 'strict',
+    claims: { plan: 'stellaops:plan', license: 'stellaops:license' },
+    lifetime: 300,
+  };
+}
+
+export const noCertificate: ClientConnection = { address: '192.0.2.7', certificate: null };
+
+export function withCertificate(der: Uint8Array, trusted = true): ClientConnection {
+  return { address: '192.0.2.7', certificate: { der, trusted } };
+}
+
+function allowedServices(services: readonly string[] | null | undefined): ReadonlySet<string> | null {
+  return services === null ? null : new Set(services ?? [SERVICE]);
+}
+
+function authenticateOptions({ anonymous, opTok, dpop, accept }: HarnessOptions): AuthenticateOptions {
+  const algorithms = ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'];
+  return {
+    opTok: {
+      issuer: ISSUER,
+      audiences: [AUDIENCE],
+      requiredScopes: ['registry.token.issue'],
+      algorithms,
+      tokenTypes: ['at+jwt'],
+      clockSkew: SKEW,
+      ...opTok,
+    },
+    dpop: {
+      algorithms,
+      maxAge: MAX_AGE,
+      clockSkew: SKEW,
+      realms: new Set([REALM]),
+      bearerScheme: 'accept',
+      ...dpop,
+    },
+    anonymous: anonymous ?? 'refuse',
+    accept: accept ?? ['dpop', 'mtls'],
+  };
+}
