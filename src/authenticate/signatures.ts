@@ -52,12 +52,14 @@ export class Signatures {
   }
 
   /**
-   * Verifies a proof with the key in its own header, and returns that key's thumbprint: it says who signed, not
-   * whether that is the OpTok's sender. Throws `proof-key` or `proof-signature`.
+   * Verifies a proof with the key in its own header, whose RFC 7638 thumbprint must be the OpTok's `cnf.jkt`. Throws
+   * `proof-key`, `proof-binding` or `proof-signature`.
    */
-  async verifyProof(proof: DpopProof): Promise<string> {
+  async verifyProof(proof: DpopProof, jkt: string): Promise<void> {
     const known = this.#proofKeys.get(proof.jws.encodedHeader);
     const proofKey = known ?? (await importProofKey(proof));
+    if (proofKey.thumbprint !== jkt)
+      throw new Refusal('proof-binding', 'The OpTok is bound to another key than that of the proof.');
     try {
       await compactVerify(proof.jws.text, proofKey.key, { algorithms: [proof.algorithm] });
     } catch (cause) {
@@ -66,7 +68,6 @@ export class Signatures {
       throw new Refusal(reason, "The proof's signature does not verify with its jwk.");
     }
     if (known === undefined) this.#proofKeys.set(proof.jws.encodedHeader, proofKey);
-    return proofKey.thumbprint;
   }
 
   #forgetOldKeySet(): void {

@@ -52,7 +52,6 @@ export class MemoryReplayStore implements ReplayStore {
       this.#expire(now, this.capacity);
       if (this.#has([a, b, c, d], bucket)) return 'replayed';
     }
-    if (this.#size === this.capacity) this.#expire(now, this.capacity);
     const slot = this.#takeSlot();
     if (slot === NONE) return 'full';
     this.#keys.set([a, b, c, d], slot * 4);

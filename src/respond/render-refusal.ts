@@ -28,6 +28,8 @@ const coarse: Readonly<Record<string, string>> = {
   invalid_dpop_proof: 'The DPoP proof is missing or not valid for this request.',
   use_dpop_nonce: 'The DPoP proof must hold the nonce of this answer.',
   server_error: 'The service failed to answer; its log says why.',
+  temporarily_unavailable:
+    'The service cannot issue tokens at the moment; its log says why. Try again later.',
 };
 
 /**
@@ -63,7 +65,7 @@ export function renderRefusal(
 function challengedScheme(error: string | null, scheme: Scheme | null): Scheme | null {
   if (error === null) return null;
   if (error === 'invalid_dpop_proof' || error === 'use_dpop_nonce') return 'DPoP';
-  return scheme === 'form' ? 'Bearer' : scheme;
+  return scheme === null || scheme === 'form' ? 'Bearer' : scheme;
 }
 
 function addChallenges(

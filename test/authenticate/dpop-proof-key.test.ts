@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test';
 import { randomBytes } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import type { JsonObject } from '../../src/authenticate/compact-jws.ts';
 import { ask, expectRefusal, expectToken, parseChallenges } from '../support/ask.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
 import { createHarness, type Harness } from '../support/service.ts';
@@ -84,9 +85,12 @@ describe('proof rule 4: the jwk is present, public and of a good size', () => {
       rsaHarness = await createHarness({ clientKey: rsa });
     });
 
-    const withRsaJwk = (change: (jwk: JWK) => unknown) => {
-      const bound = rsaHarness.opTok();
-      const proof = rsaHarness.proof(bound, { header: { jwk: change(rsa.publicJwk) } });
+    /** A proof with a changed key, and an OpTok that is bound to that very key. */
+    const withRsaJwk = (change: (jwk: JWK) => JsonObject) => {
+      const jwk = change(rsa.publicJwk);
+      const jkt = sha256(JSON.stringify({ e: jwk.e, kty: jwk.kty, n: jwk.n }));
+      const bound = rsaHarness.opTok({ claims: { cnf: { jkt } } });
+      const proof = rsaHarness.proof(bound, { header: { jwk } });
       return ask(rsaHarness, { opTok: bound, proof });
     };
 

@@ -200,6 +200,15 @@ describe('proof rule 15: store full or down is 503, and nothing from before the 
     expectToken(await withIat(NOW - 5));
   });
 
+  test('refuses proofs from before the moment that a reload made the bound, whatever the store remembers', async () => {
+    const reloaded = await createHarness({ proofsSince: NOW - 5 });
+    const bound = reloaded.opTok();
+    const withIat = (iat: number) =>
+      ask(reloaded, { opTok: bound, proof: reloaded.proof(bound, { claims: { iat } }) });
+    expectRefusal(await withIat(NOW - 6), 'proof-time');
+    expectToken(await withIat(NOW - 5));
+  });
+
   test('a shared store, which remembers from before the start, accepts them', async () => {
     const replayStore: ReplayStore = { rememberedSince: 0, insert: () => 'first' };
     const shared = await createHarness({ replayStore });

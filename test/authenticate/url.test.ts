@@ -63,6 +63,18 @@ describe('proof rule 8: htu is a configured realm after normalisation of both', 
     expectRefusal(await ask(harness, { opTok, proof }), 'proof-url');
   });
 
+  test.each([
+    'https://h/a b',
+    'https://h/%',
+    'https://h/%zz',
+    'https://h/\\',
+    'https://h/"',
+    'https://h/ä',
+    'https://h/{x}',
+  ])('a path that is none makes no URL: %j', (text) => {
+    expect(normalizeUrl(text)).toBeNull();
+  });
+
   test('normalising twice is normalising once', () => {
     for (const { htu } of loadVectors<HtuVector>('htu')) {
       const once = normalizeUrl(String(htu));

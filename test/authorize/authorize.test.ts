@@ -45,6 +45,10 @@ describe('the plan', () => {
     expectToken(await ask(strict, { opTok: strict.opTok({ claims: { [PLAN]: 'community' } }) }));
   });
 
+  test('that is null counts as none, and a licence that is null too', async () => {
+    expectToken(await askWith({ [PLAN]: null, [LICENSE]: null }, ['repository:public/a:pull']));
+  });
+
   test('gives its lifetime to the token, and the common one where it has none', async () => {
     expect((await askWith({})).body.expires_in).toBe(300);
     expect((await askWith({ [PLAN]: 'enterprise' })).body.expires_in).toBe(900);

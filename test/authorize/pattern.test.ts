@@ -66,8 +66,8 @@ function cost(pattern: Pattern, name: string): number {
 
 describe('matching takes a time that is linear in the length of the name', () => {
   test.each([
-    ['stars in one segment', `${'a*'.repeat(20)}b`, (length: number) => 'a'.repeat(length)],
-    ['stars alone', `${'*a'.repeat(20)}*b`, (length: number) => 'a'.repeat(length)],
+    ['stars in one segment', `${'a*'.repeat(20)}b*`, (length: number) => 'a'.repeat(length)],
+    ['stars alone', `${'*a'.repeat(20)}*b*`, (length: number) => 'a'.repeat(length)],
     ['double stars', `${'**/a/'.repeat(20)}b`, (length: number) => `${'a/'.repeat((length - 1) / 2)}a`],
     [
       'double stars and stars',
@@ -79,6 +79,6 @@ describe('matching takes a time that is linear in the length of the name', () =>
     cost(pattern, nameOf(62));
     const ratio = cost(pattern, nameOf(254)) / cost(pattern, nameOf(62));
     // Four times the length: 4 if linear, 16 if quadratic, and beyond any number if exponential.
-    expect(ratio).toBeLessThan(14);
+    expect(ratio).toBeLessThan(10);
   });
 });

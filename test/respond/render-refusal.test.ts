@@ -59,7 +59,7 @@ describe('the challenges of a 401', () => {
     ['Bearer', { Bearer: 'invalid_token' }],
     ['Basic', { Basic: 'invalid_token' }],
     ['form', { Bearer: 'invalid_token' }],
-    [null, {}],
+    [null, { Bearer: 'invalid_token' }],
   ])('tell the fault of an OpTok under the scheme that brought it: %s', (scheme, expected) => {
     expect(faults(render(new Refusal('token-signature', 'x'), scheme).headers)).toEqual(expected);
   });
