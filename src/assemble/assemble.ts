@@ -16,9 +16,9 @@ import type { Decision } from '../service.ts';
 import { logDecision } from '../telemetry/log.ts';
 import type { Metrics, Observations } from '../telemetry/metrics.ts';
 import { openAuthorityKeys } from './authority.ts';
-import { FileReader } from './file-reader.ts';
+import type { FileReader } from './file-reader.ts';
 import type { Foundation } from './foundation.ts';
-import { openMaterial } from './material.ts';
+import { type Material, openMaterial } from './material.ts';
 import { authenticateOptions, challengeOptions, createPolicy, realmPath, requestOptions } from './options.ts';
 import { checkSafety, checkSampleKey } from './safety.ts';
 
@@ -38,29 +38,45 @@ export interface Service {
 }
 
 /**
- * Joins the parts; `previous` is the service that this one replaces. Throws ConfigurationFault with every file, key
- * and certificate that cannot be used.
+ * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces.
+ * Throws ConfigurationFault with every file, key and certificate that cannot be used.
  */
 export async function assemble(
   loaded: LoadedConfiguration,
+  files: FileReader,
   foundation: Foundation,
   previous: Service | null,
 ): Promise<Service> {
-  const { configuration } = loaded;
-  const { clock, log, metrics, replayStore } = foundation;
-  const files = new FileReader(loaded);
-  const material = await openMaterial(loaded, files, clock());
-  const opened = openAuthorityKeys(loaded, files, (fault) => {
-    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
-    if (fault !== null) log.warn('authority keys not fetched', { fault });
-  });
+  const now = foundation.clock();
+  const material = await openMaterial(loaded, files, now);
+  const opened = openAuthorityKeys(loaded, files, refreshRecorder(foundation));
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material.signingKey));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
+  foundation.metrics.announcePlans(Object.keys(loaded.configuration.plans));
+  const parts: Parts = {
+    loaded,
+    material,
+    authorityKeys: keepAuthorityKeys(opened, previous),
+    proofsSince: oldestProof(loaded, previous, now),
+    files: new Set([loaded.file, ...files.states.keys()]),
+  };
+  return join(parts, foundation);
+}
 
+interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'proofsSince' | 'files'> {
+  readonly material: Material;
+}
+
+/**
+ * Apart from `assemble`, because a function that is made there keeps all of its variables: each service would hold the
+ * one before it, for good.
+ */
+function join({ material, ...parts }: Parts, foundation: Foundation): Service {
+  const { loaded, authorityKeys, proofsSince } = parts;
+  const { configuration } = loaded;
+  const { clock, log, metrics, replayStore } = foundation;
   const { signingKey } = material;
-  const authorityKeys = keepAuthorityKeys(opened, previous);
-  const proofsSince = oldestProof(loaded, previous, clock());
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
@@ -87,19 +103,23 @@ export async function assemble(
       },
     },
   });
-  metrics.announcePlans(Object.keys(configuration.plans));
   return {
-    loaded,
+    ...parts,
     handle,
-    authorityKeys,
     signingKey,
     tls: material.tls,
-    proofsSince,
-    files: new Set([loaded.file, ...files.paths]),
     observe: () => ({
       authorityKeysAge: ageOf(authorityKeys, clock()),
       signingCertificateExpiry: earliestExpiry(signingKey),
     }),
+  };
+}
+
+/** Apart for the same reason: the Authority's keys outlive the service that opened them. */
+function refreshRecorder({ metrics, log }: Foundation): (fault: string | null) => void {
+  return (fault) => {
+    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
+    if (fault !== null) log.warn('authority keys not fetched', { fault });
   };
 }
 

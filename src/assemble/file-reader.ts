@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../config/mistakes.ts';
+import { fileState } from './file-state.ts';
 
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
@@ -9,7 +10,7 @@ const MAX_BYTES = 64 * 1024 * 1024;
 export class FileReader {
   readonly #loaded: LoadedConfiguration;
   readonly #mistakes: Mistake[] = [];
-  readonly #paths = new Set<string>();
+  readonly #states = new Map<string, string>();
 
   constructor(loaded: LoadedConfiguration) {
     this.#loaded = loaded;
@@ -19,16 +20,16 @@ export class FileReader {
     return this.#mistakes;
   }
 
-  /** Every file that was asked for, absolute, whether or not it could be read. */
-  get paths(): ReadonlySet<string> {
-    return this.#paths;
+  /** Every file that was asked for, absolute, whether or not it could be read; each with its state just before. */
+  get states(): ReadonlyMap<string, string> {
+    return this.#states;
   }
 
   /** The file that this key names; null where it names none, or one that cannot be read. */
   read(key: string, path: string | undefined): Buffer | null {
     if (path === undefined) return null;
     const file = this.#loaded.resolvePath(path);
-    this.#paths.add(file);
+    this.#states.set(file, fileState(file));
     try {
       const bytes = readFileSync(file);
       if (bytes.length <= MAX_BYTES) return bytes;

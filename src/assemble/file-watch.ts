@@ -1,36 +1,29 @@
-/** Notices that a file has changed: by its content's fingerprint in the file system, looked at every second. */
-import { statSync } from 'node:fs';
+/** Notices that files are no longer what they were when they were read: by their state, looked at every second. */
+import { fileState } from './file-state.ts';
 
 const LOOK_MS = 1000;
 
 /**
- * Calls `onChange` once the files have changed and then stayed the same from one look to the next, so that nothing
- * half-written is read. Looking, rather than being told, sees renames, symbolic links that are swapped
- * (Kubernetes) and network file systems alike. Returns a function that ends it.
+ * Calls `onChange` once files differ from the states that `files` has for them and then stayed the same from one look
+ * to the next, so that nothing half-written is read. Looking, rather than being told, sees renames, symbolic links
+ * that are swapped (Kubernetes) and network file systems alike. Returns a function that ends it.
  */
-export function watchFiles(files: () => ReadonlySet<string>, onChange: () => void): () => void {
-  let settled = fingerprint(files());
-  let last = settled;
+export function watchFiles(files: () => ReadonlyMap<string, string>, onChange: () => void): () => void {
+  let last = '';
   const timer = setInterval(() => {
-    const paths = files();
-    const seen = fingerprint(paths);
-    if (seen === last && seen !== settled) {
-      settled = seen;
-      onChange();
-    }
-    last = seen;
+    const seen = changesOf(files());
+    const settled = seen !== '' && seen === last;
+    last = settled ? '' : seen;
+    if (settled) onChange();
   }, LOOK_MS);
   return () => clearInterval(timer);
 }
 
-/** Device, inode, size and times of each file, through symbolic links. */
-function fingerprint(paths: ReadonlySet<string>): string {
-  return [...paths]
-    .map((path) => {
-      const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-      return stats === undefined
-        ? `${path} absent`
-        : `${path} ${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeNs}`;
-    })
+/** The files that are not as they were read, and what they are now; empty where there is none. */
+function changesOf(files: ReadonlyMap<string, string>): string {
+  return [...files]
+    .map(([path, read]) => ({ path, read, now: fileState(path) }))
+    .filter(({ read, now }) => now !== read)
+    .map(({ path, now }) => `${path} ${now}`)
     .join('\n');
 }

@@ -2,7 +2,7 @@
 import type { JWK } from 'jose';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { KeyFault } from '../keys/key-fault.ts';
-import { openPublicKey } from '../keys/public-key.ts';
+import { openPublicKeys, type PublicKey } from '../keys/public-key.ts';
 import { openSigningKey, type SigningKey } from '../keys/signing-key.ts';
 import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
 import type { FileReader } from './file-reader.ts';
@@ -26,10 +26,12 @@ export async function openMaterial(
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
   const revokedLicenses = readRevokedLicenses(loaded, files);
-  const additionalKeys = await openAdditionalKeys(loaded, files);
+  const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
   const signingKey = await readSigningKey(loaded, files, now);
-  return signingKey === null ? null : { signingKey, additionalKeys, nonceSecret, revokedLicenses, tls };
+  if (signingKey === null) return null;
+  const additionalKeys = withoutRepeats(publicKeys, signingKey);
+  return { signingKey, additionalKeys, nonceSecret, revokedLicenses, tls };
 }
 
 async function readSigningKey(
@@ -54,19 +56,26 @@ async function readSigningKey(
 async function openAdditionalKeys(
   { configuration: { signing } }: LoadedConfiguration,
   files: FileReader,
-): Promise<JWK[]> {
-  const keys: JWK[] = [];
+): Promise<PublicKey[]> {
+  const keys: PublicKey[] = [];
   for (const [index, path] of signing.additionalKeys.entries()) {
     const pem = files.readText(`signing.additionalKeys.${index}`, path);
     if (pem === null) continue;
     try {
-      keys.push(await openPublicKey(pem, signing.keyId));
+      keys.push(...(await openPublicKeys(pem, signing.keyId)));
     } catch (cause) {
       if (!(cause instanceof KeyFault)) throw cause;
       files.report(`signing.additionalKeys.${index}`, cause.message);
     }
   }
   return keys;
+}
+
+/** A bundle may hold the signing key too: it is published once. */
+function withoutRepeats(keys: readonly PublicKey[], signingKey: SigningKey): JWK[] {
+  const others = new Map(keys.map(({ thumbprint, jwk }) => [thumbprint, jwk]));
+  others.delete(signingKey.thumbprint);
+  return [...others.values()];
 }
 
 const tlsKeys = {
@@ -98,8 +107,17 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
   return secret;
 }
 
-/** The licences of `revokedLicensesPath`: one a line; blank lines and those that start with `#` do not count. */
+/**
+ * The licences of `revokedLicensesPath`: one a line; blank lines and what comes after a `#` do not count, where the `#`
+ * begins the line or follows a space. A file that is no UTF-8 text is a mistake: it would revoke nothing.
+ */
 export function readRevokedLicenses({ configuration }: LoadedConfiguration, files: FileReader): string[] {
-  const lines = files.readText('revokedLicensesPath', configuration.revokedLicensesPath)?.split('\n') ?? [];
-  return lines.map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
+  const key = 'revokedLicensesPath';
+  const text = files.readText(key, configuration.revokedLicensesPath) ?? '';
+  if (/[\0\ufffd]/.test(text))
+    files.report(key, 'is not text in UTF-8 (iconv -f UTF-16 -t UTF-8 makes it so)');
+  return text
+    .split('\n')
+    .map((line) => line.replace(/(?:^|\s)#.*$/, '').trim())
+    .filter((line) => line !== '');
 }

@@ -17,18 +17,25 @@ export function authenticateOptions(configuration: Configuration): AuthenticateO
       issuer: authority.issuer,
       audiences: authority.audiences,
       requiredScopes: authority.requiredScopes,
-      algorithms: authority.algorithms,
+      algorithms: withBothNames(authority.algorithms),
       tokenTypes: authority.tokenTypes.map((type) => type.toLowerCase().replace(/^application\//, '')),
       clockSkew: authority.clockSkew,
     },
     dpop: {
-      algorithms: dpop.algorithms,
+      algorithms: withBothNames(dpop.algorithms),
       maxAge: dpop.maxAge,
       clockSkew: authority.clockSkew,
       realms: new Set(registry.realm.map(normalizeUrl).filter((url) => url !== null)),
       bearerScheme: dpop.bearerScheme,
     },
   };
+}
+
+/** RFC 9864 calls Ed25519 what RFC 8037 called EdDSA; clients send either. */
+function withBothNames(algorithms: readonly string[]): readonly string[] {
+  const names = ['EdDSA', 'Ed25519'];
+  if (!algorithms.some((algorithm) => names.includes(algorithm))) return algorithms;
+  return [...algorithms, ...names.filter((name) => !algorithms.includes(name))];
 }
 
 /** `revokedLicenses`: those of the list file, beside those of the configuration itself. */
@@ -62,7 +69,10 @@ export function requestOptions({ server, registry }: Configuration): TokenReques
 
 export function challengeOptions({ signing, senderConstraint }: Configuration): ChallengeOptions {
   const { accept, dpop } = senderConstraint;
-  return { realm: signing.issuer, dpopAlgorithms: accept.includes('dpop') ? dpop.algorithms : [] };
+  return {
+    realm: signing.issuer,
+    dpopAlgorithms: accept.includes('dpop') ? withBothNames(dpop.algorithms) : [],
+  };
 }
 
 /** The path of a realm as a request has it. */

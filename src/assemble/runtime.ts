@@ -5,6 +5,8 @@ import type { Handle } from '../endpoints.ts';
 import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import { assemble, type Service } from './assemble.ts';
+import { FileReader } from './file-reader.ts';
+import { fileState } from './file-state.ts';
 import { type Foundation, layFoundation, type Surroundings } from './foundation.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
@@ -14,12 +16,21 @@ export class Runtime {
   readonly #load: () => LoadedConfiguration;
   readonly #foundation: Foundation;
   #service: Service;
+  #files: ReadonlyMap<string, string>;
+  #underWay: Promise<unknown> = Promise.resolve();
+  #waiting: Promise<readonly Mistake[]> | null = null;
   #upkeep: ReturnType<typeof setInterval> | null = null;
 
-  private constructor(load: () => LoadedConfiguration, foundation: Foundation, service: Service) {
+  private constructor(
+    load: () => LoadedConfiguration,
+    foundation: Foundation,
+    service: Service,
+    files: ReadonlyMap<string, string>,
+  ) {
     this.#load = load;
     this.#foundation = foundation;
     this.#service = service;
+    this.#files = files;
   }
 
   /** Throws ConfigurationFault with every mistake. */
@@ -28,7 +39,10 @@ export class Runtime {
     let runtime: Runtime | null = null;
     const nothing = { authorityKeysAge: null, signingCertificateExpiry: null };
     const foundation = layFoundation(loaded, surroundings, () => runtime?.service.observe() ?? nothing);
-    runtime = new Runtime(load, foundation, await assemble(loaded, foundation, null));
+    const files = new FileReader(loaded);
+    const own = [loaded.file, fileState(loaded.file)] as const;
+    const service = await assemble(loaded, files, foundation, null);
+    runtime = new Runtime(load, foundation, service, new Map([own, ...files.states]));
     return runtime;
   }
 
@@ -37,6 +51,14 @@ export class Runtime {
 
   get service(): Service {
     return this.#service;
+  }
+
+  /**
+   * Every file whose change is reason for a reload, with its state when it was read: those in use, and those for want
+   * of which the last reload failed.
+   */
+  get files(): ReadonlyMap<string, string> {
+    return this.#files;
   }
 
   /** Opens what is reached over the network. Never rejects: `readyz` tells what fails, and trying goes on. */
@@ -53,23 +75,47 @@ export class Runtime {
     if (this.#upkeep !== null) clearInterval(this.#upkeep);
     const { replayStore } = this.#foundation;
     if (replayStore instanceof RedisReplayStore) replayStore.close();
+    const { authorityKeys } = this.#service;
+    if (authorityKeys instanceof RemoteAuthorityKeys) authorityKeys.close();
   }
 
-  /** Replaces the service, or keeps it and returns every mistake. */
-  async reload(): Promise<readonly Mistake[]> {
+  /**
+   * Replaces the service, or keeps it and returns every mistake. One after another, so that the newest files win;
+   * all who ask while one is under way share the next.
+   */
+  reload(): Promise<readonly Mistake[]> {
+    if (this.#waiting !== null) return this.#waiting;
+    const replaced = this.#underWay.then(() => {
+      this.#waiting = null;
+      return this.#replace();
+    });
+    this.#waiting = replaced;
+    this.#underWay = replaced.catch(() => {});
+    return replaced;
+  }
+
+  async #replace(): Promise<readonly Mistake[]> {
     const { metrics } = this.#foundation;
+    const { file } = this.#service.loaded;
+    const own = [file, fileState(file)] as const;
+    let files: FileReader | null = null;
     try {
       const loaded = this.#load();
       const fixed = findFixed(this.#service.loaded, loaded);
       if (fixed.length > 0) throw new ConfigurationFault(fixed);
-      this.#service = await assemble(loaded, this.#foundation, this.#service);
+      files = new FileReader(loaded);
+      this.#service = await assemble(loaded, files, this.#foundation, this.#service);
+      this.#files = new Map([own, ...files.states]);
     } catch (cause) {
+      // Those in use that were not read this time count as they are now: they are no reason to fail again.
+      const inUse = [...this.#service.files].map((path) => [path, fileState(path)] as const);
+      this.#files = new Map([...inUse, own, ...(files?.states ?? [])]);
       metrics.reloaded('failure');
       if (cause instanceof ConfigurationFault) return cause.mistakes;
       throw cause;
     }
     metrics.reloaded('success');
-    await this.#refreshKeys();
+    void this.#refreshKeys();
     return [];
   }
 

@@ -30,8 +30,7 @@ Example:
 `,
   run: async ({ args, env, tell, isTerminal, stopRequested, onReloadRequested, processUsage }) => {
     const options = readOptions(args, { config: { type: 'string' }, listen: { type: 'string' } });
-    const overrides =
-      options.listen === undefined ? env : { ...env, REGISTRY_TOKEN_SERVER__LISTEN: options.listen };
+    const overrides = options.listen === undefined ? env : withListen(env, options.listen);
     const file = findConfigurationFile(options.config, env);
     const load = () => loadConfiguration(file, overrides);
     const { server, logging } = load().configuration;
@@ -45,7 +44,7 @@ Example:
     const reload = () => reloadAndTell(runtime, listener, log);
     onReloadRequested(() => void reload());
     const stopWatching = watchFiles(
-      () => runtime.service.files,
+      () => runtime.files,
       () => void reload(),
     );
     const { version, commit } = buildInfo();
@@ -60,8 +59,24 @@ Example:
   },
 };
 
+/** The option wins, however a variable of the environment spells the key: case and underscores do not count. */
+function withListen(
+  env: Readonly<Record<string, string | undefined>>,
+  listen: string,
+): Readonly<Record<string, string | undefined>> {
+  const isListen = (name: string) => name.replaceAll('_', '').toLowerCase() === 'registrytokenserverlisten';
+  const others = Object.entries(env).filter(([name]) => !isListen(name));
+  return { ...Object.fromEntries(others), REGISTRY_TOKEN_SERVER__LISTEN: listen };
+}
+
 async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Promise<void> {
-  const mistakes = await runtime.reload();
+  let mistakes: Awaited<ReturnType<Runtime['reload']>>;
+  try {
+    mistakes = await runtime.reload();
+  } catch (cause) {
+    log.error('not reloaded', { fault: codeOf(cause) });
+    return;
+  }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
   if (mistakes.length > 0) return;
   const { tls } = runtime.service;

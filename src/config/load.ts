@@ -1,13 +1,11 @@
 /** The configuration from its file and the environment, checked whole: every mistake at once, or a value. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { z } from 'zod';
 import { type ConfigurationDocument, type KeyPath, parseConfigurationDocument } from './document.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
+import { explainIssue, formatKey } from './issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from './mistakes.ts';
-import { nearestName } from './nearest-name.ts';
 import { type Configuration, configurationSchema, notSupportedYet, secretKeys } from './schema.ts';
-import { keyNamesAt } from './schema-walk.ts';
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
@@ -17,7 +15,7 @@ export interface LoadedConfiguration {
   readonly resolvePath: (path: string) => string;
   /** Where this key stands: `file:line:column`, or the environment's variable. */
   readonly placeOf: (path: KeyPath) => string;
-  /** A mistake found later, at the place of this key. */
+  /** A mistake found later, at the place of this key: `signing.additionalKeys.0`. */
   readonly mistakeAt: (key: string, message: string) => Mistake;
 }
 
@@ -56,7 +54,13 @@ export function loadConfiguration(
   const result = configurationSchema.safeParse(input, { reportInput: true });
   const all = [
     ...mistakes,
-    ...(result.error?.issues ?? []).flatMap((issue) => explainIssue(issue, document, overrides)),
+    ...(result.error?.issues ?? []).flatMap((issue) =>
+      explainIssue(issue, {
+        schema: configurationSchema,
+        holdsSecret,
+        mistakeAt: (path, message) => mistakeAtKey(path, message, document, overrides),
+      }),
+    ),
     ...findUnsupported(input).map((key) =>
       mistakeAtKey(key.split('.'), 'is not supported yet', document, overrides),
     ),
@@ -67,11 +71,12 @@ export function loadConfiguration(
     file,
     resolvePath: (path) => resolve(dirname(file), path),
     placeOf: (path) => formatPlace(mistakeAtKey(path, '', document, overrides)),
-    mistakeAt: (key, message) => mistakeAtKey(key.split('.'), message, document, overrides),
+    mistakeAt: (key, message) => mistakeAtKey(parseKey(key), message, document, overrides),
   };
 }
 
-function readConfigurationFile(file: string): string {
+/** The text of a configuration file. Throws ConfigurationFault where it cannot be read, or is far too large. */
+export function readConfigurationFile(file: string): string {
   try {
     const { size } = statSync(file);
     if (size > MAX_BYTES) throw faultOf(file, `is ${size} bytes long: ${MAX_BYTES} at most`);
@@ -90,77 +95,10 @@ function faultOf(source: string, message: string, document?: ConfigurationDocume
   return new ConfigurationFault([{ source, ...place, key: '', message }]);
 }
 
-/** One mistake for each thing that a zod issue tells. */
-function explainIssue(
-  issue: z.core.$ZodIssue,
-  document: ConfigurationDocument,
-  overrides: readonly Override[],
-): Mistake[] {
-  const path = issue.path.filter((part) => typeof part !== 'symbol');
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => {
-      const known = keyNamesAt(configurationSchema, path);
-      const nearest = nearestName(key, known);
-      const hint = nearest === null ? `allowed are ${known.join(', ')}` : `the nearest is ${nearest}`;
-      return mistakeAtKey([...path, key], `is no known key; ${hint}`, document, overrides);
-    });
-  // Of a union the alternative that came nearest: its issues lie deeper than the union itself.
-  if (issue.code === 'invalid_union') {
-    const deeper = issue.errors.filter((issues) => issues.some((inner) => inner.path.length > 0));
-    const [nearest] = deeper;
-    if (nearest !== undefined)
-      return nearest.flatMap((inner) =>
-        explainIssue({ ...inner, path: [...path, ...inner.path] }, document, overrides),
-      );
-  }
-  return [mistakeAtKey(path, describe(issue, path), document, overrides)];
-}
-
-function describe(issue: z.core.$ZodIssue, path: KeyPath): string {
-  const found = holdsSecret(path) ? 'a value that is not shown' : show(issue.input);
-  if (issue.code === 'invalid_type' && issue.input === undefined)
-    return `is missing; it must be ${typeNames[issue.expected] ?? issue.expected}`;
-  switch (issue.code) {
-    case 'invalid_type':
-      return `must be ${typeNames[issue.expected] ?? issue.expected}, not ${found}`;
-    case 'invalid_value':
-      return `must be one of ${issue.values.join(', ')}, not ${found}`;
-    case 'too_small':
-      if (issue.origin === 'string') return issue.message;
-      return `must be at least ${issue.minimum}${issue.origin === 'array' ? ' long' : ''}, not ${found}`;
-    case 'too_big':
-      return `must be at most ${issue.maximum}, not ${found}`;
-    case 'invalid_key':
-      return 'is a name that is not 1 to 64 printable ASCII characters without spaces';
-    default:
-      return issue.input === undefined || typeof issue.input === 'object'
-        ? issue.message
-        : `${issue.message}, not ${found}`;
-  }
-}
-
 /** True for a secret key, and for a mapping that has one: a text in its place may be what was meant for the key. */
 function holdsSecret(path: KeyPath): boolean {
   const key = path.join('.');
   return [...secretKeys].some((secret) => secret === key || secret.startsWith(`${key}.`));
-}
-
-const typeNames: Readonly<Record<string, string>> = {
-  string: 'text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  array: 'a list',
-  object: 'a mapping',
-  record: 'a mapping',
-};
-
-function show(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  if (typeof value === 'object' && value !== null) return 'a mapping';
-  // The user information of a URL is a password as a rule.
-  const text = (JSON.stringify(value) ?? 'nothing').replace(/\/\/.*@/, '//…@');
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 function findUnsupported(input: unknown): string[] {
@@ -180,11 +118,7 @@ function mistakeAtKey(
   document: ConfigurationDocument,
   overrides: readonly Override[],
 ): Mistake {
-  const key = path.reduce<string>(
-    (name, part) =>
-      typeof part === 'number' ? `${name}[${part}]` : `${name}${name === '' ? '' : '.'}${nameOf(part)}`,
-    '',
-  );
+  const key = formatKey(path);
   const override = overrides.findLast(({ path: set }) => set.every((part, index) => part === path[index]));
   if (override !== undefined)
     return {
@@ -197,8 +131,7 @@ function mistakeAtKey(
   return { source: document.source, ...document.placeOfKey(path), key, message };
 }
 
-/** A name as it stands, or in quotes where it would not be told from what is around it. */
-function nameOf(part: string): string {
-  const name = part.length > 80 ? `${part.slice(0, 80)}…` : part;
-  return /^[\w.:/@+…-]+$/.test(name) ? name : JSON.stringify(name);
+/** List items are numbers. */
+function parseKey(key: string): KeyPath {
+  return key.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
 }

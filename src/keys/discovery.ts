@@ -3,6 +3,8 @@
 export interface HttpOptions {
   /** PEM of the certificate authorities to trust; null for those of the system. */
   readonly certificateAuthorities: string | null;
+  /** Ends a fetch before its time. */
+  readonly stop?: AbortSignal;
 }
 
 const MAX_BYTES = 1024 * 1024;
@@ -47,7 +49,9 @@ export function isLoopbackHost(host: string): boolean {
  * an Error that says what went wrong.
  */
 export function fetchText(url: string, options: HttpOptions): Promise<string> {
-  return fetchWithin(AbortSignal.timeout(TIMEOUT_MS), url, options, false);
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = options.stop === undefined ? timeout : AbortSignal.any([timeout, options.stop]);
+  return fetchWithin(signal, url, options, false);
 }
 
 async function fetchWithin(

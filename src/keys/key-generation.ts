@@ -1,8 +1,8 @@
 /** Makes a signing key for registry tokens, and the key set that a registry 3.x reads. */
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { exportJWK, type JWK } from 'jose';
 import { libtrustId, thumbprintId } from './key-ids.ts';
-import type { SigningAlgorithm } from './signing-key.ts';
+import { algorithmOf, type SigningAlgorithm } from './signing-key.ts';
 
 /** Makes a private key that registries of all versions name alike. */
 export function generateSigningKey(algorithm: SigningAlgorithm): KeyObject {
@@ -30,17 +30,14 @@ function generate(algorithm: SigningAlgorithm): KeyObject {
  * does, and does not find the key. One key in 128 is such.
  */
 export function hasShortCoordinate(key: KeyObject): boolean {
-  const { kty, x, y } = key.export({ format: 'jwk' });
-  return kty === 'EC' && [x, y].some((coordinate) => Buffer.from(coordinate ?? '', 'base64url')[0] === 0);
+  const { x, y } = key.export({ format: 'jwk' });
+  return [x, y].some((coordinate) => Buffer.from(coordinate ?? '', 'base64url')[0] === 0);
 }
 
 /** The public key under its RFC 7638 thumbprint and under its libtrust ID: any `keyId` of ours is found. */
-export async function createRegistryJwks(
-  privateKey: KeyObject,
-  algorithm: SigningAlgorithm,
-): Promise<{ readonly keys: readonly JWK[] }> {
-  const publicKey = createPublicKey(privateKey);
+export async function createRegistryJwks(publicKey: KeyObject): Promise<{ readonly keys: readonly JWK[] }> {
   const jwk = await exportJWK(publicKey);
+  const alg = algorithmOf(publicKey);
   const keyIds = [await thumbprintId(publicKey), libtrustId(publicKey)];
-  return { keys: keyIds.map((kid) => ({ ...jwk, kid, alg: algorithm, use: 'sig' })) };
+  return { keys: keyIds.map((kid) => ({ ...jwk, kid, alg, use: 'sig' })) };
 }

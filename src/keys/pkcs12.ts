@@ -41,7 +41,7 @@ export function openPkcs12(bytes: Buffer, password: string | null): Pkcs12Conten
 
 function open(bytes: Buffer, configuredPassword: string | null): Pkcs12Contents {
   const { mac, safes } = readPfx(bytes);
-  const rounds = mac.iterations + sumOf(safes, (safe) => roundsOf('sealed' in safe ? [safe] : safe.bags));
+  const rounds = mac.rounds + sumOf(safes, (safe) => roundsOf('sealed' in safe ? [safe] : safe.bags));
   checkRounds(rounds);
   const password = checkMac(mac, configuredPassword);
   const sealedBags: Bag[] = [];

@@ -1,25 +1,37 @@
-/** A public key to publish beside the signing key, from PEM: a certificate, a public or a private key. */
+/** Public keys to publish beside the signing key, from PEM: certificates, a public or a private key. */
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { exportJWK, type JWK } from 'jose';
 import { KeyFault } from './key-fault.ts';
 import { libtrustId, thumbprintId } from './key-ids.ts';
 import { algorithmOf } from './signing-key.ts';
 
-/**
- * The key of the first PEM block. Its `kid` is of the configured form; where that is a fixed text, which is the
- * signing key's, the thumbprint. Throws KeyFault.
- */
-export async function openPublicKey(pem: string, keyIdForm: string): Promise<JWK> {
-  const publicKey = parsePublicKey(pem);
-  const kid = keyIdForm === 'libtrust' ? libtrustId(publicKey) : await thumbprintId(publicKey);
-  return { ...(await exportJWK(publicKey)), kid, alg: algorithmOf(publicKey), use: 'sig' };
+export interface PublicKey {
+  readonly jwk: JWK;
+  /** RFC 7638, whatever the `kid` is. */
+  readonly thumbprint: string;
 }
 
-function parsePublicKey(pem: string): KeyObject {
+/**
+ * The keys of all certificates of the file; where it holds none, the key of its first PEM block. Their `kid` is of
+ * the configured form; where that is a fixed text, which is the signing key's, the thumbprint. Throws KeyFault.
+ */
+export async function openPublicKeys(pem: string, keyIdForm: string): Promise<PublicKey[]> {
+  return Promise.all(
+    parsePublicKeys(pem).map(async (publicKey) => {
+      const thumbprint = await thumbprintId(publicKey);
+      const kid = keyIdForm === 'libtrust' ? libtrustId(publicKey) : thumbprint;
+      const jwk = { ...(await exportJWK(publicKey)), kid, alg: algorithmOf(publicKey), use: 'sig' };
+      return { jwk, thumbprint };
+    }),
+  );
+}
+
+function parsePublicKeys(pem: string): KeyObject[] {
+  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
   try {
-    return pem.includes('-----BEGIN CERTIFICATE-----')
-      ? new X509Certificate(pem).publicKey
-      : createPublicKey(pem);
+    return certificates === null
+      ? [createPublicKey(pem)]
+      : certificates.map((certificate) => new X509Certificate(certificate).publicKey);
   } catch {
     throw new KeyFault('key', 'This file holds no PEM certificate, public key or unencrypted private key.');
   }

@@ -4,7 +4,7 @@ import { Refusal } from '../refusal.ts';
 import { type AuthorityKeySet, parseKeySet } from './authority-key-set.ts';
 import { fetchJwksUri, fetchText, type HttpOptions } from './discovery.ts';
 
-export interface RemoteAuthorityOptions extends HttpOptions {
+export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
   readonly issuer: string;
   readonly metadataUrl: string;
   /** Told of each fetch: `null`, or what went wrong. */
@@ -31,6 +31,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   #triedAt = Number.NEGATIVE_INFINITY;
   #fault: string | null = 'not fetched yet';
   #underWay: Promise<void> | null = null;
+  readonly #stop = new AbortController();
 
   constructor(options: RemoteAuthorityOptions) {
     this.#options = options;
@@ -85,9 +86,15 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     return elapsed(this.#fetchedAt, now) > REFRESH_AFTER ? this.refresh(now, COOL_DOWN) : Promise.resolve();
   }
 
+  /** Ends a fetch that is under way, and starts no more: the process could not end before it. */
+  close(): void {
+    this.#stop.abort();
+  }
+
   /** Fetches the key set, unless the last try is less than `coolDown` seconds ago. Never rejects. */
   refresh(now: number, coolDown = 0): Promise<void> {
     if (this.#underWay !== null) return this.#underWay;
+    if (this.#stop.signal.aborted) return Promise.resolve();
     if (elapsed(this.#triedAt, now) < coolDown) return Promise.resolve();
     this.#triedAt = now;
     this.#underWay = this.#fetch(now).finally(() => {
@@ -98,9 +105,10 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
 
   async #fetch(now: number): Promise<void> {
     try {
-      const { issuer, metadataUrl } = this.#options;
-      const jwksUri = await fetchJwksUri(metadataUrl, issuer, this.#options);
-      const keySet = parseKeySet(await fetchText(jwksUri, this.#options));
+      const { issuer, metadataUrl, certificateAuthorities } = this.#options;
+      const http = { certificateAuthorities, stop: this.#stop.signal };
+      const jwksUri = await fetchJwksUri(metadataUrl, issuer, http);
+      const keySet = parseKeySet(await fetchText(jwksUri, http));
       this.#keySet = keySet;
       this.#generation += 1;
       this.#fetchedAt = now;
@@ -108,7 +116,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     } catch (cause) {
       this.#fault = cause instanceof Error ? cause.message : 'unknown fault';
     }
-    this.#options.onRefresh(this.#fault);
+    if (!this.#stop.signal.aborted) this.#options.onRefresh(this.#fault);
   }
 }
 

@@ -36,12 +36,15 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
   const certificates = material.certificates === null ? own : parseCertificates(material.certificates);
   const [leaf] = certificates;
   if (leaf !== undefined && !leaf.checkPrivateKey(privateKey))
-    throw new KeyFault('certificate', 'The first certificate is not that of the signing key.');
+    throw new KeyFault(
+      'certificate',
+      'The first certificate is not that of the signing key: name the one that was made with it.',
+    );
   for (const { validTo } of certificates) {
     if (Date.parse(validTo) / 1000 <= now)
       throw new KeyFault(
         material.certificates === null ? 'key' : 'certificate',
-        `A certificate ended on ${validTo}: registries refuse tokens that carry it.`,
+        `A certificate ended on ${validTo}: registries refuse tokens that carry it. Make another: registry-token keygen.`,
       );
   }
   const thumbprint = await thumbprintId(publicKey);

@@ -10,7 +10,7 @@ export interface InnerServer {
   readonly routes: Routes;
   /** Opens the tunnel's inner connection; where it cannot be had, the tunnel is given up. */
   readonly carry: (tunnel: TlsTunnel) => void;
-  /** Closes idle connections at once, and the others after the answer that they wait for. */
+  /** Takes no more connections; those that wait for an answer get it. */
   readonly finish: () => void;
   readonly stop: () => Promise<void>;
 }

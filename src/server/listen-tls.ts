@@ -14,7 +14,7 @@ import {
   peerAddress,
   waitAtMost,
 } from './listen.ts';
-import { TlsTunnel, type TunnelSocket } from './tls-tunnel.ts';
+import { TlsTunnel } from './tls-tunnel.ts';
 
 export interface ListenTlsOptions extends ListenOptions {
   readonly material: TlsMaterial;
@@ -88,7 +88,7 @@ export function listenTls({ host, port, handle, material, limits }: ListenTlsOpt
     stop: async (graceMs) => {
       stopping = true;
       current.stop();
-      for (const tunnel of tunnels) if (tunnel.isShakingHands) tunnel.terminate();
+      for (const tunnel of tunnels) tunnel.retire();
       inner.finish();
       await waitAtMost(graceMs, allAnswered.promise);
       for (const tunnel of tunnels) if (tunnel.isBusy) tunnel.terminate();
@@ -164,7 +164,10 @@ function clientEnd(
 }
 
 /** The client has proved that it holds the key of this certificate; the chain is another question. */
-function clientCertificate(socket: TunnelSocket, isVerified: boolean): ClientCertificate | null {
+function clientCertificate(
+  socket: Bun.Socket<TlsTunnel | undefined>,
+  isVerified: boolean,
+): ClientCertificate | null {
   // Undefined where the client showed none, whatever the type says. `authorized` alone would not tell.
   const certificate: { readonly raw: Uint8Array } | undefined = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;

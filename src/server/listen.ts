@@ -37,6 +37,8 @@ export function listen({ host, port, handle }: ListenOptions): Listener {
     maxRequestBodySize: MAX_BODY_BYTES,
     idleTimeout: IDLE_SECONDS,
     development: false,
+    // Bun's default beside `development: false` is to share the port: two services would, without a word.
+    reusePort: false,
     fetch: (request, server): Promise<Response> =>
       handle(request, { address: peerAddress(server.requestIP(request)?.address), certificate: null }),
   });

@@ -3,9 +3,17 @@
  * at, and when it is given up. It passes bytes on and reads none of them.
  */
 import type { ClientConnection } from '../request/client-connection.ts';
-import { ByteFlow } from './byte-flow.ts';
+import { ByteFlow, type ByteSink, type ByteSource } from './byte-flow.ts';
 
-export type TunnelSocket = Bun.Socket<TlsTunnel | undefined>;
+/** What a tunnel needs of a socket; those of Bun.listen and Bun.connect have it. */
+export interface TunnelSocket extends ByteSource, ByteSink {
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Closes in order, after everything that was written. */
+  end(): unknown;
+  /** Closes at once. */
+  terminate(): void;
+}
 
 export interface TunnelOptions {
   /** From the first byte to the inner connection: handshake included. */
@@ -33,7 +41,8 @@ export class TlsTunnel {
   #toClient: ByteFlow | null = null;
   #server: TunnelSocket | null = null;
   #serverEnded = false;
-  #clientEnded = false;
+  /** No more requests are expected: it ends with the last answer. */
+  #isLast = false;
   #route: string | null = null;
   #identity: ClientConnection | null = null;
   #stage: Stage = 'shaking hands';
@@ -65,7 +74,10 @@ export class TlsTunnel {
     this.#identity ??= identity;
   }
 
-  /** Answers a request that arrived over this tunnel's inner connection. */
+  /**
+   * Answers a request that arrived over this tunnel's inner connection. An answer is one text: of a stream that
+   * pauses, a client that has half-closed would not get the rest.
+   */
   async answer(handle: (connection: ClientConnection) => Promise<Response>): Promise<Response> {
     if (this.#identity === null) return new Response(null, { status: 403 });
     this.#answering += 1;
@@ -100,6 +112,7 @@ export class TlsTunnel {
   }
 
   serverSent(bytes: Uint8Array): void {
+    if (this.#stage !== 'open') return;
     this.#stirred = true;
     const wasWaiting = this.#toClient?.isWaiting;
     this.#toClient?.push(bytes);
@@ -122,7 +135,12 @@ export class TlsTunnel {
    * drops the answer of a handler that is running when its client half-closes.
    */
   clientEnded(): void {
-    this.#clientEnded = true;
+    this.retire();
+  }
+
+  /** Ends the connection once it is quiet, and at once where the client is not even known. */
+  retire(): void {
+    this.#isLast = true;
     this.#stirred = true;
     if (this.#identity === null) this.terminate();
   }
@@ -153,7 +171,7 @@ export class TlsTunnel {
       !this.#stirred && this.#answering === 0 && !this.#toServer.isWaiting && !this.#toClient?.isWaiting;
     this.#stirred = false;
     if (now > this.#deadline) this.terminate();
-    else if (this.#clientEnded && quiet) this.#end();
+    else if (this.#isLast && quiet) this.#end();
   }
 
   #expectClient(): void {

@@ -140,7 +140,7 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
       'ec_paramgen_curve:P-256',
       ...subject,
     );
-    expect(both.toString()).toMatch(/BEGIN CERTIFICATE[^]*PRIVATE KEY|PRIVATE KEY[^]*BEGIN CERTIFICATE/);
+    expect(both.toString()).toMatch(/PRIVATE KEY-----\n[\s\S]*BEGIN CERTIFICATE/);
     expect(await mistakesOf(both)).toBe('');
     expect(await mistakesOf(both, { certificatePath: 'out.pem' })).toBe('');
   });
@@ -156,17 +156,13 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
       ['ecparam', '-name', 'secp521r1', '-genkey', '-out', 'out.pem'],
       'The curve secp521r1 is not supported',
     ],
-    [
-      'secp256k1',
-      ['ecparam', '-name', 'secp256k1', '-genkey', '-out', 'out.pem'],
-      'The curve secp256k1 is not supported',
-    ],
+    ['secp256k1', ['ecparam', '-name', 'secp256k1', '-genkey', '-out', 'out.pem'], ''],
     ['Ed448', ['genpkey', '-algorithm', 'ed448', '-out', 'out.pem'], ''],
     ['X25519', ['genpkey', '-algorithm', 'x25519', '-out', 'out.pem'], 'A key of type x25519 cannot sign'],
     [
       'RSA-PSS',
       ['genpkey', '-algorithm', 'rsa-pss', '-pkeyopt', 'rsa_keygen_bits:2048', '-out', 'out.pem'],
-      'A key of type rsa-pss cannot sign',
+      '',
     ],
   ])('%s is refused', async (_, command, message) => {
     const told = await mistakesOf(await openssl(...command));
@@ -190,7 +186,7 @@ describe('a file that holds no private key', () => {
     ['half a key', pem(p256, 'pkcs8').slice(0, 100), ''],
     [
       'a key with a wrong letter',
-      pem(rsa, 'pkcs8').replace(/A/g, 'B'),
+      pem(rsa, 'pkcs8').replace(/^MII/m, 'MIA'),
       'The private key in this PEM file cannot be read.',
     ],
     [

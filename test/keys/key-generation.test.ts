@@ -45,7 +45,7 @@ test.each(['ES256', 'ES384', 'EdDSA', 'RS256'] as const)(
   async (algorithm) => {
     const privateKey = generateSigningKey(algorithm);
     const publicKey = createPublicKey(privateKey);
-    const { keys } = await createRegistryJwks(privateKey, algorithm);
+    const { keys } = await createRegistryJwks(publicKey);
     expect(keys.map(({ kid }) => kid ?? '')).toEqual([await thumbprintId(publicKey), libtrustId(publicKey)]);
     for (const { kid, alg, use, ...members } of keys) {
       expect({ alg, use }).toEqual({ alg: algorithm, use: 'sig' });
@@ -61,7 +61,7 @@ test.each(['thumbprint', 'libtrust'])(
     const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const signer = await openSigningKey({ key, password: null, certificates: null, keyId }, NOW);
     const claims = { iss: 'i', sub: 's', aud: 'a', iat: NOW, nbf: NOW, exp: NOW + 60, jti: 'j', access: [] };
-    const keySet = (await createRegistryJwks(privateKey, 'ES256')) as JSONWebKeySet;
+    const keySet = (await createRegistryJwks(createPublicKey(privateKey))) as JSONWebKeySet;
     const verified = await jwtVerify(await signer.sign(claims), createLocalJWKSet(keySet), {
       currentDate: new Date(NOW * 1000),
     });

@@ -185,30 +185,6 @@ describeWith(['openssl'], 'a TLS connection', () => {
     expect(tunnels.length).toBeGreaterThan(0);
   });
 
-  test('leaves nothing behind for who takes its port at the inner server later', async () => {
-    const listening = new Set(
-      ownSockets()
-        .filter(({ isListening }) => isListening)
-        .map(({ localPort }) => localPort),
-    );
-    const listener = listenWith(null);
-    const inner = ownSockets().find(
-      ({ isListening, localPort }) => isListening && !listening.has(localPort) && localPort !== listener.port,
-    );
-    const innerPort = inner?.localPort ?? 0;
-    const client = await connectTls(listener.port, alice);
-    await client.get('/once');
-    const tunnel = ownSockets().find(({ remotePort }) => remotePort === innerPort);
-    client.socket.destroy();
-    await Bun.sleep(1500); // The kernel keeps the port for a second.
-    const late = await askDirectly(innerPort, {
-      localAddress: '127.0.0.1',
-      localPort: tunnel?.localPort ?? 0,
-    });
-    expect(late.status).toBe(403);
-    await listener.stop(0);
-  });
-
   function askDirectly(
     port: number,
     from: { readonly localAddress?: string; readonly localPort?: number },

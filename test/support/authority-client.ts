@@ -7,8 +7,8 @@ export interface DpopClient {
   readonly keyPair: KeyPair;
   /** A DPoP-bound access token of the Authority. */
   readonly opTok: string;
-  /** A new proof for `url` and the OpTok. */
-  readonly proof: (url: string, method?: 'GET' | 'POST', nonce?: string) => Promise<string>;
+  /** A new proof for a GET of `url` with the client's OpTok, or with one that is not its own. */
+  readonly proof: (url: string, opTok?: string) => Promise<string>;
 }
 
 /** Makes a key, and gets an OpTok that is bound to it. */
@@ -28,7 +28,7 @@ export async function createDpopClient(
   return {
     keyPair,
     opTok,
-    proof: (url, method = 'GET', nonce) => generateProof(keyPair, url, method, nonce, opTok),
+    proof: (url, sentOpTok = opTok) => generateProof(keyPair, url, 'GET', undefined, sentOpTok),
   };
 }
 

@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 export interface OwnSocket {
+  /** Tells two sockets apart that follow each other on a port. */
+  readonly inode: string;
   readonly localPort: number;
   readonly remotePort: number;
   readonly isListening: boolean;
@@ -15,7 +17,8 @@ export function ownSockets(): OwnSocket[] {
   return rows
     .map((row) => row.trim().split(/\s+/))
     .filter((columns) => inodes.has(columns[9]))
-    .map(([, local, remote, state]) => ({
+    .map(([, local, remote, state, , , , , , inode = '']) => ({
+      inode,
       localPort: portOf(local),
       remotePort: portOf(remote),
       isListening: state === '0A',

@@ -1,6 +1,7 @@
 /** Debian's docker-registry (distribution 2.8) with token authentication: the reader of our tokens. */
 import { writeFile } from 'node:fs/promises';
 import { type Child, createTemporaryFolder, findFreePort, start } from './processes.ts';
+import { readSample, type SamplePlace } from './samples.ts';
 
 export interface RegistryOptions {
   /** The `auth.token` of its configuration. */
@@ -13,6 +14,8 @@ export interface RegistryOptions {
     readonly keyPath: string;
     readonly clientCaPath?: string;
   };
+  /** Its configuration is the sample of etc/registry, which has no TLS. */
+  readonly fromSample?: boolean;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -28,10 +31,12 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   const folder = await createTemporaryFolder();
   const port = await findFreePort();
   const configurationPath = folder.at('config.yml');
-  await writeFile(
-    configurationPath,
-    JSON.stringify(registryConfiguration(options, port, folder.at('images'))),
-  );
+  const images = folder.at('images');
+  const configuration =
+    options.fromSample === true
+      ? await readSample('registry/config-2.8.yml', samplePlaces(options, port, images))
+      : JSON.stringify(registryConfiguration(options, port, images));
+  await writeFile(configurationPath, configuration);
   const child: Child = start(['docker-registry', 'serve', configurationPath]);
   const dispose = async () => {
     await child.stop();
@@ -51,6 +56,17 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
     output: () => `${child.stdout()}${child.stderr()}`,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+function samplePlaces(options: RegistryOptions, port: number, images: string): SamplePlace[] {
+  return [
+    ['addr: 127.0.0.1:5000', `addr: 127.0.0.1:${port}`],
+    ['/var/lib/docker-registry', images],
+    ['https://registry.example.com/token', options.realm],
+    ['service: registry.example.com', `service: ${options.service}`],
+    ['registry-token.example.com', options.issuer],
+    ['/etc/registry-token/registry-signing.crt', options.rootCertificatePath],
+  ];
 }
 
 /** As JSON, which is YAML too. */

@@ -1,8 +1,8 @@
 /** A command of the command line in this process: its words in, its outputs and its exit code out. */
-import { type Command, CommandFailure, UsageError } from '../../src/cli/command.ts';
+import { type Command, CommandFailure, ConfigurationFault, UsageError } from '../../src/cli/command.ts';
 
 export interface CommandResult {
-  /** 0 success, 1 failure, 2 usage. */
+  /** 0 success, 1 failure, 2 usage, 78 configuration. */
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -38,6 +38,8 @@ export async function runCommand(
     if (cause instanceof UsageError) return { exitCode: 2, stdout, stderr: `${stderr}${cause.message}\n` };
     if (cause instanceof CommandFailure)
       return { exitCode: 1, stdout, stderr: `${stderr}${cause.message}\n` };
+    if (cause instanceof ConfigurationFault)
+      return { exitCode: 78, stdout, stderr: `${stderr}${cause.message}\n` };
     throw cause;
   }
 }

@@ -15,6 +15,12 @@ import {
 /** What `bun run build` leaves. */
 export const BINARY = new URL('../../dist/registry-token', import.meta.url).pathname;
 
+/** With CI=true the executable, which `bun run test` has built just before; else the sources as they are now. */
+export const serviceCommand =
+  process.env.CI === 'true'
+    ? [BINARY]
+    : [process.execPath, 'run', new URL('../../src/main.ts', import.meta.url).pathname];
+
 export const REGISTRY_SERVICE = 'registry.e2e.example';
 export const TOKEN_ISSUER = 'registry-token.e2e.example';
 

@@ -48,6 +48,7 @@ export interface HarnessOptions {
   readonly failingParts?: readonly FailingPart[];
   readonly forwarded?: ForwardedOptions;
   readonly nonces?: Nonces;
+  readonly proofsSince?: number;
 }
 
 export interface Harness {
@@ -87,7 +88,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
         signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),
         replayStore: options.replayStore ?? new MemoryReplayStore(1000, NOW - 86_400),
         nonces: options.nonces ?? null,
-        proofsSince: 0,
+        proofsSince: options.proofsSince ?? 0,
       },
       policy: { ...defaultPolicy(), ...options.policy },
       signer: options.signer ?? signingKey,

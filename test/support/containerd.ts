@@ -1,0 +1,70 @@
+/** Debian's containerd without anything that runs a container, and its client `ctr`. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { type Child, createTemporaryFolder, type Finished, run, start } from './processes.ts';
+
+export interface ContainerdOptions {
+  /** `localhost:PORT`, with the certificate folder of that registry: `ca.crt`, `client.cert` and `client.key`. */
+  readonly registryHost: string;
+  readonly certificateFolder: string;
+}
+
+export interface Containerd extends AsyncDisposable {
+  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`. */
+  readonly fetch: (image: string, credentials: string) => Promise<Finished>;
+  /** Pushes what was fetched as `image` to `target`. */
+  readonly push: (target: string, image: string, credentials: string) => Promise<Finished>;
+  /** Whether it has this blob: `sha256:…`. */
+  readonly has: (digest: string) => Promise<boolean>;
+}
+
+export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
+  const folder = await createTemporaryFolder();
+  const address = folder.at('containerd.sock');
+  await writeFile(folder.at('config.toml'), daemonConfiguration(folder.path, address));
+  const hosts = folder.at('hosts');
+  await mkdir(`${hosts}/${options.registryHost}`, { recursive: true });
+  await writeFile(`${hosts}/${options.registryHost}/hosts.toml`, hostsToml(options));
+  const child: Child = start(['containerd', '--config', folder.at('config.toml')]);
+  const dispose = async () => {
+    await child.stop();
+    await folder[Symbol.asyncDispose]();
+  };
+  try {
+    await child.waitForLine(/successfully booted/);
+  } catch (cause) {
+    await dispose();
+    throw cause;
+  }
+  const ctr = (...words: readonly string[]) => run(['ctr', '--address', address, ...words]);
+  const access = (credentials: string) => ['--hosts-dir', hosts, '--user', credentials];
+  return {
+    fetch: (image, credentials) => ctr('content', 'fetch', ...access(credentials), image),
+    push: (target, image, credentials) => ctr('images', 'push', ...access(credentials), target, image),
+    has: async (digest) => (await ctr('content', 'ls', '--quiet')).stdout.split('\n').includes(digest),
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+function daemonConfiguration(folder: string, address: string): string {
+  return `version = 2
+root = "${folder}/root"
+state = "${folder}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "${address}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "${folder}/opt"
+`;
+}
+
+/** As a user has it in /etc/containerd/certs.d/HOST/. */
+function hostsToml({ registryHost, certificateFolder }: ContainerdOptions): string {
+  return `server = "https://${registryHost}"
+ca = "${certificateFolder}/ca.crt"
+client = [["${certificateFolder}/client.cert", "${certificateFolder}/client.key"]]
+[host."https://${registryHost}"]
+  capabilities = ["pull", "resolve", "push"]
+  ca = "${certificateFolder}/ca.crt"
+  client = [["${certificateFolder}/client.cert", "${certificateFolder}/client.key"]]
+`;
+}

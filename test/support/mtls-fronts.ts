@@ -1,0 +1,121 @@
+/** The service and a registry as clients with certificates meet them: each with TLS of its own, or both behind nginx. */
+import { writeFile } from 'node:fs/promises';
+import { stringify } from 'yaml';
+import type { MtlsParties } from './mtls-parties.ts';
+import { startNginx } from './nginx.ts';
+import { type Child, findFreePort, start } from './processes.ts';
+import { type Registry, type RegistryOptions, startRegistry } from './registry.ts';
+import {
+  REGISTRY_SERVICE,
+  type Section,
+  serviceCommand,
+  serviceConfiguration,
+  TOKEN_ISSUER,
+} from './running-service.ts';
+
+export interface Front extends AsyncDisposable {
+  /** `localhost:PORT`, as image names have it. */
+  readonly registryHost: string;
+  readonly realm: string;
+  /** The service's own port, which a client behind nginx must not use. */
+  readonly servicePort: number;
+  /** What the service has logged so far. */
+  readonly serviceLog: () => string;
+  /** What everything has logged so far. */
+  readonly logs: () => string;
+}
+
+export const fronts = { 'its own TLS listener': startOwnTls, nginx: startBehindNginx } as const;
+
+async function startOwnTls(parties: MtlsParties): Promise<Front> {
+  await using parts = new AsyncDisposableStack();
+  const { server } = parties;
+  const servicePort = await findFreePort();
+  const realm = `https://localhost:${servicePort}/token`;
+  const tls = { certPath: server.certificatePath, keyPath: server.keyPath };
+  const service = parts.use(await startServe(parties, servicePort, realm, { tls }));
+  const registry = parts.use(await startRegistryFor(parties, realm, server));
+  const owned = parts.move();
+  return {
+    registryHost: `localhost:${registry.port}`,
+    realm,
+    servicePort,
+    serviceLog: service.stderr,
+    logs: () => `${service.stdout()}${service.stderr()}${registry.output()}`,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function startBehindNginx(parties: MtlsParties): Promise<Front> {
+  await using parts = new AsyncDisposableStack();
+  const [port, servicePort] = [await findFreePort(), await findFreePort()];
+  const realm = `https://localhost:${port}/token`;
+  const believing = { trustedProxies: ['127.0.0.1/32'], clientCertificateHeader: 'X-SSL-Client-Cert' };
+  const service = parts.use(await startServe(parties, servicePort, realm, believing));
+  const registry = parts.use(await startRegistryFor(parties, realm, null));
+  const { certificatePath, keyPath } = parties.server;
+  const ports = { port, registryPort: registry.port, servicePort };
+  const nginx = parts.use(await startNginx({ ...ports, certificatePath, keyPath }));
+  const owned = parts.move();
+  return {
+    registryHost: `localhost:${port}`,
+    realm,
+    servicePort,
+    serviceLog: service.stderr,
+    logs: () => `${service.stdout()}${service.stderr()}${registry.output()}${nginx.output()}`,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Starts `serve` and waits until it is ready to issue. */
+async function startServe(
+  parties: MtlsParties,
+  port: number,
+  realm: string,
+  server: Section,
+): Promise<Child> {
+  const { authority, certificateAuthority, signing, folder } = parties;
+  const usual = serviceConfiguration({ authorityIssuer: authority.issuer, signing: { ...signing } }, port);
+  const configuration = {
+    ...usual,
+    server: { ...(usual.server as Section), ...server },
+    authority: { ...(usual.authority as Section), caPath: certificateAuthority.certificatePath },
+    registry: { realm, allowedServices: [REGISTRY_SERVICE] },
+  };
+  const path = folder.at(`registry-token-${port}.yaml`);
+  await writeFile(path, stringify(configuration));
+  const child = start([...serviceCommand, 'serve', '--config', path]);
+  try {
+    const [, url] = await child.waitForLine(/"url":"([^"]+)"/);
+    await untilReady(`${url}/readyz`, certificateAuthority.certificate);
+  } catch (cause) {
+    await child.stop();
+    throw cause;
+  }
+  return child;
+}
+
+async function untilReady(url: string, ca: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    const { status } = await fetch(url, { tls: { ca } });
+    if (status === 200) return;
+    if (performance.now() > deadline) throw new Error(`${url} is still ${status} after 10 s.`);
+    await Bun.sleep(20);
+  }
+}
+
+/** Without TLS of its own it is the registry of the sample, behind nginx. */
+function startRegistryFor(
+  { signing }: MtlsParties,
+  realm: string,
+  tls: NonNullable<RegistryOptions['tls']> | null,
+): Promise<Registry> {
+  return startRegistry({
+    realm,
+    service: REGISTRY_SERVICE,
+    issuer: TOKEN_ISSUER,
+    rootCertificatePath: signing.certificatePath,
+    ...(tls === null ? { fromSample: true } : { tls }),
+  });
+}

@@ -1,0 +1,91 @@
+/** Who takes part where OpToks are bound to certificates: an Authority over TLS, its clients, and what they hold. */
+import { copyFile, mkdir, stat } from 'node:fs/promises';
+import * as client from 'openid-client';
+import { AUTHORITY_SCOPE, type Authority, startAuthority } from './authority.ts';
+import { type CertificateFiles, writeCertificate } from './certificates.ts';
+import { writeImage } from './images.ts';
+import { createTemporaryFolder, type TemporaryFolder } from './processes.ts';
+import { type CertificateAuthority, createCertificateAuthority, type TlsIdentity } from './tls-identities.ts';
+
+export interface MtlsParties extends AsyncDisposable {
+  readonly folder: TemporaryFolder;
+  readonly certificateAuthority: CertificateAuthority;
+  /** For `localhost` and `127.0.0.1`. */
+  readonly server: TlsIdentity;
+  readonly authority: Authority;
+  /** Has the plan enterprise. */
+  readonly alice: TlsIdentity;
+  /** Has no plan of its own. */
+  readonly bob: TlsIdentity;
+  /** Signs registry tokens. */
+  readonly signing: CertificateFiles;
+  /** A folder as /etc/containers/certs.d has one for each registry; without a client certificate for null. */
+  readonly certificateFolder: (identity: TlsIdentity | null) => Promise<string>;
+  /** Writes an image whose blobs no client has seen; its folder. */
+  readonly newImage: () => Promise<string>;
+}
+
+export async function createMtlsParties(): Promise<MtlsParties> {
+  const folder = await createTemporaryFolder();
+  const certificateAuthority = await createCertificateAuthority(folder, 'authority');
+  const server = await certificateAuthority.issue('server');
+  const ofClients = { extensions: ['extendedKeyUsage=clientAuth'] };
+  const alice = await certificateAuthority.issue('alice', ofClients);
+  const bob = await certificateAuthority.issue('bob', ofClients);
+  const signing = await writeCertificate(folder, 'registry-signing');
+  const authority = await startAuthority({
+    clients: [
+      { id: alice.name, plan: 'enterprise', certificate: alice.certificate },
+      { id: bob.name, certificate: bob.certificate },
+    ],
+    tls: server,
+  });
+  let images = 0;
+  return {
+    folder,
+    certificateAuthority,
+    server,
+    authority,
+    alice,
+    bob,
+    signing,
+    certificateFolder: async (identity) => {
+      const path = folder.at(`certs.d-${identity?.name ?? 'nobody'}`);
+      if (await stat(path).catch(() => null)) return path;
+      await mkdir(path);
+      await copyFile(certificateAuthority.certificatePath, `${path}/ca.crt`);
+      if (identity === null) return path;
+      await copyFile(identity.certificatePath, `${path}/client.cert`);
+      await copyFile(identity.keyPath, `${path}/client.key`);
+      return path;
+    },
+    newImage: async () => {
+      images += 1;
+      await writeImage(folder.at(`image-${images}`));
+      return folder.at(`image-${images}`);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await authority[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** An OpTok that the Authority bound to the certificate over which openid-client asked for it. */
+export async function obtainBoundOpTok(
+  { authority, certificateAuthority }: MtlsParties,
+  identity: TlsIdentity,
+): Promise<string> {
+  const tls = { ca: certificateAuthority.certificate, cert: identity.certificate, key: identity.key };
+  const fetchOverTls = (url: string, options: client.CustomFetchOptions) =>
+    fetch(url, { ...(options as RequestInit), tls });
+  const configuration = await client.discovery(
+    new URL(authority.issuer),
+    identity.name,
+    undefined,
+    client.TlsClientAuth(),
+    { [client.customFetch]: fetchOverTls },
+  );
+  const answer = await client.clientCredentialsGrant(configuration, { scope: AUTHORITY_SCOPE });
+  return answer.access_token;
+}
