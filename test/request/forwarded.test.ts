@@ -1,42 +1,25 @@
 /** SENDER-CONSTRAINT, "The certificate", rules 1 and 3: what a proxy says of its client, and who is believed. */
 import { describe, expect, test } from 'bun:test';
-import { BlockList } from 'node:net';
-import type { CertificateHeader, ForwardedOptions } from '../../src/request/forwarded.ts';
-import { type Answer, ask, expectRefusal, expectToken, parseChallenges, send } from '../support/ask.ts';
-import { createHarness, type Harness } from '../support/service.ts';
+import { ask, expectRefusal, expectToken, parseChallenges, send } from '../support/ask.ts';
+import {
+  askFrom,
+  certificate,
+  der,
+  derSequenceOf,
+  forwarded,
+  good,
+  other,
+  pem,
+  thumbprint,
+  toPem,
+} from '../support/forwarded-certificate.ts';
+import { createHarness } from '../support/service.ts';
 import { REALM, SERVICE, sha256 } from '../support/tokens.ts';
 
 const PROXY = '10.1.2.3';
 const STRANGER = '192.0.2.7';
-
-/** The certificate of RFC 9440, appendix A. */
-const certificate =
-  'MIIBqDCCAU6gAwIBAgIBBzAKBggqhkjOPQQDAjA6MRswGQYDVQQKDBJMZXQncyBBdXRoZW50aWNhdGUxGzAZBgNVBAMMEkxBIEludGVy' +
-  'bWVkaWF0ZSBDQTAeFw0yMDAxMTQyMjU1MzNaFw0yMTAxMjMyMjU1MzNaMA0xCzAJBgNVBAMMAkJDMFkwEwYHKoZIzj0CAQYIKoZIzj0D' +
-  'AQcDQgAE8YnXXfaUgmnMtOXU/IncWalRhebrXmckC8vdgJ1p5Be5F/3YC8OthxM4+k1M6aEAEFcGzkJiNy6J84y7uzo9M6NyMHAwCQYD' +
-  'VR0TBAIwADAfBgNVHSMEGDAWgBRm3WjLa38lbEYCuiCPct0ZaSED2DAOBgNVHQ8BAf8EBAMCBsAwEwYDVR0lBAwwCgYIKwYBBQUHAwIw' +
-  'HQYDVR0RAQH/BBMwEYEPYmRjQGV4YW1wbGUuY29tMAoGCCqGSM49BAMCA0gAMEUCIBHda/r1vaL6G3VliL4/Di6YK0Q6bMjeSkC3dFCO' +
-  'OB8TAiEAx/kHSB4urmiZ0NX5r5XarmPk0wmuydBVoU4hBVZ1yhk=';
-const der = Buffer.from(certificate, 'base64');
-/** Of the certificate, by `openssl x509 -fingerprint -sha256`. */
-const thumbprint = Buffer.from(
-  'BFAF1F7E070F9FA8DD62905F158DA73F84A1136624FBAFCC9393C8F7287A69EB',
-  'hex',
-).toString('base64url');
-const other = derSequenceOf(Buffer.from('another certificate'));
-
-const pem = toPem(der);
-const good = { 'Client-Cert': `:${certificate}:`, 'X-SSL-Client-Cert': encodeURIComponent(pem) } as const;
-
 const rfc9440 = await createHarness({ forwarded: forwarded('Client-Cert') });
 const nginx = await createHarness({ forwarded: forwarded('X-SSL-Client-Cert') });
-
-/** A request with an OpTok that is bound to the certificate, and these headers. */
-function askFrom(harness: Harness, address: string, headers: Readonly<Record<string, string>>) {
-  const opTok = harness.opTok({ claims: { cnf: { 'x5t#S256': thumbprint } } });
-  const connection = { address, certificate: null };
-  return ask(harness, { opTok, scheme: 'Bearer', proof: null, headers, connection });
-}
 
 describe('certificate rule 1: x5t#S256 is the SHA-256 of the DER as received', () => {
   test('accepts the certificate of RFC 9440 by its Client-Cert field', async () => {
@@ -315,66 +298,3 @@ describe('certificate rule 3: one value and no list, in the form of the configur
     expectRefusal(await askFrom(nginx, PROXY, headers), 'certificate-untrusted');
   });
 });
-
-describe("the client's address in the log is what trusted proxies tell, counted from the right", () => {
-  test.each([
-    ['of a stranger, whatever he writes', STRANGER, '203.0.113.9', STRANGER],
-    ['of a stranger who names a proxy', STRANGER, PROXY, STRANGER],
-    ['of a proxy that says nothing', PROXY, null, PROXY],
-    ['that a proxy tells', PROXY, '203.0.113.9', '203.0.113.9'],
-    ['that the client could not forge on the left', PROXY, '198.51.100.1, 203.0.113.9', '203.0.113.9'],
-    ['before a chain of proxies', PROXY, '198.51.100.1, 203.0.113.9, 10.9.9.9, fd00::3', '203.0.113.9'],
-    ['that is a proxy itself, where all are', PROXY, '10.7.7.7, 10.9.9.9', '10.7.7.7'],
-    ['of IPv6', PROXY, '2001:db8::5', '2001:db8::5'],
-    ['by a proxy of IPv4-mapped address', '::ffff:10.1.2.3', '203.0.113.9', '203.0.113.9'],
-    ['without spaces', PROXY, '198.51.100.1,203.0.113.9,10.9.9.9', '203.0.113.9'],
-    ['up to garbage', PROXY, '203.0.113.9, not an address, 10.9.9.9', '10.9.9.9'],
-    ['up to an empty entry', PROXY, '203.0.113.9, , 10.9.9.9', '10.9.9.9'],
-    ['up to one with a port', PROXY, '203.0.113.9:4711', PROXY],
-    ['up to one in brackets', PROXY, '[2001:db8::5]', PROXY],
-    ['up to unknown', PROXY, 'unknown', PROXY],
-    ['up to a script', PROXY, '<script>alert(1)</script>', PROXY],
-    ['up to octal digits', PROXY, '0313.0.113.9', PROXY],
-    ['with an empty field', PROXY, '', PROXY],
-    ['with commas alone', PROXY, ',,,', PROXY],
-  ])('the address %s', async (_, address, header, expected) => {
-    const headers: Record<string, string> = header === null ? {} : { 'X-Forwarded-For': header };
-    const connection = { address, certificate: null };
-    for (const answer of [
-      await ask(rfc9440, { headers, connection }),
-      await ask(rfc9440, { headers, connection, service: null }),
-    ])
-      expect(answer.decision.address).toBe(expected);
-  });
-
-  test('a hundred thousand entries cost next to nothing', async () => {
-    const headers = { 'X-Forwarded-For': Array(100_000).fill('10.9.9.9').join(',') };
-    const started = performance.now();
-    const answer: Answer = await ask(rfc9440, { headers, connection: { address: PROXY, certificate: null } });
-    expectToken(answer);
-    expect(performance.now() - started).toBeLessThan(2000);
-  });
-});
-
-function forwarded(certificateHeader: CertificateHeader): ForwardedOptions {
-  const trustedProxies = new BlockList();
-  trustedProxies.addSubnet('10.0.0.0', 8, 'ipv4');
-  trustedProxies.addSubnet('fd00::', 8, 'ipv6');
-  return { trustedProxies, certificateHeader };
-}
-
-function toPem(bytes: Uint8Array): string {
-  const lines =
-    Buffer.from(bytes)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
-}
-
-/** A DER sequence of these bytes, whatever they are. */
-function derSequenceOf(content: Buffer): Buffer {
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(content.length);
-  const prefix = content.length < 0x80 ? Buffer.of(0x30, content.length) : Buffer.of(0x30, 0x82, ...length);
-  return Buffer.concat([prefix, content]);
-}
