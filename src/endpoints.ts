@@ -52,9 +52,12 @@ export function createEndpoints(parts: EndpointParts): Handle {
   };
 }
 
-/** The path as received. The URL is cut, not parsed: its host is whatever the client wrote into the Host header. */
+/**
+ * The path as received. The URL is cut, not parsed: its host is whatever the client wrote into the Host header, and
+ * where that was no host, or none at all (HTTP/1.0), Bun's URL is the path alone.
+ */
 function pathOf(url: string): string {
-  const start = url.indexOf('/', url.indexOf('//') + 2);
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('//') + 2);
   return start === -1 ? '/' : (/^[^?#]*/.exec(url.slice(start))?.[0] ?? '/');
 }
 

@@ -140,7 +140,7 @@ async function start(
   ending.defer(() => runtime.close());
   ending.defer(
     watchFiles(
-      () => runtime.service.files,
+      () => runtime.files,
       () => void reload(runtime, log),
     ),
   );

@@ -36,6 +36,8 @@ export function listenOnLoopback(
     port,
     maxRequestBodySize: 64 * 1024,
     development: false,
+    // Bun's default beside `development: false` is to share the port with any listener of the same user.
+    reusePort: false,
     fetch: (request, server) =>
       isLoopbackPeer(server.requestIP(request)?.address)
         ? handle(request)

@@ -39,8 +39,18 @@ function prettyLine(line: string): string {
   const { time, level, message, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const shown = Object.entries(fields)
     .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+    .map(([name, value]) => `${name}=${prettyValue(value)}`);
   return `${[String(time).slice(11, 19), String(level).padEnd(5), message, ...shown].join(' ')}\n`;
+}
+
+/** A word as it stands, anything else as JSON; what would end the line or command the terminal is escaped. */
+function prettyValue(value: unknown): string {
+  const isWord = typeof value === 'string' && /^[^\s"]+$/.test(value);
+  const text = isWord ? value : JSON.stringify(value);
+  return text.replace(
+    /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** The one line of a decision: who asked for what, from where, and what became of it. */

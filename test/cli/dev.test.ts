@@ -131,7 +131,7 @@ test('an edit of the configuration counts while it runs', async () => {
   ]);
   await child.waitForLine(lastLine);
   appendFileSync(folder.at('dev/registry-token.yaml'), '\nnoSuchKey: 1\n');
-  await child.waitForLine(/not reloaded.*noSuchKey/);
+  await child.waitForLine(/noSuchKey.*not reloaded/);
   appendFileSync(folder.at('dev/registry-token.yaml'), '\n');
   expect(await paste(child.stdout(), 2)).toMatchObject({ exitCode: 0 });
 });
@@ -142,17 +142,35 @@ test.each([
 ] as const)('a port in use is told with the option %s, and nothing stays', async (option, part) => {
   await using folder = await createTemporaryFolder();
   const ports = await freePorts();
-  const other = Bun.serve({ hostname: '127.0.0.1', port: ports[part], fetch: () => new Response() });
+  const other = Bun.listen({ hostname: '127.0.0.1', port: ports[part], socket: { data: () => {} } });
   try {
     const { exitCode, stdout, stderr } = await run([...program, 'dev', ...optionsFor(ports)], {
       env: { TMPDIR: folder.path },
+      timeoutMs: 10_000,
     });
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
     expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}`);
     expect(stderr).toContain(`${option} names another address`);
     expect(readdirSync(folder.path)).toEqual([]);
   } finally {
-    await other.stop(true);
+    other.stop(true);
+  }
+});
+
+test('a second dev on the same port is refused, as both would get some of the requests', async () => {
+  await using folder = await createTemporaryFolder();
+  const ports = await freePorts();
+  const env = { TMPDIR: folder.path };
+  await using child = start([...program, 'dev', ...optionsFor(ports)], { env });
+  await child.waitForLine(lastLine);
+  for (const part of ['service', 'authority'] as const) {
+    const others = { ...(await freePorts()), [part]: ports[part] };
+    const { exitCode, stderr } = await run([...program, 'dev', ...optionsFor(others)], {
+      env,
+      timeoutMs: 10_000,
+    });
+    expect({ exitCode, part }).toEqual({ exitCode: 1, part });
+    expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}: something listens there already`);
   }
 });
 

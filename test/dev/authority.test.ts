@@ -11,6 +11,9 @@ const NOW = 1_800_000_000;
 const SECRET = 'a-secret-of-the-tests';
 const authorityKey = await createKey('ES256');
 const clientKey = await createKey('ES256');
+const otherKey = await createKey('ES256');
+const rsaKey = await createKey('RS256');
+const { d: _exponent, ...primes } = rsaKey.privateJwk;
 
 let now: number;
 let answers: DevAuthorityAnswer[];
@@ -169,14 +172,18 @@ describe('refuses', () => {
     const form = { 'Content-Type': 'application/x-www-form-urlencoded', DPoP: makeProof() };
     const post = (headers: Record<string, string>) =>
       authority(
-        new Request(`${ISSUER}/token`, { method: 'POST', body, headers: { ...basic('dev', SECRET), ...headers } }),
+        new Request(`${ISSUER}/token`, {
+          method: 'POST',
+          body,
+          headers: { ...basic('dev', SECRET), ...headers },
+        }),
       );
     await expectRefusal(post(form), 400, 'invalid_request');
     await expectRefusal(post({ ...form, 'Content-Type': 'text/plain' }), 400, 'invalid_request');
   });
 
   test('a request without a proof: nothing is issued that is bound to nothing', async () => {
-    await expectRefusal(ask({ proof: null }), 400, 'invalid_dpop_proof');
+    expect(await expectRefusal(ask({ proof: null }), 400, 'invalid_dpop_proof')).toContain('is missing');
   });
 
   test.each<[string, Overrides]>([
@@ -184,9 +191,10 @@ describe('refuses', () => {
     ['has no typ', { header: { typ: undefined } }],
     ['carries no key', { header: { jwk: undefined } }],
     ['carries a private key', { header: { jwk: clientKey.privateJwk } }],
+    ['carries the primes of an RSA key', { header: { alg: 'RS256', jwk: primes }, key: rsaKey }],
     ['carries a key that is none', { header: { jwk: { kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' } } }],
     ['has another alg than its key', { header: { alg: 'RS256' } }],
-    ['is signed with another key', { key: await createKey('ES256') }],
+    ['is signed with another key', { key: otherKey }],
     ['is for another method', { claims: { htm: 'GET' } }],
     ['is for another URL', { claims: { htu: 'http://127.0.0.1:8085/token' } }],
     ['has no htu', { claims: { htu: undefined } }],

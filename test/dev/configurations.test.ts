@@ -40,18 +40,18 @@ test('the registry configuration trusts the issuer, service and certificate that
   const text = renderRegistryConfiguration(addresses, {
     issuer: 'an issuer: "quoted"',
     service: 'registry.localhost',
-    certificate: '/tmp/a "b"/registry-signing.crt',
-    storage: '/tmp/a "b"/registry',
+    certificate: '/tmp/a #b: "c"/registry-signing.crt',
+    storage: '/tmp/a #b: "c"/registry',
   });
   expect(parse(text)).toMatchObject({
-    storage: { filesystem: { rootdirectory: '/tmp/a "b"/registry' } },
+    storage: { filesystem: { rootdirectory: '/tmp/a #b: "c"/registry' } },
     http: { addr: '127.0.0.1:15000' },
     auth: {
       token: {
         realm: 'http://127.0.0.1:18085/token',
         service: 'registry.localhost',
         issuer: 'an issuer: "quoted"',
-        rootcertbundle: '/tmp/a "b"/registry-signing.crt',
+        rootcertbundle: '/tmp/a #b: "c"/registry-signing.crt',
       },
     },
   });
