@@ -61,6 +61,15 @@ function pathOf(url: string): string {
   return start === -1 ? '/' : (/^[^?#]*/.exec(url.slice(start))?.[0] ?? '/');
 }
 
+/** What a listener for telemetry alone answers: health, readiness and metrics. */
+export function onlyTelemetry(handle: Handle): Handle {
+  const paths = ['/healthz', '/readyz', '/metrics'];
+  return async (request, connection) => {
+    const path = pathOf(request.url);
+    return paths.includes(path) ? handle(request, connection) : notFound(path);
+  };
+}
+
 function readiness(failing: readonly FailingPart[]): Response {
   if (failing.length === 0) return text('ready\n');
   return renderProblem(

@@ -2,7 +2,7 @@
 import { type AuthenticateParts, authenticate, type Caller } from './authenticate/authenticate.ts';
 import { authorize, type Grant } from './authorize/authorize.ts';
 import type { Policy } from './authorize/policy.ts';
-import { issue, type RegistryToken } from './issue/registry-token.ts';
+import { type IssueOptions, issue, type RegistryToken } from './issue/registry-token.ts';
 import type { Signer } from './issue/signer.ts';
 import { Refusal } from './refusal.ts';
 import type { ClientConnection } from './request/client-connection.ts';
@@ -35,8 +35,7 @@ export interface ServiceParts {
   readonly authenticate: AuthenticateParts;
   readonly policy: Policy;
   readonly signer: Signer;
-  /** The `iss` of registry tokens. */
-  readonly issuer: string;
+  readonly issue: IssueOptions;
   readonly challenge: ChallengeOptions;
   /** Told of every decision, once. */
   readonly record: (decision: Decision) => void;
@@ -62,7 +61,7 @@ export async function answerTokenRequest(
     request = await parseTokenRequest(httpRequest, peer, parts.request);
     caller = await authenticate(request, parts.authenticate, now);
     grant = authorize(caller, request.service, request.access, parts.policy);
-    const token = await issue(grant, parts.issuer, parts.signer, now);
+    const token = await issue(grant, parts.issue, parts.signer, now);
     response = renderToken(token, request.method);
     issued = token;
   } catch (thrown) {

@@ -95,7 +95,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
       },
       policy: createPolicy(configuration, material.revokedLicenses),
       signer: signingKey,
-      issuer: configuration.signing.issuer,
+      issue: { issuer: configuration.signing.issuer, audience: configuration.signing.audience ?? null },
       challenge: challengeOptions(configuration),
       record: (decision) => {
         logDecision(log, decision);

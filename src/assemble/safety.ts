@@ -30,8 +30,12 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
 /** The sample key signs only where every listen address and realm is loopback: everybody has it. */
 export function checkSampleKey(loaded: LoadedConfiguration, key: SigningKey): Mistake[] {
   if (key.thumbprint !== SAMPLE_KEY_THUMBPRINT) return [];
-  const { server, registry } = loaded.configuration;
-  const hosts = [server.listen.host, ...registry.realm.map((realm) => new URL(realm).hostname)];
+  const { server, telemetry, registry } = loaded.configuration;
+  const listening = [server.listen, ...(telemetry === undefined ? [] : [telemetry.listen])];
+  const hosts = [
+    ...listening.map(({ host }) => host),
+    ...registry.realm.map((realm) => new URL(realm).hostname),
+  ];
   const beyond = hosts.find((host) => !isLoopbackHost(host));
   if (beyond === undefined) return [];
   return [

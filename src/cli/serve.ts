@@ -3,6 +3,8 @@ import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
 import { formatMistake } from '../config/mistakes.ts';
+import type { ListenAddress } from '../config/values.ts';
+import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
@@ -33,12 +35,19 @@ Example:
     const overrides = options.listen === undefined ? env : withListen(env, options.listen);
     const file = findConfigurationFile(options.config, env);
     const load = () => loadConfiguration(file, overrides);
-    const { server, logging } = load().configuration;
+    const { server, telemetry, logging } = load().configuration;
     const format = logging.format === 'auto' ? (isTerminal ? 'pretty' : 'json') : logging.format;
     const log = createLog(logging.level, format, tell);
     const runtime = await Runtime.create(load, { clock: () => Date.now() / 1000, log, processUsage });
 
+    await using ending = new AsyncDisposableStack();
+    ending.defer(() => runtime.close());
     const listener = startListening(server.listen, runtime);
+    ending.defer(() => listener.stop(server.shutdownGrace * 1000));
+    if (telemetry !== undefined) {
+      const telemetryListener = startTelemetry(telemetry.listen, runtime);
+      ending.defer(() => telemetryListener.stop(0));
+    }
     void runtime.open();
     warnOfLaxity(runtime, log);
     const reload = () => reloadAndTell(runtime, listener, log);
@@ -52,8 +61,7 @@ Example:
     await stopRequested;
     stopWatching();
     log.info('stopping', { graceSeconds: server.shutdownGrace });
-    await listener.stop(server.shutdownGrace * 1000);
-    runtime.close();
+    await ending.disposeAsync();
     log.info('stopped');
     return 0;
   },
@@ -100,14 +108,28 @@ function warnOfLaxity(runtime: Runtime, log: Log): void {
     });
 }
 
-function startListening(address: { host: string; port: number }, runtime: Runtime): Listener {
+function startListening(address: ListenAddress, runtime: Runtime): Listener {
   const { handle } = runtime;
   const { tls } = runtime.service;
+  return orAddressFault(address, '--listen names another address', () =>
+    tls === null ? listen({ ...address, handle }) : listenTls({ ...address, handle, material: tls }),
+  );
+}
+
+/** Plain HTTP: those who scrape and probe are beside the service. */
+function startTelemetry(address: ListenAddress, { handle }: Runtime): Listener {
+  return orAddressFault(address, 'telemetry.listen names another address', () =>
+    listen({ ...address, handle: onlyTelemetry(handle) }),
+  );
+}
+
+function orAddressFault(address: ListenAddress, mend: string, start: () => Listener): Listener {
   try {
-    return tls === null ? listen({ ...address, handle }) : listenTls({ ...address, handle, material: tls });
+    return start();
   } catch (cause) {
+    const where = `${address.host}:${address.port}`;
     throw new CommandFailure(
-      `cannot listen on ${address.host}:${address.port} (${codeOf(cause)}); is something else there? --listen names another address`,
+      `cannot listen on ${where} (${codeOf(cause)}); is something else there? ${mend}`,
     );
   }
 }

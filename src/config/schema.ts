@@ -85,6 +85,7 @@ const senderConstraint = z.strictObject({
 
 const signing = z.strictObject({
   issuer: text,
+  audience: text.optional(),
   keyPath: path,
   keyPassword: z.string().optional(),
   keyPasswordPath: path.optional(),
@@ -173,7 +174,6 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
 export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
   { key: 'server.workers', unless: 1 },
   { key: 'limits' },
-  { key: 'telemetry' },
   { key: 'logging.auditPath' },
 ];
 

@@ -17,10 +17,18 @@ export interface RegistryToken {
 /** Seconds by which `iat` and `nbf` lie in the past, for verifiers that allow for no clock skew (zot). */
 const BACK_DATED = 10;
 
-/** Signs a grant. `issuer` becomes `iss`; `now` in epoch seconds. */
+/** Who issues, and for whom. */
+export interface IssueOptions {
+  /** Becomes `iss`. */
+  readonly issuer: string;
+  /** Becomes `aud`; null for the service that was asked for. */
+  readonly audience: string | null;
+}
+
+/** Signs a grant. `now` in epoch seconds. */
 export async function issue(
   grant: Grant,
-  issuer: string,
+  { issuer, audience }: IssueOptions,
   signer: Signer,
   now: number,
 ): Promise<RegistryToken> {
@@ -29,7 +37,7 @@ export async function issue(
   const token = await signer.sign({
     iss: issuer,
     sub: grant.subject,
-    aud: grant.service,
+    aud: audience ?? grant.service,
     iat: issuedAt - BACK_DATED,
     nbf: issuedAt - BACK_DATED,
     exp: issuedAt + grant.lifetime,

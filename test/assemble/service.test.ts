@@ -13,7 +13,8 @@ interface Asked {
   readonly path?: string;
   readonly service?: string;
   readonly scope?: string;
-  readonly scheme?: string;
+  /** null for no Authorization header. */
+  readonly scheme?: string | null;
   readonly opTok?: Overrides;
   readonly proof?: Overrides | null;
   readonly headers?: Readonly<Record<string, string>>;
@@ -24,7 +25,8 @@ async function ask(runtime: Runtime, asked: Asked = {}) {
   if (asked.scope !== undefined) parameters.set('scope', asked.scope);
   const opTok = site.opTok(asked.opTok);
   const proof = asked.proof === null ? {} : { DPoP: site.proof(opTok, asked.proof) };
-  const headers = { Authorization: `${asked.scheme ?? 'DPoP'} ${opTok}`, ...proof, ...asked.headers };
+  const credentials = asked.scheme === null ? {} : { Authorization: `${asked.scheme ?? 'DPoP'} ${opTok}` };
+  const headers = { ...credentials, ...proof, ...asked.headers };
   const url = `http://127.0.0.1:8085${asked.path ?? '/token'}?${parameters}`;
   const response = await runtime.handle(new Request(url, { headers }), {
     ...noCertificate,
@@ -227,9 +229,11 @@ describe('a request', () => {
   });
 
   test('without credentials gets what anonymousPlan allows, where it is set', async () => {
-    const asked = { scheme: 'Nothing', proof: null, scope: 'repository:public/a:pull' };
+    const asked = { scheme: null, proof: null, scope: 'repository:public/a:pull' };
     expect(await askWith({}, asked)).toMatchObject({ status: 401, reason: 'credentials-missing' });
     expect(await askWith({ anonymousPlan: 'community' }, asked)).toMatchObject({ status: 200 });
+    const unknown = { ...asked, scheme: 'Nothing' };
+    expect(await askWith({ anonymousPlan: 'community' }, unknown)).toMatchObject({ status: 401 });
   });
 });
 

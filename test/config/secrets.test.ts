@@ -75,6 +75,16 @@ describe('a password', () => {
     }
   });
 
+  test('in a key that is a list is not shown, nor warned of on standard error', () => {
+    const warn = spyOn(process, 'emitWarning').mockImplementation(() => {});
+    try {
+      expect(judge(`signing:\n  keyPassword:\n    ? [${SECRET}]\n    : x\n`).message).not.toInclude(SECRET);
+      expect(warn.mock.calls).toEqual([]);
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
   test('is not shown where its signs mean something to YAML', () => {
     const signs = fc.string({
       unit: fc.constantFrom(...'!&*|>@`%#"\'[]{},?:-\\/~=<. x'.split('')),

@@ -48,6 +48,7 @@ export interface HarnessOptions {
   readonly failingParts?: readonly FailingPart[];
   readonly forwarded?: ForwardedOptions;
   readonly nonces?: Nonces;
+  readonly audience?: string;
   readonly proofsSince?: number;
 }
 
@@ -92,7 +93,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
       },
       policy: { ...defaultPolicy(), ...options.policy },
       signer: options.signer ?? signingKey,
-      issuer: SIGNING_ISSUER,
+      issue: { issuer: SIGNING_ISSUER, audience: options.audience ?? null },
       challenge: { realm: SIGNING_ISSUER, dpopAlgorithms: ['ES256', 'EdDSA'] },
       record: (decision) => decisions.push(decision),
     },
