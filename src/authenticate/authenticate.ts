@@ -68,7 +68,7 @@ export async function authenticate(
   const { credentials, certificate } = request;
   const { options, signatures, nonces } = parts;
   if (credentials === null) {
-    if (options.anonymous === 'accept' && request.proof === null) return { kind: 'anonymous' };
+    if (options.anonymous === 'accept' && request.isAnonymous) return { kind: 'anonymous' };
     throw new Refusal('credentials-missing', 'The request brings no access token.');
   }
 

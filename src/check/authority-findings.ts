@@ -2,7 +2,7 @@
 import { metadataUrl } from '../assemble/options.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { parseKeySet } from '../keys/authority-key-set.ts';
-import { fetchJwksUri, fetchText } from '../keys/discovery.ts';
+import { fetchJwksUri, fetchText, isLoopbackHost } from '../keys/discovery.ts';
 import type { Finding } from './finding.ts';
 
 const TIMEOUT_MS = 5000;
@@ -26,7 +26,7 @@ export async function findAuthorityFaults(
         code: 'authority',
         place: loaded.placeOf(['authority', authority.metadataUrl === undefined ? 'issuer' : 'metadataUrl']),
         fault: `The Authority's keys cannot be had: ${cause instanceof Error ? cause.message : 'unknown fault'}`,
-        mend: 'Until they can, every request is answered 503. In an air-gapped install, use authority.jwksPath.',
+        mend: 'Correct authority.issuer or metadataUrl, or what is in the way; until then every request is answered 503. Air-gapped: authority.jwksPath.',
       },
     ];
   }
@@ -57,13 +57,7 @@ async function findClockFault(
 
 async function dateOf(url: string, ca: string | null): Promise<number | null> {
   try {
-    const tls = ca === null ? {} : { tls: { ca } };
-    const response = await fetch(url, {
-      method: 'HEAD',
-      redirect: 'manual',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      ...tls,
-    });
+    const response = await ask(url, ca, 'HEAD');
     const time = Date.parse(response.headers.get('date') ?? '');
     return Number.isNaN(time) ? null : time / 1000;
   } catch {
@@ -73,13 +67,14 @@ async function dateOf(url: string, ca: string | null): Promise<number | null> {
 
 /** Asks each realm as a client without credentials would: it answers 401 with our challenge, or a token for nobody. */
 export async function findRealmFaults(loaded: LoadedConfiguration, ca: string | null): Promise<Finding[]> {
-  const { registry, signing } = loaded.configuration;
+  const { registry, signing, anonymousPlan } = loaded.configuration;
   const service = registry.allowedServices?.[0] ?? 'registry';
   const findings: Finding[] = [];
   for (const [index, realm] of registry.realm.entries()) {
     const fault = await askRealm(
       `${realm}${realm.includes('?') ? '&' : '?'}service=${encodeURIComponent(service)}`,
       signing.issuer,
+      anonymousPlan !== undefined,
       ca,
     );
     if (fault === null) continue;
@@ -95,18 +90,33 @@ export async function findRealmFaults(loaded: LoadedConfiguration, ca: string | 
   return findings;
 }
 
-async function askRealm(url: string, issuer: string, ca: string | null): Promise<string | null> {
+async function askRealm(
+  url: string,
+  issuer: string,
+  anonymous: boolean,
+  ca: string | null,
+): Promise<string | null> {
   let response: Response;
   try {
-    const tls = ca === null ? {} : { tls: { ca } };
-    response = await fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS), ...tls });
+    response = await ask(url, ca, 'GET');
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer';
     return `does not answer (${code}).`;
   }
   await response.body?.cancel();
   const challenge = response.headers.get('www-authenticate') ?? '';
-  if (response.status === 200 || (response.status === 401 && challenge.includes(`realm="${issuer}"`)))
-    return null;
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
+  if (response.status === 200 ? anonymous && isJson : challenge.includes(`realm="${issuer}"`)) return null;
   return `answers ${response.status}, and not as this service would.`;
+}
+
+function ask(url: string, ca: string | null, method: 'GET' | 'HEAD'): Promise<Response> {
+  return fetch(url, {
+    method,
+    redirect: 'manual',
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    // HTTP_PROXY is not for what is on this machine; Bun would go there through it.
+    ...(isLoopbackHost(new URL(url).hostname) ? { proxy: false } : {}),
+    ...(ca === null ? {} : { tls: { ca } }),
+  });
 }

@@ -4,7 +4,7 @@ import type { Pattern, Segment } from '../authorize/pattern.ts';
 import { matchesGlob } from '../authorize/pattern.ts';
 import type { Plan, Policy, Rule } from '../authorize/policy.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { isNameComponent, isResourceName } from '../request/resource-scope.ts';
+import { isResourceName } from '../request/resource-scope.ts';
 import type { Finding } from './finding.ts';
 
 /** docker, podman and others take a token to live at least this long, in seconds, whatever it says. */
@@ -72,13 +72,9 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
   return findings;
 }
 
-/** True where some name of the grammar fits: each segment, with its wildcards filled by letters, is a component. */
+/** True where some name of the grammar fits: the pattern with its wildcards and claims filled by a letter. */
 function canMatch({ segments }: Pattern): boolean {
-  const example = segments.map(exampleOf).join('/');
-  return (
-    isResourceName(example) ||
-    segments.every((segment) => segment === '**' || isNameComponent(exampleOf(segment)))
-  );
+  return isResourceName(segments.map(exampleOf).join('/'));
 }
 
 function exampleOf(segment: Segment): string {
@@ -86,19 +82,15 @@ function exampleOf(segment: Segment): string {
   return segment.map((piece) => (piece === '*' ? 'a' : 'text' in piece ? piece.text : 'a')).join('');
 }
 
-/** True where every name and action of `rule` is also one of `other`. Of two that are the same, the first stays. */
+/** True where every name and action of `rule` is also one of `other`. Of two that allow the same, the first stays. */
 function makesRedundant(other: Rule, rule: Rule, isEarlier: boolean): boolean {
-  if (!other.actions.has('*') && ![...rule.actions].every((action) => other.actions.has(action)))
-    return false;
-  if (!covers(other.pattern.segments, rule.pattern.segments)) return false;
-  const mutual = covers(rule.pattern.segments, other.pattern.segments) && sameActions(rule, other);
-  return !mutual || isEarlier;
+  return includes(other, rule) && (isEarlier || !includes(rule, other));
 }
 
-function sameActions(one: Rule, other: Rule): boolean {
-  return (
-    one.actions.size === other.actions.size && [...one.actions].every((action) => other.actions.has(action))
-  );
+function includes(wide: Rule, narrow: Rule): boolean {
+  const everyAction =
+    wide.actions.has('*') || [...narrow.actions].every((action) => wide.actions.has(action));
+  return everyAction && covers(wide.pattern.segments, narrow.pattern.segments);
 }
 
 /** Whether the wide pattern matches whatever the narrow one does. A `*` of the narrow one is only met by a `*`. */

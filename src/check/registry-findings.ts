@@ -18,11 +18,12 @@ interface TokenAuth {
   readonly jwks?: unknown;
 }
 
-/** Reads the registry's `config.yml` at `file` and compares its `auth.token` with this configuration. */
+/** Reads the registry's `config.yml` at `file` and compares its `auth.token` with this configuration. `now` in epoch seconds. */
 export async function findRegistryFaults(
   loaded: LoadedConfiguration,
   key: SigningKey,
   file: string,
+  now: number,
 ): Promise<Finding[]> {
   const finding = (code: string, fault: string, mend: string): Finding => ({
     severity: 'error',
@@ -86,7 +87,7 @@ export async function findRegistryFaults(
       ),
       severity: 'warning',
     });
-  if (unreadable.length === 0 && !(await isTrusted(key, bundle, jwks)))
+  if (unreadable.length === 0 && !(await isTrusted(key, bundle, jwks, now)))
     findings.push(
       finding(
         'registry-key-untrusted',
@@ -108,7 +109,12 @@ function tokenAuthOf(text: string): TokenAuth | null {
 }
 
 /** Whether a registry with this bundle and this JWKS verifies what the key signs (x5c first, then kid). */
-async function isTrusted(key: SigningKey, bundle: string | null, jwks: string | null): Promise<boolean> {
+async function isTrusted(
+  key: SigningKey,
+  bundle: string | null,
+  jwks: string | null,
+  now: number,
+): Promise<boolean> {
   const roots = certificatesOf(bundle);
   const last = key.certificates.at(-1);
   // With x5c there is no falling back to kid.
@@ -116,7 +122,7 @@ async function isTrusted(key: SigningKey, bundle: string | null, jwks: string | 
     return roots.some(
       (root) =>
         key.certificates.some(({ fingerprint256 }) => fingerprint256 === root.fingerprint256) ||
-        (last.checkIssued(root) && last.verify(root.publicKey)),
+        (last.checkIssued(root) && last.verify(root.publicKey) && Date.parse(root.validTo) / 1000 > now),
     );
   const ids = await Promise.all(
     roots.map(async ({ publicKey }) => [libtrustId(publicKey), await thumbprintId(publicKey)]),

@@ -71,11 +71,11 @@ Example:
       ...findPolicyFaults(loaded, createPolicy(loaded.configuration, material.revokedLicenses)),
       ...(registryConfig === undefined
         ? []
-        : await findRegistryFaults(loaded, material.signingKey, registryConfig)),
+        : await findRegistryFaults(loaded, material.signingKey, registryConfig, now())),
       ...(options.offline ? [] : await findAuthorityFaults(loaded, ca, now)),
       ...(options.offline ? [] : await findRealmFaults(loaded, ca)),
     ];
-    const sample = renderRegistrySample(loaded, material.signingKey);
+    const sample = await renderRegistrySample(loaded, material.signingKey);
     print(options.json ? renderJson(findings, sample) : renderText(findings, sample, loaded));
     return options.strict && findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
   },

@@ -1,21 +1,34 @@
 /** `keygen`: makes the key that signs registry tokens, and what registries need to trust it. */
-import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { createPublicKey } from 'node:crypto';
+import { resolve } from 'node:path';
 import { createSelfSignedCertificate } from '../keys/certificate-authoring.ts';
 import { createRegistryJwks, generateSigningKey } from '../keys/key-generation.ts';
 import type { SigningAlgorithm } from '../keys/signing-key.ts';
 import { type Command, CommandFailure, readOptions, required, UsageError } from './command.ts';
+import {
+  isThere,
+  type KeyFolder,
+  keyFolderAt,
+  makeDirectory,
+  replaceFile,
+  writeNew,
+  yamlText,
+} from './key-folder.ts';
+import { finishRotation, makeNextKey, switchToNextKey } from './key-rotation.ts';
 
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'EdDSA'] as const satisfies readonly SigningAlgorithm[];
 const MAX_DAYS = 36500;
+const DEFAULT_DAYS = 825;
 /** Seconds: a registry whose clock is slow takes the certificate at once all the same. */
 const BACK_DATED = 3600;
 
 export const keygen: Command = {
   name: 'keygen',
-  summary: 'makes a signing key, its certificate and its key set',
-  help: `Usage: registry-token keygen --out DIR [--algorithm ES256] [--days 825] [--force]
+  summary: 'makes a signing key, its certificate and its key set, and the next ones',
+  help: `Usage: registry-token keygen --out DIR [--algorithm ES256] [--days ${DEFAULT_DAYS}] [--force]
+       registry-token keygen --out DIR --rotate [--algorithm NAME] [--days ${DEFAULT_DAYS}]
+       registry-token keygen --out DIR --switch
+       registry-token keygen --out DIR --finish [--force]
 
 Makes the key that signs registry tokens, and writes into DIR, which is made where it does not exist:
   registry-signing.pem   the private key, PKCS#8, readable by its owner alone (0600)
@@ -23,12 +36,19 @@ Makes the key that signs registry tokens, and writes into DIR, which is made whe
   registry-jwks.json     its public key, for a 3.x registry's jwks
 and prints the lines for both configurations.
 
-  --out DIR              where to write
-  --algorithm NAME       ES256 (default), ES384, RS256, or EdDSA (registries from 3.0 only)
-  --days N               how long the certificate is good, 1 to ${MAX_DAYS}; 825 by default
-  --force                replaces files that are there; the old key is lost
+Another key takes its place in three steps, without a refused pull; each prints what to do next:
+  --rotate   makes registry-signing-next.pem and .crt beside it; registry-signing-bundle.crt and
+             registry-jwks.json then hold both keys. Give them to every registry before you go on
+  --switch   makes the next key the current one; a running service takes it by itself
+  --finish   an hour later: removes the old key, from the bundle and the key set too
 
-Exit codes: 0 written, 1 a file is there already or cannot be written, 2 usage.
+  --out DIR              where to write
+  --algorithm NAME       ES256, ES384, RS256, or EdDSA (registries from 3.1 only); ES256 for the first key, and
+                         then that of the key before
+  --days N               how long the certificate is good, 1 to ${MAX_DAYS}; ${DEFAULT_DAYS} by default
+  --force                replaces files that are there, and the old key is lost; with --finish: waits for nothing
+
+Exit codes: 0 written, 1 a file is there already, is not there yet or cannot be written, 2 usage.
 
 Example:
   registry-token keygen --out /etc/registry-token
@@ -36,54 +56,69 @@ Example:
   run: async ({ args, print, tell }) => {
     const options = readOptions(args, {
       out: { type: 'string' },
-      algorithm: { type: 'string', default: 'ES256' },
-      days: { type: 'string', default: '825' },
+      algorithm: { type: 'string' },
+      days: { type: 'string' },
       force: { type: 'boolean', default: false },
+      rotate: { type: 'boolean', default: false },
+      switch: { type: 'boolean', default: false },
+      finish: { type: 'boolean', default: false },
     });
-    const directory = resolve(required(options.out, 'out'));
-    const algorithm = parseAlgorithm(options.algorithm);
-    const days = parseDays(options.days);
-    makeDirectory(directory);
-    const paths = pathsIn(directory);
-    const replaced = Object.values(paths).filter(isThere);
-    if (replaced.length > 0 && !options.force)
-      throw new CommandFailure(
-        `${replaced.join(', ')} ${replaced.length === 1 ? 'is' : 'are'} there already, and nothing was written; ` +
-          'name another --out, or replace the key with --force',
-      );
+    const folder = keyFolderAt(resolve(required(options.out, 'out')));
+    const algorithm = options.algorithm === undefined ? null : parseAlgorithm(options.algorithm);
+    const days = options.days === undefined ? DEFAULT_DAYS : parseDays(options.days);
+    const steps = [options.rotate, options.switch, options.finish].filter(Boolean).length;
+    if (steps > 1) throw new UsageError('--rotate, --switch and --finish are three steps: take one');
+    if ((options.switch || options.finish) && (algorithm !== null || options.days !== undefined))
+      throw new UsageError('--algorithm and --days are for a new key: --switch and --finish make none');
+    if (options.force && (options.rotate || options.switch))
+      throw new UsageError('--force does not go with --rotate or --switch: they replace nothing');
 
-    const notBefore = Math.floor(Date.now() / 1000) - BACK_DATED;
-    const privateKey = generateSigningKey(algorithm);
-    const notAfter = notBefore + BACK_DATED + days * 86400;
-    const certificate = createSelfSignedCertificate(privateKey, algorithm, {
-      commonName: 'registry-token signing',
-      notBefore,
-      notAfter,
-    });
-    const jwks = await createRegistryJwks(privateKey, algorithm);
-
-    write(paths.key, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600, options.force);
-    write(paths.certificate, certificate, 0o644, options.force);
-    write(paths.jwks, `${JSON.stringify(jwks, null, 2)}\n`, 0o644, options.force);
-    if (replaced.length > 0)
-      tell('The old key is replaced: give every registry the new certificate or key set, and restart it.\n');
-    print(explain(paths, algorithm, days, notAfter));
+    if (options.rotate) print(await makeNextKey(folder, algorithm, (chosen) => makePair(chosen, days)));
+    else if (options.switch) print(switchToNextKey(folder));
+    else if (options.finish) print(await finishRotation(folder, Date.now() / 1000, options.force));
+    else await makeFirstKey(folder, algorithm ?? 'ES256', days, options.force, print, tell);
     return 0;
   },
 };
 
-interface Paths {
-  readonly key: string;
-  readonly certificate: string;
-  readonly jwks: string;
+async function makeFirstKey(
+  folder: KeyFolder,
+  algorithm: SigningAlgorithm,
+  days: number,
+  force: boolean,
+  print: (text: string) => void,
+  tell: (text: string) => void,
+): Promise<void> {
+  makeDirectory(folder.directory);
+  const { current, jwks } = folder;
+  const replaced = [current.key, current.certificate, jwks].filter(isThere);
+  if (replaced.length > 0 && !force)
+    throw new CommandFailure(
+      `${replaced.join(', ')} ${replaced.length === 1 ? 'is' : 'are'} there already, and nothing was written; ` +
+        'name another --out, or replace the key: with --rotate step by step, with --force at once',
+    );
+  const pair = makePair(algorithm, days);
+  const keySet = await createRegistryJwks(createPublicKey(pair.key));
+  const write = force ? replaceFile : writeNew;
+  write(current.key, pair.key, 0o600);
+  write(current.certificate, pair.certificate, 0o644);
+  write(jwks, `${JSON.stringify(keySet, null, 2)}\n`, 0o644);
+  if (replaced.length > 0)
+    tell('The old key is replaced: give every registry the new certificate or key set, and restart it.\n');
+  print(explain(folder, algorithm, days, pair.notAfter));
 }
 
-function pathsIn(directory: string): Paths {
-  return {
-    key: join(directory, 'registry-signing.pem'),
-    certificate: join(directory, 'registry-signing.crt'),
-    jwks: join(directory, 'registry-jwks.json'),
-  };
+/** A new private key and its certificate, PEM; `notAfter` in epoch seconds. */
+function makePair(algorithm: SigningAlgorithm, days: number) {
+  const notBefore = Math.floor(Date.now() / 1000) - BACK_DATED;
+  const notAfter = notBefore + BACK_DATED + days * 86_400;
+  const privateKey = generateSigningKey(algorithm);
+  const certificate = createSelfSignedCertificate(privateKey, algorithm, {
+    commonName: 'registry-token signing',
+    notBefore,
+    notAfter,
+  });
+  return { key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), certificate, notAfter };
 }
 
 function parseAlgorithm(text: string): SigningAlgorithm {
@@ -100,46 +135,19 @@ function parseDays(text: string): number {
   return days;
 }
 
-/** A link that leads nowhere is there too. */
-function isThere(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (cause) {
-    throw new CommandFailure(`cannot make the directory ${directory} (${codeOf(cause)})`);
-  }
-}
-
-/**
- * Without `replace` the file must not exist yet. With it, a complete new file takes the place of the old one, so
- * that neither the old file's mode nor half a file is ever seen.
- */
-function write(path: string, text: string, mode: number, replace: boolean): void {
-  const target = replace ? `${path}.${randomBytes(6).toString('hex')}` : path;
-  try {
-    writeFileSync(target, text, { flag: 'wx', mode });
-    if (replace) renameSync(target, path);
-  } catch (cause) {
-    if (replace) rmSync(target, { force: true });
-    throw new CommandFailure(`cannot write ${path} (${codeOf(cause)})`);
-  }
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
-}
-
-function explain(paths: Paths, algorithm: SigningAlgorithm, days: number, notAfter: number): string {
+function explain(
+  { current, jwks: keySet }: KeyFolder,
+  algorithm: SigningAlgorithm,
+  days: number,
+  notAfter: number,
+): string {
   const end = new Date(notAfter * 1000).toISOString().slice(0, 10);
   const written = `Written:
-  ${paths.key}   private key, ${algorithm}, 0600: for the service alone
-  ${paths.certificate}   certificate, good for ${days} ${days === 1 ? 'day' : 'days'}, until ${end}
-  ${paths.jwks}     public key, for a 3.x registry
+  ${current.key}   private key, ${algorithm}, 0600: for the service alone
+  ${current.certificate}   certificate, good for ${days} ${days === 1 ? 'day' : 'days'}, until ${end}
+  ${keySet}     public key, for a 3.x registry
 `;
-  const [key, certificate, jwks] = [paths.key, paths.certificate, paths.jwks].map(yamlText);
+  const [key, certificate, jwks] = [current.key, current.certificate, keySet].map(yamlText);
   const byCertificate = `In the registry's configuration, under auth.token (2.8 and later):
   rootcertbundle: ${certificate}
 and in registry-token.yaml:
@@ -163,9 +171,4 @@ ${byCertificate}
 Or by key set, which has no end date:
 
 ${byKeySet}`;
-}
-
-/** A path as YAML has it: in double quotes, as JSON, where a plain one could be misread. */
-function yamlText(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : JSON.stringify(path);
 }

@@ -16,6 +16,8 @@ export interface TokenRequest {
   /** What is asked for; empty for an authentication check (`docker login`). */
   readonly access: readonly ResourceActions[];
   readonly credentials: Credentials | null;
+  /** No credentials, no proof, and no `Authorization` of a scheme that is not known either. */
+  readonly isAnonymous: boolean;
   /** The DPoP proof as received, unverified. */
   readonly proof: string | null;
   /** What the client proved possession of, to this listener or to a trusted proxy; null for nothing. */
@@ -51,12 +53,15 @@ export async function parseTokenRequest(
     );
   if (options.allowedServices !== null && !options.allowedServices.has(service))
     throw new Refusal('service-not-allowed', `The service "${service}" is not in registry.allowedServices.`);
+  const proof = parseProofHeader(request.headers);
+  const authorization = request.headers.get('authorization') ?? '';
   return {
     method,
     service,
     access: parseScopes(parameters.getAll('scope')),
     credentials,
-    proof: parseProofHeader(request.headers),
+    isAnonymous: credentials === null && proof === null && authorization === '',
+    proof,
     certificate: clientCertificate(request.headers, peer, options.forwarded),
   };
 }

@@ -75,7 +75,9 @@ test.each(names)('%s that is there already stops it before anything is written',
 test('a link that leads nowhere is not written through', async () => {
   await using folder = await createTemporaryFolder();
   symlinkSync(folder.at('elsewhere'), folder.at('registry-signing.pem'));
-  expect((await runCommand(keygen, ['--out', folder.path])).exitCode).toBe(1);
+  const { exitCode, stderr } = await runCommand(keygen, ['--out', folder.path]);
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('is there already, and nothing was written');
   expect(readdirSync(folder.path)).toEqual(['registry-signing.pem']);
 });
 

@@ -116,7 +116,7 @@ describe("Authority's keys rule 1: jwks_uri is https, or on loopback", () => {
     1,
     { href: 'https://keys.example.com/jwks' },
     undefined,
-  ])('refuses %p', async (jwksUri) => {
+  ])('refuses %j', async (jwksUri) => {
     expect(await jwksUriOf(jwksUri)).toContain('neither https nor on loopback');
   });
 

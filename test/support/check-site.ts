@@ -19,6 +19,8 @@ export interface CheckSite extends AsyncDisposable {
   challengeRealm: string | null;
   /** Writes both configurations and runs `check` with them. */
   readonly check: (...options: readonly string[]) => Promise<CommandResult>;
+  /** How many requests Authority and realm have had. */
+  readonly requests: () => number;
   readonly findings: (...options: readonly string[]) => Promise<CheckFinding[]>;
 }
 
@@ -84,6 +86,7 @@ export async function createCheckSite(...keygenOptions: readonly string[]): Prom
       ];
       return runCommand(check, [...files, ...options]);
     },
+    requests: () => authorityServer.heard.length + realmServer.heard.length,
     findings: async (...options) => {
       const { stdout } = await site.check('--json', ...options);
       return (JSON.parse(stdout) as { findings: CheckFinding[] }).findings;

@@ -1,0 +1,189 @@
+/**
+ * `keygen --rotate`, `--switch` and `--finish`: one key after another without a refused pull. The names that the
+ * configurations of service and registry have stay the same for good, so that no step is an edit.
+ */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { createRegistryJwks } from '../keys/key-generation.ts';
+import { algorithmOf, type SigningAlgorithm } from '../keys/signing-key.ts';
+import { CommandFailure } from './command.ts';
+import {
+  isThere,
+  type KeyFiles,
+  type KeyFolder,
+  moveFile,
+  type Owner,
+  readKeyFile,
+  removeFile,
+  replaceFile,
+  writeNew,
+  yamlText,
+} from './key-folder.ts';
+
+/** Seconds: no token lives longer. */
+const LONGEST_LIFETIME = 3600;
+
+/** A private key and its certificate, PEM. */
+export type MakePair = (algorithm: SigningAlgorithm) => {
+  readonly key: string;
+  readonly certificate: string;
+};
+
+/**
+ * Step 1: makes the next key beside the current one, and what registries need to know both. `algorithm` null: that
+ * of the current key. Returns what to do. Throws CommandFailure.
+ */
+export async function makeNextKey(
+  folder: KeyFolder,
+  algorithm: SigningAlgorithm | null,
+  makePair: MakePair,
+): Promise<string> {
+  const { current, next, last } = folder;
+  for (const path of [current.key, current.certificate]) {
+    if (!isThere(path))
+      throw new CommandFailure(
+        `${path} is not there, so there is nothing to rotate; keygen --out DIR makes the first key`,
+      );
+  }
+  if (isThere(next.key) || isThere(next.certificate))
+    throw new CommandFailure(
+      `${next.certificate} is there already: a rotation is under way; when every registry has the bundle, --switch goes on`,
+    );
+  if (isThere(last.key) || isThere(last.certificate))
+    throw new CommandFailure(
+      `${last.certificate} is still there: the last rotation is not done; --finish ends it`,
+    );
+
+  const certificate = readCertificate(current.certificate);
+  const pair = makePair(algorithm ?? algorithmOf(certificate.publicKey));
+  await writeTrust(folder, [certificate, new X509Certificate(pair.certificate)]);
+  const { owner, mode } = ownershipOf(current.key);
+  writeNew(next.certificate, pair.certificate, 0o644);
+  try {
+    writeNew(next.key, pair.key, mode, owner);
+  } catch (cause) {
+    removeFile(next.certificate);
+    throw cause;
+  }
+  return explainNext(folder, algorithmOf(new X509Certificate(pair.certificate).publicKey));
+}
+
+/** Step 2: puts the next key in the place of the current one. Run again after a crash, it goes on. */
+export function switchToNextKey(folder: KeyFolder): string {
+  const { current, next, last } = folder;
+  if (!isThere(next.certificate)) {
+    const switched = isThere(last.certificate);
+    throw new CommandFailure(
+      switched
+        ? `the switch is done already: ${current.key} is the new key; --finish is the next step`
+        : `${next.certificate} is not there; --rotate makes the next key first`,
+    );
+  }
+  // Without it, the switch was cut off after the first of the two renames.
+  const isWhole = isThere(next.key);
+  checkPair(isWhole ? next : { key: current.key, certificate: next.certificate });
+  if (isWhole) {
+    const { owner, mode } = ownershipOf(current.key);
+    replaceFile(last.key, readKeyFile(current.key), mode, owner);
+    replaceFile(last.certificate, readKeyFile(current.certificate), 0o644);
+    moveFile(next.key, current.key);
+  }
+  moveFile(next.certificate, current.certificate);
+  return explainSwitch(folder);
+}
+
+/** Step 3: removes the old key, and all trust in it. `now` in epoch seconds. */
+export async function finishRotation(folder: KeyFolder, now: number, force: boolean): Promise<string> {
+  const { current, next, last } = folder;
+  if (isThere(next.certificate))
+    throw new CommandFailure(`${next.certificate} is there: --switch comes first, then --finish`);
+  if (!isThere(last.certificate) && !isThere(last.key))
+    throw new CommandFailure(`there is no rotation to finish: ${last.certificate} is not there`);
+  const switchedAt = statSync(last.certificate, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const until = switchedAt / 1000 + LONGEST_LIFETIME;
+  if (now < until && !force)
+    throw new CommandFailure(
+      `tokens of the old key may be good until ${new Date(until * 1000).toISOString()}, and nothing was changed; ` +
+        'run it after that, or with --force where the old key must go at once',
+    );
+  await writeTrust(folder, [readCertificate(current.certificate)]);
+  removeFile(last.key);
+  removeFile(last.certificate);
+  return `The old key is gone, from the bundle and from the key set too:
+  ${folder.bundle}
+  ${folder.jwks}
+
+Give them to every registry, and restart it: it then trusts the new key alone.
+`;
+}
+
+async function writeTrust(folder: KeyFolder, certificates: readonly X509Certificate[]): Promise<void> {
+  const keySets = await Promise.all(certificates.map(({ publicKey }) => createRegistryJwks(publicKey)));
+  const keys = keySets.flatMap((keySet) => keySet.keys);
+  const bundle = certificates.map((certificate) => certificate.toString().trimEnd()).join('\n');
+  replaceFile(folder.bundle, `${bundle}\n`, 0o644);
+  replaceFile(folder.jwks, `${JSON.stringify({ keys }, null, 2)}\n`, 0o644);
+}
+
+function readCertificate(path: string): X509Certificate {
+  try {
+    return new X509Certificate(readKeyFile(path));
+  } catch (cause) {
+    if (cause instanceof CommandFailure) throw cause;
+    throw new CommandFailure(`${path} holds no PEM certificate`);
+  }
+}
+
+function checkPair({ key, certificate }: KeyFiles): void {
+  const publicSide = readCertificate(certificate);
+  let fits: boolean;
+  try {
+    fits = publicSide.checkPrivateKey(createPrivateKey(readKeyFile(key)));
+  } catch (cause) {
+    if (cause instanceof CommandFailure) throw cause;
+    throw new CommandFailure(`${key} holds no unencrypted PEM private key, and nothing was changed`);
+  }
+  if (!fits) throw new CommandFailure(`${certificate} is not that of ${key}, and nothing was changed`);
+}
+
+/** Whoever could read the current key can read the next: never more than its owner and its group. */
+function ownershipOf(path: string): { readonly owner: Owner; readonly mode: number } {
+  const { uid, gid, mode } = statSync(path);
+  return { owner: { uid, gid }, mode: 0o600 | (mode & 0o040) };
+}
+
+function explainNext(folder: KeyFolder, algorithm: SigningAlgorithm): string {
+  const { directory, current, next, bundle, jwks } = folder;
+  const byCertificate = algorithm === 'EdDSA' ? '' : `     rootcertbundle: ${yamlText(bundle)}\n`;
+  const command = `registry-token keygen --out ${shellText(directory)}`;
+  return `Written; the service still signs with ${current.key}:
+  ${next.key}   the next private key, ${algorithm}
+  ${next.certificate}   its certificate
+  ${bundle}   both certificates
+  ${jwks}   both keys
+
+1. Now: give every registry both keys, and restart it. Under auth.token:
+${byCertificate}     jwks: ${yamlText(jwks)}    # 3.x
+   Where others read our /.well-known/jwks.json, let it hold both too. This line can stay for good:
+     signing: { additionalKeys: [${yamlText(bundle)}] }
+2. When every registry has both, and not before:
+     ${command} --switch
+   The service takes the new key by itself: no configuration is edited.
+3. An hour later, when no token of the old key is good any more:
+     ${command} --finish
+   and give every registry the new ${byCertificate === '' ? jwks : bundle} again.
+`;
+}
+
+function explainSwitch({ directory, current, last }: KeyFolder): string {
+  return `The new key is now ${current.key}; the old one is ${last.key}.
+A running service takes it by itself, and says "reloaded" in its log. Registries need nothing now.
+
+An hour from now, when no token of the old key is good any more:
+     registry-token keygen --out ${shellText(directory)} --finish
+`;
+}
+
+function shellText(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}

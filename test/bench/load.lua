@@ -1,0 +1,63 @@
+-- The load, for wrk: each thread sends the requests of its own file, one line each and each line once.
+-- Arguments: the path of the files without their number, the target, the connection's Host, "close" or "keep-alive".
+local ffi = require("ffi")
+ffi.cdef [[
+  typedef struct { long seconds; long nanoseconds; } bench_time;
+  int clock_gettime(int clock, bench_time *time);
+]]
+
+local MONOTONIC = 1
+local threads = {}
+
+local function now()
+  local time = ffi.new("bench_time")
+  ffi.C.clock_gettime(MONOTONIC, time)
+  return tonumber(time.seconds) * 1e6 + tonumber(time.nanoseconds) / 1e3
+end
+
+function setup(thread)
+  thread:set("number", #threads)
+  table.insert(threads, thread)
+end
+
+function init(args)
+  lines = assert(io.open(args[1] .. number, "r"))
+  head = "GET " .. args[2] .. " HTTP/1.1\r\nHost: " .. args[3] .. "\r\nConnection: " .. args[4]
+  begun = now()
+  ended = 0
+end
+
+function request()
+  local line = lines:read("*l")
+  if line == nil then
+    -- Nothing is sent twice: the thread stops, and what it still wants to send is no token request.
+    if ended == 0 then ended = now() end
+    wrk.thread:stop()
+    return "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+  end
+  local space = line:find(" ", 1, true)
+  return head
+    .. "\r\nAuthorization: DPoP " .. line:sub(1, space - 1)
+    .. "\r\nDPoP: " .. line:sub(space + 1)
+    .. "\r\n\r\n"
+end
+
+function done(summary, latency, requests)
+  local exhausted, begun, ended = 0, math.huge, 0
+  for _, thread in ipairs(threads) do
+    begun = math.min(begun, thread:get("begun"))
+    if thread:get("ended") > 0 then
+      exhausted = exhausted + 1
+      ended = math.max(ended, thread:get("ended"))
+    end
+  end
+  local microseconds = summary.duration
+  if exhausted == #threads then microseconds = ended - begun end
+  local errors = summary.errors
+  io.write(string.format(
+    '\nBENCH {"requests":%d,"microseconds":%d,"exhausted":%s,"refused":%d,"failed":%d,"p50":%d,"p99":%d,"longest":%d}\n',
+    summary.requests, microseconds, tostring(exhausted > 0), errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout,
+    latency:percentile(50), latency:percentile(99), latency.max
+  ))
+end

@@ -1,0 +1,100 @@
+/**
+ * `bun run bench`: tokens per second and CPU time per token of the compiled binary, beside the bare cost of the
+ * signatures that each token takes, measured in the same run. Prints a table and writes dist/bench.json.
+ */
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { type Cell, cells, floorOf } from './cells.ts';
+import { type FloorOptions, measureFloor } from './floor.ts';
+import { type MeasureOptions, measureCell } from './measure.ts';
+import { createReport, createRow, formatReport, type Row } from './report.ts';
+
+const USAGE = `Usage: bun run bench [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
+
+  --seconds N     how long each cell is loaded, 1 to 120; default 10
+  --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
+  --smoke         a few hundred requests a cell: whether the bench works, not how fast anything is
+  --json FILE     where the figures go; default dist/bench.json
+`;
+
+interface Options {
+  readonly cells: readonly Cell[];
+  readonly measure: Omit<MeasureOptions, 'signal'>;
+  readonly floor: FloorOptions;
+  readonly json: string;
+}
+
+/** Throws an Error that says which word is wrong. */
+function readOptions(words: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...words],
+    options: {
+      seconds: { type: 'string', default: '10' },
+      cells: { type: 'string' },
+      smoke: { type: 'boolean', default: false },
+      json: { type: 'string', default: new URL('../../dist/bench.json', import.meta.url).pathname },
+    },
+  });
+  const seconds = Number(values.seconds);
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 120)
+    throw new Error(`--seconds is a whole number from 1 to 120, not ${values.seconds}`);
+  const named = values.cells?.split(',') ?? cells.map(({ name }) => name);
+  const chosen = named.map((name) => {
+    const cell = cells.find((candidate) => candidate.name === name);
+    if (cell === undefined) throw new Error(`There is no cell ${name}`);
+    return cell;
+  });
+  const { smoke, json } = values;
+  return {
+    cells: chosen,
+    measure: smoke
+      ? { seconds: 1, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
+      : { seconds, warmUpSeconds: 4, warmUpRequests: 10_000, mostRequests: 1_000_000 },
+    floor: smoke ? { rounds: 3, perRound: 20 } : { rounds: 11, perRound: 500 },
+    json,
+  };
+}
+
+/** Returns the exit code: 0, 1 where it cannot run or answers were not 200, 2 usage. */
+async function main(words: readonly string[], signal: AbortSignal): Promise<number> {
+  let options: Options;
+  try {
+    options = readOptions(words);
+  } catch (cause) {
+    process.stderr.write(`${cause instanceof Error ? cause.message : cause}\n\n${USAGE}`);
+    return 2;
+  }
+  if (Bun.which('wrk') === null) {
+    process.stderr.write('The load comes from wrk, which is not here: apt-get install wrk\n');
+    return 1;
+  }
+  const report = createReport(await measureRows(options, signal));
+  process.stdout.write(formatReport(report));
+  await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  const faulty = report.rows.filter(({ measurement }) => measurement.refused + measurement.failed > 0);
+  if (faulty.length === 0) return 0;
+  process.stderr.write(`Not every answer was 200: ${faulty.map(({ cell }) => cell.name).join(', ')}\n`);
+  return 1;
+}
+
+async function measureRows({ cells, measure, floor }: Options, signal: AbortSignal): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const cell of cells) {
+    process.stderr.write(`${cell.name}…\n`);
+    // Just before the cell, so that both are of the same machine at the same time.
+    const costs = await measureFloor(floorOf(cell), floor);
+    rows.push(createRow(cell, await measureCell(cell, { ...measure, signal }), costs));
+  }
+  return rows;
+}
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+try {
+  process.exitCode = await main(process.argv.slice(2), stop.signal);
+} catch (cause) {
+  process.stderr.write(
+    stop.signal.aborted ? 'Stopped.\n' : `${cause instanceof Error ? cause.message : cause}\n`,
+  );
+  process.exitCode = 1;
+}

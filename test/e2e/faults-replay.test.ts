@@ -1,0 +1,254 @@
+/** What a running service does while its replay store is down, hanging, full or restarted, and after its own restart. */
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { rm } from 'node:fs/promises';
+import { describeWith } from '../support/debian-parts.ts';
+import { startFaultyAuthority } from '../support/faulty-authority.ts';
+import { createKey } from '../support/keys.ts';
+import { createTemporaryFolder, isPortFree, runOrFail } from '../support/processes.ts';
+import { type RedisServer, startRedis } from '../support/redis.ts';
+import {
+  createProcessClient,
+  createServiceProcess,
+  metricOf,
+  type ProcessOptions,
+  type Reply,
+  type ServiceProcess,
+  untilStatus,
+} from '../support/service-process.ts';
+
+setDefaultTimeout(60_000);
+
+const PASSWORD = 's3cret-of-redis';
+
+const authorityKey = await createKey('ES256');
+const client = await createProcessClient(authorityKey);
+const authority = await startFaultyAuthority([authorityKey]);
+afterAll(() => authority[Symbol.asyncDispose]());
+
+async function startService(options: Omit<ProcessOptions, 'authority'> = {}): Promise<ServiceProcess> {
+  const service = await createServiceProcess({ authority, ...options });
+  await service.start();
+  return service;
+}
+
+const onRedis = ({ url }: RedisServer) => ({ senderConstraint: { replay: { store: 'redis', url } } });
+
+function askAnew(service: ServiceProcess): Promise<Reply> {
+  const opTok = client.opTok();
+  return service.ask(opTok, client.proof(opTok));
+}
+
+const untilIssued = (service: ServiceProcess, limitMs = 5000) =>
+  untilStatus(200, limitMs, () => askAnew(service));
+
+/** Asks for some thousand tokens, as fast as they come, until one is refused. */
+async function askUntilRefused(service: ServiceProcess): Promise<Reply> {
+  for (let batch = 0; batch < 60; batch += 1) {
+    const replies = await Promise.all(Array.from({ length: 50 }, () => askAnew(service)));
+    const refused = replies.find(({ status }) => status !== 200);
+    if (refused !== undefined) return refused;
+  }
+  throw new Error('Every request got a token.');
+}
+
+/** A proof that has got its token, and how to send it again. */
+async function useProof(service: ServiceProcess): Promise<() => Promise<Reply>> {
+  const opTok = client.opTok();
+  const proof = client.proof(opTok);
+  expect((await service.ask(opTok, proof)).status).toBe(200);
+  return () => service.ask(opTok, proof);
+}
+
+function expectUnavailable(reply: Reply): void {
+  expect([reply.status, reply.error]).toEqual([503, 'temporarily_unavailable']);
+  expect(reply.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+  expect(reply.text).not.toContain('"token"');
+}
+
+function expectUsedUp(reply: Reply): void {
+  expect([reply.status, reply.error]).toEqual([401, 'invalid_dpop_proof']);
+}
+
+async function expectReplayStoreNamed(service: ServiceProcess): Promise<void> {
+  const readiness = await service.get('/readyz');
+  expect(readiness.status).toBe(503);
+  expect(readiness.text).toContain('replay-store: ');
+  expect(readiness.text).not.toContain(PASSWORD);
+  expect((await service.get('/healthz')).status).toBe(200);
+}
+
+describeWith(['redis-server', 'openssl'], 'several processes on one Redis', () => {
+  test.concurrent('a hundred uses of one proof at once, over two processes, give one token', async () => {
+    await using redis = await startRedis();
+    await using one = await startService(onRedis(redis));
+    await using two = await startService(onRedis(redis));
+    await Promise.all([untilIssued(one), untilIssued(two)]);
+    const opTok = client.opTok();
+    const proof = client.proof(opTok);
+    const replies = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? one : two).ask(opTok, proof)),
+    );
+    expect(replies.filter(({ status }) => status === 200)).toHaveLength(1);
+    for (const reply of replies) if (reply.status !== 200) expectUsedUp(reply);
+    await one.kill();
+    await one.start();
+    await untilIssued(one);
+    expectUsedUp(await one.ask(opTok, proof));
+  });
+
+  test.concurrent('a Redis over TLS with a password is used where the process trusts its certificate', async () => {
+    await using folder = await createTemporaryFolder();
+    const [keyPath, certificatePath] = [folder.at('redis.key'), folder.at('redis.crt')];
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+    const subject = ['-subj', '/CN=redis', '-addext', 'subjectAltName=IP:127.0.0.1'];
+    const files = ['-keyout', keyPath, '-out', certificatePath];
+    await runOrFail(['openssl', 'req', '-x509', ...kind, ...subject, ...files]);
+    await using redis = await startRedis({ password: PASSWORD, tls: { certificatePath, keyPath } });
+    await using trusting = await startService({
+      ...onRedis(redis),
+      env: { NODE_EXTRA_CA_CERTS: certificatePath },
+    });
+    await untilIssued(trusting);
+    await using other = await startService(onRedis(redis));
+    await expectReplayStoreNamed(other);
+    expectUnavailable(await askAnew(other));
+    expect(`${trusting.output()}${other.output()}`).not.toContain(PASSWORD);
+  });
+});
+
+describeWith(['redis-server'], 'fault: Redis is down', () => {
+  test.concurrent('requests are 503 with Retry-After, readyz names replay-store, and it recovers within a second of its return', async () => {
+    await using redis = await startRedis({ password: PASSWORD });
+    await redis.stop();
+    await using service = await startService(onRedis(redis));
+    await expectReplayStoreNamed(service);
+    expectUnavailable(await askAnew(service));
+    await redis.start();
+    expect(await untilIssued(service)).toBeLessThan(3000);
+    await redis.stop();
+    for (let asked = 0; asked < 10; asked += 1) expectUnavailable(await askAnew(service));
+    await expectReplayStoreNamed(service);
+    await redis.start();
+    expect(await untilStatus(200, 5000, () => service.get('/readyz'))).toBeLessThan(2000);
+    await untilIssued(service);
+    expect(service.output()).toContain('"replay store lost"');
+    expect(service.output()).toContain('"replay store connected"');
+    expect(service.output()).not.toContain(PASSWORD);
+  });
+});
+
+describeWith(['redis-server'], 'fault: Redis hangs', () => {
+  test.concurrent('requests are 503 after a second and then at once, readyz names replay-store, and it recovers within a second', async () => {
+    await using redis = await startRedis({ password: PASSWORD });
+    await using service = await startService(onRedis(redis));
+    await untilIssued(service);
+    redis.pause();
+    const replies = await Promise.all(Array.from({ length: 20 }, () => askAnew(service)));
+    for (const reply of replies) {
+      expectUnavailable(reply);
+      expect(reply.milliseconds).toBeLessThan(2500);
+    }
+    for (let asked = 0; asked < 20; asked += 1) {
+      const reply = await askAnew(service);
+      expectUnavailable(reply);
+      expect(reply.milliseconds).toBeLessThan(900);
+    }
+    await expectReplayStoreNamed(service);
+    redis.resume();
+    expect(await untilIssued(service)).toBeLessThan(3000);
+    expect((await service.get('/readyz')).status).toBe(200);
+  });
+
+  test.concurrent('readyz names replay-store though nobody has asked for a token', async () => {
+    await using redis = await startRedis();
+    await using service = await startService(onRedis(redis));
+    await untilStatus(200, 5000, () => service.get('/readyz'));
+    redis.pause();
+    await expectReplayStoreNamed(service);
+    redis.resume();
+    await untilStatus(200, 2000, () => service.get('/readyz'));
+  });
+});
+
+describeWith(['redis-server'], 'fault: Redis is restarted', () => {
+  test.concurrent('proofs used before are refused though Redis has forgotten them, and new ones are taken', async () => {
+    await using redis = await startRedis();
+    await using service = await startService(onRedis(redis));
+    await untilIssued(service);
+    const again = await useProof(service);
+    expectUsedUp(await again());
+    await redis.stop();
+    await redis.start();
+    expect(await redis.command('DBSIZE')).toBe(0);
+    expect(await untilIssued(service)).toBeLessThan(3000);
+    expectUsedUp(await again());
+    expect(service.output()).toContain('"proof-time"');
+  });
+});
+
+describeWith(['redis-server'], 'fault: Redis is full', () => {
+  test.concurrent('requests are 503 until entries have expired, and no proof is accepted twice meanwhile', async () => {
+    await using redis = await startRedis();
+    const { senderConstraint } = onRedis(redis);
+    await using service = await startService({
+      clockSkew: 0,
+      senderConstraint: { ...senderConstraint, dpop: { maxAge: 3 } },
+    });
+    await untilIssued(service);
+    const used = /used_memory:(\d+)/.exec(String(await redis.command('INFO', 'memory')))?.[1];
+    await redis.command('CONFIG', 'SET', 'maxmemory', String(Number(used) + 60_000));
+    const again = await useProof(service);
+    const refused = await askUntilRefused(service);
+    expectUnavailable(refused);
+    expect((await again()).status).not.toBe(200);
+    expect(service.output()).toContain('"replay-full"');
+    expect(await untilIssued(service, 10_000)).toBeLessThan(5000);
+  });
+});
+
+describe('fault: the replay memory is full', () => {
+  test.concurrent('requests are 503 until entries have expired, and no proof is accepted twice meanwhile', async () => {
+    const replay = { store: 'memory', capacity: 1000 };
+    await using service = await startService({
+      clockSkew: 0,
+      senderConstraint: { replay, dpop: { maxAge: 5 } },
+    });
+    await untilIssued(service);
+    const again = await useProof(service);
+    expectUnavailable(await askUntilRefused(service));
+    expectUsedUp(await again());
+    expect(await metricOf(service, 'registry_token_replay_entries')).toBe(1000);
+    expect(await metricOf(service, 'registry_token_replay_capacity')).toBe(1000);
+    expect(await metricOf(service, 'registry_token_rejected_total{reason="replay-full"}')).toBeGreaterThan(0);
+    expect(await untilIssued(service, 10_000)).toBeLessThan(7000);
+    expectUsedUp(await again());
+  });
+});
+
+describe('fault: the service is restarted, with its replay memory empty', () => {
+  test.concurrent('proofs from before the start are refused, used or not, and new ones are taken', async () => {
+    await using service = await startService();
+    await untilIssued(service);
+    const again = await useProof(service);
+    const opTok = client.opTok();
+    const unused = client.proof(opTok);
+    await service.kill();
+    await service.start();
+    await untilIssued(service);
+    expectUsedUp(await again());
+    expectUsedUp(await service.ask(opTok, unused));
+    expect(service.output()).toContain('"proof-time"');
+  });
+});
+
+describe('fault: the signing key is missing at the start', () => {
+  test.concurrent('the service does not start: exit 78, with the file, the key of the configuration and its line', async () => {
+    await using service = await createServiceProcess({ authority });
+    await rm(service.folder.at('signing.pem'));
+    expect(await service.startAndFail()).toBe(78);
+    expect(service.output()).toContain('signing.keyPath');
+    expect(service.output()).toContain(service.folder.at('signing.pem'));
+    expect(service.output()).toMatch(/registry-token\.yaml:\d+:\d+/);
+    expect(await isPortFree(Number(new URL(service.url).port))).toBe(true);
+  });
+});

@@ -1,0 +1,191 @@
+/** The log: one line an event, each decision with who asked for what and what became of it, and never a secret. */
+import { afterAll, describe, expect, test } from 'bun:test';
+import { createHash } from 'node:crypto';
+import { createLog, type LogLevel, logDecision } from '../../src/telemetry/log.ts';
+import { createInstallation } from '../assemble/installation.ts';
+import { basic } from '../support/ask.ts';
+import { createHarness, noCertificate } from '../support/service.ts';
+import { decodePart, type Overrides, SERVICE } from '../support/tokens.ts';
+
+function collectLog(level: LogLevel, format: 'json' | 'pretty') {
+  const lines: string[] = [];
+  return { lines, log: createLog(level, format, (line) => lines.push(line)) };
+}
+
+describe('a line', () => {
+  test('is JSON with time, level, message and its fields', () => {
+    const { lines, log } = collectLog('info', 'json');
+    log.warn('authority keys not fetched', {
+      fault: 'a "quoted" fault\nof two lines',
+      count: 2,
+      list: ['a'],
+      none: null,
+    });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^\{[^\n]*\}\n$/);
+    const { time, ...rest } = JSON.parse(lines[0] ?? '');
+    expect(rest).toEqual({
+      level: 'warn',
+      message: 'authority keys not fetched',
+      fault: 'a "quoted" fault\nof two lines',
+      count: 2,
+      list: ['a'],
+      none: null,
+    });
+    expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(Math.abs(Date.parse(time) - Date.now())).toBeLessThan(5000);
+  });
+
+  test('is one for a terminal, without what is not there', () => {
+    const { lines, log } = collectLog('info', 'pretty');
+    log.info('ready', { url: 'http://127.0.0.1:8085', none: null, list: ['a', 'b'], text: 'a b' });
+    expect(lines.join('')).toMatch(
+      /^\d\d:\d\d:\d\d info {2}ready url=http:\/\/127\.0\.0\.1:8085 list=\["a","b"\] text="a b"\n$/,
+    );
+  });
+
+  test.each(['json', 'pretty'] as const)('stays one line as %s, whatever is in it', (format) => {
+    const { lines, log } = collectLog('info', format);
+    log.info('refused', {
+      detail: 'first\nsecond\r\nthird\u2028',
+      subject: 'a\n12:00:00 info  issued subject=root',
+    });
+    expect(
+      lines
+        .join('')
+        .trimEnd()
+        .split(/[\n\r]/),
+    ).toHaveLength(1);
+  });
+
+  test('of a terminal holds no command for it', () => {
+    const { lines, log } = collectLog('info', 'pretty');
+    log.info('refused', { subject: 'a\u001b[2J\u009b1mb\u0007' });
+    expect(lines.join('').replace(/\n$/, '')).not.toMatch(/\p{Cc}/u);
+  });
+
+  test.each<[LogLevel, string[]]>([
+    ['debug', ['debug', 'info', 'warn', 'error']],
+    ['info', ['info', 'warn', 'error']],
+    ['warn', ['warn', 'error']],
+    ['error', ['error']],
+  ])('is written from the level %s on', (level, written) => {
+    const { lines, log } = collectLog(level, 'json');
+    for (const at of ['debug', 'info', 'warn', 'error'] as const) log[at]('x');
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual(written);
+  });
+});
+
+describe('the line of a decision', async () => {
+  const site = await createInstallation();
+  afterAll(() => site[Symbol.asyncDispose]());
+  site.configure({ revokedLicenses: ['LIC-1'], senderConstraint: { accept: ['dpop', 'mtls'] } });
+  const { handle } = await site.open();
+
+  async function ask(scope: string, overrides: Overrides = {}, headers?: Readonly<Record<string, string>>) {
+    const opTok = site.opTok(overrides);
+    const sent = headers ?? { Authorization: `DPoP ${opTok}`, DPoP: site.proof(opTok) };
+    const before = site.logLines.length;
+    const response = await handle(
+      new Request(`http://x/token?service=${SERVICE}&scope=${encodeURIComponent(scope)}`, { headers: sent }),
+      noCertificate,
+    );
+    const body = (await response.json()) as Record<string, unknown>;
+    expect(site.logLines.length).toBe(before + 1);
+    return { line: site.logLines.at(-1) ?? {}, body };
+  }
+
+  test('says who got what under which plan, and from where', async () => {
+    const claims = { sub: 'alice', 'stellaops:plan': 'community', 'stellaops:license': 'LIC-2' };
+    const { line, body } = await ask('repository:public/a:pull', { claims });
+    expect(line).toEqual({
+      time: expect.any(String),
+      level: 'info',
+      message: 'issued',
+      subject: 'alice',
+      plan: 'community',
+      license: 'LIC-2',
+      service: SERVICE,
+      asked: ['repository:public/a:pull'],
+      granted: ['repository:public/a:pull'],
+      reason: null,
+      detail: null,
+      address: '192.0.2.7',
+      jti: decodePart(String(body.token), 1).jti,
+      durationMs: expect.any(Number),
+    });
+  });
+
+  test('says who was refused what, and why', async () => {
+    const { line } = await ask('repository:secret/a:pull,push');
+    expect(line).toMatchObject({
+      level: 'info',
+      message: 'refused',
+      subject: 'alice',
+      asked: ['repository:secret/a:pull,push'],
+      granted: [],
+      reason: 'plan-denied',
+      jti: null,
+    });
+    expect(line.detail).toInclude('secret/a');
+  });
+
+  test('names nobody where the sender is not verified', async () => {
+    const { line } = await ask('', { key: site.clientKey });
+    expect(line).toMatchObject({ subject: null, plan: null, reason: 'token-signature', service: SERVICE });
+  });
+
+  test('tells an internal fault by name and place, without its message', async () => {
+    const harness = await createHarness({
+      signer: {
+        sign: () => {
+          throw new TypeError('the password is hunter2');
+        },
+      },
+    });
+    const opTok = harness.opTok();
+    const headers = { Authorization: `DPoP ${opTok}`, DPoP: harness.proof(opTok) };
+    const response = await harness.handle(
+      new Request(`http://x/token?service=${SERVICE}`, { headers }),
+      noCertificate,
+    );
+    expect(response.status).toBe(500);
+    const { lines, log } = collectLog('info', 'json');
+    const decision = harness.decisions.at(-1);
+    if (decision !== undefined) logDecision(log, decision);
+    const line = JSON.parse(lines[0] ?? '');
+    expect(line).toMatchObject({ level: 'error', message: 'failed', reason: 'internal' });
+    expect(line.fault).toMatch(/^TypeError at /);
+    expect(lines.join('')).not.toInclude('hunter2');
+  });
+
+  test('never holds an OpTok, a proof or a part of one, however it came', async () => {
+    const opTok = site.opTok();
+    const proof = site.proof(opTok);
+    const other = site.opTok({ key: site.clientKey });
+    const ways: Record<string, string>[] = [
+      { Authorization: `DPoP ${opTok}`, DPoP: proof },
+      { Authorization: `DPoP ${opTok}`, DPoP: proof },
+      { Authorization: `Bearer ${opTok}` },
+      { Authorization: basic(opTok) },
+      { Authorization: `DPoP ${opTok}`, DPoP: `${proof}, ${proof}` },
+      { Authorization: `DPoP ${opTok}x`, DPoP: proof },
+      { Authorization: `DPoP ${other}`, DPoP: proof },
+      { Authorization: `Digest ${opTok}` },
+      { Authorization: opTok },
+      { Authorization: `Bearer ${opTok}, ${opTok}` },
+      { Authorization: `DPoP ${opTok}`, DPoP: opTok },
+    ];
+    const start = site.logLines.length;
+    for (const headers of ways) await ask('repository:public/a:pull', {}, headers);
+    for (const field of ['password', 'refresh_token', 'scope', 'client_id']) {
+      const body = new URLSearchParams({ service: SERVICE, grant_type: field, [field]: opTok });
+      await handle(new Request('http://x/token', { method: 'POST', body }), noCertificate);
+    }
+    const text = JSON.stringify(site.logLines.slice(start));
+    const parts = [opTok, proof, other].flatMap((jws) => jws.split('.')).filter((part) => part.length > 20);
+    const hash = createHash('sha256').update(opTok).digest('base64url');
+    const secrets = [...parts, ...parts.map((part) => Buffer.from(part).toString('base64')), hash];
+    expect(secrets.filter((secret) => text.includes(secret))).toEqual([]);
+  });
+});
