@@ -1,17 +1,33 @@
 /** The program: words of the command line to a command, its end to an exit code. The only file that touches `process`. */
 
+import { basename } from 'node:path';
+import { agent } from './cli/agent.ts';
 import { check } from './cli/check.ts';
 import { type Command, CommandFailure, ConfigurationFault, UsageError } from './cli/command.ts';
 import { dev } from './cli/dev.ts';
+import { CREDENTIAL_HELPER_NAME, dockerCredential } from './cli/docker-credential.ts';
 import { dpopProof } from './cli/dpop-proof.ts';
 import { explain } from './cli/explain.ts';
 import { keygen } from './cli/keygen.ts';
+import { kubeletCredentialProvider } from './cli/kubelet-credential-provider.ts';
 import { serve } from './cli/serve.ts';
 import { token } from './cli/token.ts';
 import { version } from './cli/version.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
 
-const commands: readonly Command[] = [serve, dev, check, explain, keygen, dpopProof, token, version];
+const commands: readonly Command[] = [
+  serve,
+  dev,
+  check,
+  explain,
+  keygen,
+  dpopProof,
+  token,
+  dockerCredential,
+  agent,
+  kubeletCredentialProvider,
+  version,
+];
 
 const exitCodes = { success: 0, failure: 1, usage: 2, configuration: 78 } as const;
 
@@ -99,4 +115,9 @@ registry-token <command> --help explains each with an example.
 `;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+/** Through a link named as docker names its helpers, the words are those of the helper. */
+function wordsOf(calledAs: string, words: readonly string[]): readonly string[] {
+  return basename(calledAs) === CREDENTIAL_HELPER_NAME ? [dockerCredential.name, ...words] : words;
+}
+
+process.exitCode = await main(wordsOf(process.argv0, process.argv.slice(2)));

@@ -1,12 +1,11 @@
-/** `token`: gets an OpTok from the Authority, brings it to the realm, and prints the registry token. */
-import { discoverAuthority } from '../client/authority.ts';
-import { loadCertificateAuthorities, loadClientCertificate } from '../client/client-certificate.ts';
+/** `token`: gets an OpTok from the Authority, brings it to the realm, and prints or stores the registry token. */
+import { registryHost, requestChallenge } from '../client/challenge.ts';
 import { ClientFault } from '../client/client-fault.ts';
-import { type DpopKey, generateDpopKey, openDpopKey } from '../client/dpop-key.ts';
-import type { ClientParts, HttpOptions } from '../client/http.ts';
-import { type ClientAuthentication, requestOpTok } from '../client/op-tok.ts';
-import { readSecretFile } from '../client/read-file.ts';
-import { requestRegistryToken } from '../client/registry-token.ts';
+import { openAuthorityClient } from '../client/client-settings.ts';
+import { checkDockerConfig, storeRegistryToken } from '../client/docker-config.ts';
+import type { HttpOptions } from '../client/http.ts';
+import { type RegistryToken, requestRegistryToken } from '../client/registry-token.ts';
+import { clientOptions, clientOptionsHelp, readProfile, toClientSettings } from './client-options.ts';
 import {
   type Command,
   type CommandContext,
@@ -19,38 +18,35 @@ import {
 export const token: Command = {
   name: 'token',
   summary: 'gets a registry token, as a client of the service',
-  help: `Usage: registry-token token --authority URL --client-id ID (--client-secret-path FILE | --cert FILE --key FILE)
-                           --realm URL --service NAME [--scope SCOPE]... [options]
+  help: `Usage: registry-token token --authority URL --client-id ID
+                           (--client-secret-path FILE | --client-key FILE | --cert FILE --key FILE)
+                           (--registry HOST | --realm URL --service NAME) [--scope SCOPE]... [options]
+       registry-token token --profile NAME [--scope SCOPE]... [options]
 
 Gets an OpTok from the Authority by client_credentials, bound to a DPoP key or to the certificate, brings it to the
 realm, and prints the registry token.
 
-The Authority:
-  --authority URL            its issuer, exactly as its access tokens name it
-  --client-id ID             the client
-  --client-secret-path FILE  its secret (client_secret_basic)
-  --cert FILE, --key FILE    its certificate and key, PEM (tls_client_auth); shown to the realm too
-  --authority-scope SCOPE    the scope of the OpTok: registry.token.issue where not given
-  --audience NAME            the audience of the OpTok, for Authorities that are told it like this
-  --resource URI             the same by RFC 8707; may be repeated
-The registry:
+${clientOptionsHelp}The registry:
+  --registry HOST            the registry: it is asked for realm and service where these are not given
   --realm URL                the token service, as the registry's 401 names it
   --service NAME             the registry's service
   --scope SCOPE              what the token is for: repository:team/app:pull,push; may be repeated
-The connection:
-  --dpop-key FILE            the key to bind the OpTok to, PEM or JWK; made where the file does not exist.
-                             Without it: the certificate, where the Authority binds to certificates, else a key
-                             that is made for this one token
-  --ca FILE                  the certificate authorities to trust in place of the system's, PEM
-The answer:
+The answer, where it is not the token alone:
   --json                     prints the whole answer: token, expires_in, issued_at
+  --env                      prints a line for the shell: export REGISTRY_TOKEN='...'
+  --docker-config FILE       prints nothing and stores the token as registrytoken of --registry in docker's
+                             config.json. It replaces no password that is there, and is never refreshed: it
+                             needs every scope of what is to be done, in its lifetime. docker, crane and oras read it;
+                             podman and skopeo do not (skopeo has --registry-token)
 
-Exit codes: 0 printed, 1 refused or not reachable, 2 usage.
+Exit codes: 0 printed or stored, 1 refused or not reachable, 2 usage, 78 a profile is wrong.
 
-Example:
+Examples:
   registry-token token --authority https://authority.example.com --client-id builder \\
-    --client-secret-path builder.secret --realm https://registry.example.com/token \\
-    --service registry.example.com --scope repository:team/app:pull
+    --client-secret-path builder.secret --registry registry.example.com --scope repository:team/app:pull
+  registry-token token --profile build --scope repository:team/app:pull,push \\
+    --docker-config ~/.docker/config.json --registry registry.example.com
+  eval "$(registry-token token --profile build --scope repository:team/app:pull --env)"
 `,
   run: async (context) => {
     try {
@@ -61,76 +57,75 @@ Example:
   },
 };
 
-async function run({ args, print, tell }: CommandContext): Promise<number> {
+async function run({ args, env, print, tell, stopRequested }: CommandContext): Promise<number> {
   const options = readOptions(args, {
-    authority: { type: 'string' },
-    'client-id': { type: 'string' },
-    'client-secret-path': { type: 'string' },
-    cert: { type: 'string' },
-    key: { type: 'string' },
-    'authority-scope': { type: 'string', default: 'registry.token.issue' },
-    audience: { type: 'string' },
-    resource: { type: 'string', multiple: true, default: [] },
+    ...clientOptions,
+    registry: { type: 'string' },
     realm: { type: 'string' },
     service: { type: 'string' },
     scope: { type: 'string', multiple: true, default: [] },
-    'dpop-key': { type: 'string' },
-    ca: { type: 'string' },
     json: { type: 'boolean', default: false },
+    env: { type: 'boolean', default: false },
+    'docker-config': { type: 'string' },
   });
-  const issuer = required(options.authority, 'authority');
-  const clientId = required(options['client-id'], 'client-id');
-  const realm = required(options.realm, 'realm');
-  const service = required(options.service, 'service');
-  if ((options.cert === undefined) !== (options.key === undefined))
-    throw new UsageError('--cert and --key come together');
-  const secretPath = options['client-secret-path'];
-  if (secretPath === undefined && options.cert === undefined)
-    throw new UsageError('--client-secret-path, or --cert and --key, is missing');
-
-  const http: HttpOptions = {
-    certificateAuthorities: options.ca === undefined ? null : loadCertificateAuthorities(options.ca),
-    clientCertificate:
-      options.cert === undefined || options.key === undefined
-        ? null
-        : loadClientCertificate(options.cert, options.key),
+  const dockerConfig = options['docker-config'];
+  if ([options.json, options.env, dockerConfig !== undefined].filter(Boolean).length > 1)
+    throw new UsageError('--json, --env and --docker-config exclude each other');
+  const profile = readProfile(options, env);
+  const settings = toClientSettings(options, profile);
+  const registry = options.registry ?? profile.registry;
+  const target = {
+    realm: options.realm ?? profile.realm,
+    service: options.service ?? profile.service,
+    registry,
   };
-  const client: ClientAuthentication =
-    secretPath === undefined
-      ? { method: 'tls_client_auth', clientId }
-      : {
-          method: 'client_secret_basic',
-          clientId,
-          secret: readSecretFile(secretPath, 'the client secret'),
-        };
-  const parts: ClientParts = { http, clock: () => Date.now() / 1000, pause: Bun.sleep };
+  if (registry === undefined) {
+    if (target.realm === undefined) throw new UsageError('--realm, or --registry to ask for it, is missing');
+    if (target.service === undefined)
+      throw new UsageError('--service, or --registry to ask for it, is missing');
+  }
+  const store =
+    dockerConfig === undefined
+      ? null
+      : { path: dockerConfig, host: registryHost(required(registry, 'registry')) };
+  // A file that cannot take the token is told before one is made for nothing.
+  if (store !== null) checkDockerConfig(store.path, store.host);
 
-  const authority = await discoverAuthority(issuer, http);
-  const bindsByCertificate = http.clientCertificate !== null && authority.bindsToCertificates;
-  const dpopKey = await chooseDpopKey(options['dpop-key'], bindsByCertificate, tell);
-  const opTok = await requestOpTok(
-    authority,
-    {
-      client,
-      scope: options['authority-scope'],
-      resources: options.resource,
-      audience: options.audience ?? null,
-      dpopKey,
-    },
-    parts,
-  );
-  const registryToken = await requestRegistryToken(opTok, { realm, service, scopes: options.scope }, parts);
-  print(`${options.json ? JSON.stringify(registryToken.answer) : registryToken.token}\n`);
+  const stop = new AbortController();
+  void stopRequested.then(() => stop.abort());
+  const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
+    clock: () => Date.now() / 1000,
+    pause: Bun.sleep,
+    stop: stop.signal,
+    onNewKey: (path, { algorithm }) => tell(`Made the DPoP key ${path} (${algorithm}).\n`),
+  });
+  const place = await findRealm(target, parts.http);
+  const opTok = await requestOpTok();
+  const registryToken = await requestRegistryToken(opTok, { ...place, scopes: options.scope }, parts);
+  if (store !== null) {
+    await storeRegistryToken(store.path, { host: store.host, token: registryToken.token }, parts.pause);
+    tell(`Stored the registry token for ${store.host} in ${store.path}${lifetimeOf(registryToken)}.\n`);
+  } else if (options.env) print(`export REGISTRY_TOKEN=${shellQuoted(registryToken.token)}\n`);
+  else print(`${options.json ? JSON.stringify(registryToken.answer) : registryToken.token}\n`);
   return 0;
 }
 
-async function chooseDpopKey(
-  path: string | undefined,
-  bindsByCertificate: boolean,
-  tell: (text: string) => void,
-): Promise<DpopKey | null> {
-  if (path === undefined) return bindsByCertificate ? null : generateDpopKey();
-  const { key, isNew } = await openDpopKey(path);
-  if (isNew) tell(`Made the DPoP key ${path} (${key.algorithm}).\n`);
-  return key;
+/** What is not given is asked of the registry. */
+async function findRealm(
+  target: { readonly [Name in 'realm' | 'service' | 'registry']: string | undefined },
+  http: HttpOptions,
+): Promise<{ readonly realm: string; readonly service: string }> {
+  const { realm, service } = target;
+  if (realm !== undefined && service !== undefined) return { realm, service };
+  const challenge = await requestChallenge(required(target.registry, 'registry'), http);
+  return { realm: realm ?? challenge.realm, service: service ?? challenge.service };
+}
+
+function lifetimeOf({ answer }: RegistryToken): string {
+  return typeof answer.expires_in === 'number' ? `, good for ${answer.expires_in} s` : '';
+}
+
+/** In single quotes a shell takes everything as it is but the quote. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -41,10 +41,15 @@ export interface RefusedStep {
   readonly secrets: readonly string[];
   /** What to do, by the service's `reason`, else by `error`, else by status. */
   readonly advice: Readonly<Record<string, string>>;
+  /** What else is known, after everything: starts with a separator. */
+  readonly hint?: string;
 }
 
 /** A sentence about an answer that is a refusal: the step, the status, the server's own words, what to do. */
-export function refused(answer: HttpAnswer, { what, url, secrets, advice }: RefusedStep): ClientFault {
+export function refused(
+  answer: HttpAnswer,
+  { what, url, secrets, advice, hint = '' }: RefusedStep,
+): ClientFault {
   const body = parseObject(answer);
   const error = errorOf(answer);
   const words = [body?.error_description, body?.detail].find((member) => typeof member === 'string');
@@ -59,5 +64,8 @@ export function refused(answer: HttpAnswer, { what, url, secrets, advice }: Refu
   ];
   const said = secrets.reduce((text, secret) => text.replaceAll(secret, '[removed]'), parts.join(''));
   const todo = advice[reason] ?? advice[error ?? ''] ?? advice[answer.status];
-  return new ClientFault(printable(said, 800) + (todo === undefined ? '' : `; ${todo}`));
+  return new ClientFault(
+    printable(said, 800) + (todo === undefined ? '' : `; ${todo}`) + hint,
+    answer.status,
+  );
 }

@@ -4,6 +4,8 @@ import { ClientFault, printable } from './client-fault.ts';
 import { exchange, type HttpAnswer, type HttpOptions, shownUrl } from './http.ts';
 
 export interface Authority {
+  /** As its access tokens name it. */
+  readonly issuer: string;
   readonly tokenEndpoint: string;
   /** RFC 8705 §5: the token endpoint for clients with a certificate. */
   readonly mtlsTokenEndpoint: string;
@@ -11,6 +13,10 @@ export interface Authority {
   readonly bindsToCertificates: boolean;
   /** RFC 9449 §5.1; null where it does not say. */
   readonly dpopAlgorithms: readonly string[] | null;
+  /** RFC 8414 §2: how clients may show who they are; null where it does not say. */
+  readonly authenticationMethods: readonly string[] | null;
+  /** RFC 8414 §2: what clients may sign assertions with; null where it does not say. */
+  readonly assertionAlgorithms: readonly string[] | null;
 }
 
 const STEP = 'discovery';
@@ -43,12 +49,14 @@ export async function discoverAuthority(issuer: string, options: HttpOptions): P
   if (typeof tokenEndpoint !== 'string' || !URL.canParse(tokenEndpoint))
     throw fault('names no token_endpoint');
   const alias = (aliases as { token_endpoint?: unknown } | null | undefined)?.token_endpoint;
-  const algorithms = metadata.dpop_signing_alg_values_supported;
   return {
+    issuer,
     tokenEndpoint,
     mtlsTokenEndpoint: typeof alias === 'string' ? alias : tokenEndpoint,
     bindsToCertificates: metadata.tls_client_certificate_bound_access_tokens === true,
-    dpopAlgorithms: Array.isArray(algorithms) ? algorithms.map(String) : null,
+    dpopAlgorithms: listOf(metadata.dpop_signing_alg_values_supported),
+    authenticationMethods: listOf(metadata.token_endpoint_auth_methods_supported),
+    assertionAlgorithms: listOf(metadata.token_endpoint_auth_signing_alg_values_supported),
   };
 }
 
@@ -68,6 +76,10 @@ function metadataUrls(issuer: string): readonly [string, string] {
 
 function get(url: string, options: HttpOptions): Promise<HttpAnswer> {
   return exchange(STEP, { method: 'GET', url, headers: {}, body: null }, options);
+}
+
+function listOf(value: unknown): readonly string[] | null {
+  return Array.isArray(value) ? value.map(String) : null;
 }
 
 function shownText(value: unknown): string {

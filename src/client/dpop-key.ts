@@ -35,7 +35,8 @@ export async function openDpopKey(path: string): Promise<{ readonly key: DpopKey
   const found = readKeyFile(path);
   const isNew = found === null && create(path);
   const text = found ?? readKeyFile(path);
-  if (text === null) throw new ClientFault(`the DPoP key ${path} was removed while it was read`);
+  if (text === null)
+    throw new ClientFault(`the DPoP key ${path} is a link that leads nowhere, or was just removed`);
   return { key: await parseDpopKey(text, path), isNew };
 }
 

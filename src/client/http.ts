@@ -6,6 +6,8 @@ export interface HttpOptions {
   readonly certificateAuthorities: string | null;
   /** PEM of the client's certificate (with its chain) and its key, shown to every server that asks; null for none. */
   readonly clientCertificate: { readonly certificate: string; readonly key: string } | null;
+  /** Ends every exchange at once when it is aborted. */
+  readonly stop?: AbortSignal;
 }
 
 export interface HttpRequest {
@@ -56,7 +58,7 @@ export async function exchange(
       headers: { Accept: 'application/json', ...headers },
       ...(body === null ? {} : { body }),
       redirect: 'manual',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(options.stop ? [options.stop] : [])]),
       tls: tlsOf(options),
       // HTTP_PROXY is not for what is on this machine; Bun would send the credentials there.
       ...(isLoopback(url.hostname) ? { proxy: false } : {}),
@@ -78,7 +80,8 @@ export async function exchange(
   }
 }
 
-function tlsOf({
+/** The same as `fetch` takes it. */
+export function tlsOf({
   certificateAuthorities,
   clientCertificate,
 }: HttpOptions): NonNullable<BunFetchRequestInit['tls']> {
@@ -91,12 +94,13 @@ function tlsOf({
 }
 
 /** https, or http to this machine; no user name or password. */
-function isSecure(url: URL): boolean {
+export function isSecure(url: URL): boolean {
   if (url.username !== '' || url.password !== '') return false;
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
 }
 
-function isLoopback(host: string): boolean {
+/** Whether a URL's host is this machine by its name or address. */
+export function isLoopback(host: string): boolean {
   return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(host);
 }
 
@@ -117,9 +121,11 @@ async function readBounded(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function faultOf(cause: unknown): string {
+/** Why there was no answer, in words and with the short name of the fault. */
+export function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
+  if (cause.name === 'AbortError') return 'it was interrupted';
   if (!('code' in cause) || typeof cause.code !== 'string') return printable(cause.message);
   const hint = hints[cause.code];
   return hint === undefined ? printable(cause.code) : `${hint} (${cause.code})`;

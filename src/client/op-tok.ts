@@ -1,16 +1,12 @@
 /** Gets an OpTok from the Authority: an access token by client_credentials (RFC 6749 §4.4), bound to its sender. */
-import { nonceAskedFor, parseObject, refused } from './answer.ts';
+import { errorOf, nonceAskedFor, parseObject, refused } from './answer.ts';
 import type { Authority } from './authority.ts';
+import { authenticate, type ClientAuthentication, credentialName } from './client-authentication.ts';
 import { ClientFault, printable } from './client-fault.ts';
+import { clockDifference, clockHint } from './clock-difference.ts';
 import type { DpopKey } from './dpop-key.ts';
 import { makeDpopProof } from './dpop-proof.ts';
-import { type ClientParts, exchange, shownUrl } from './http.ts';
-
-/** How the client shows the Authority who it is. */
-export type ClientAuthentication =
-  | { readonly method: 'client_secret_basic'; readonly clientId: string; readonly secret: string }
-  /** RFC 8705 §2.1: the certificate of the TLS connection. */
-  | { readonly method: 'tls_client_auth'; readonly clientId: string };
+import { type ClientParts, exchange, type HttpAnswer, shownUrl } from './http.ts';
 
 export interface OpTokRequest {
   readonly client: ClientAuthentication;
@@ -30,6 +26,12 @@ export interface OpTok {
   readonly dpopKey: DpopKey | null;
 }
 
+/** An OpTok as it came from the Authority. */
+export interface NewOpTok extends OpTok {
+  /** Epoch seconds; null where the Authority does not say. */
+  readonly expiresAt: number | null;
+}
+
 const STEP = 'OpTok';
 
 /** Throws ClientFault where the Authority refuses, or answers with a token that would be bound to nothing. */
@@ -37,33 +39,48 @@ export async function requestOpTok(
   authority: Authority,
   request: OpTokRequest,
   parts: ClientParts,
-): Promise<OpTok> {
+): Promise<NewOpTok> {
   const { client, dpopKey } = request;
   checkAlgorithm(authority, dpopKey);
   const hasCertificate = parts.http.clientCertificate !== null;
   const url = hasCertificate ? authority.mtlsTokenEndpoint : authority.tokenEndpoint;
+  let secrets: readonly string[] = [];
   const send = async (nonce: string | null) => {
     const subject = { method: 'POST', url, accessToken: null, nonce };
     const proof = dpopKey === null ? {} : { DPoP: await makeDpopProof(dpopKey, subject, parts.clock()) };
-    const headers = { ...authorizationOf(client), ...proof };
-    return exchange(STEP, { method: 'POST', url, headers, body: formOf(request) }, parts.http);
+    const own = await authenticate(client, authority, parts.clock());
+    secrets = own.secrets;
+    const headers = { ...own.headers, ...proof };
+    return exchange(STEP, { method: 'POST', url, headers, body: formOf(request, own.form) }, parts.http);
   };
+  const askedAt = parts.clock();
   let answer = await send(null);
   const nonce = dpopKey === null ? null : nonceAskedFor(answer);
   if (nonce !== null) answer = await send(nonce);
   if (answer.status !== 200)
-    throw refused(answer, { what: STEP, url, secrets: secretsOf(client), advice: adviceFor(request) });
+    throw refused(answer, {
+      what: STEP,
+      url,
+      secrets,
+      advice: adviceFor(request),
+      hint: timeHint(answer, client, parts.clock()),
+    });
 
   const fault = (why: string) => new ClientFault(`${STEP}: ${shownUrl(url)} ${why}`);
-  const { access_token: accessToken, token_type: tokenType } = parseObject(answer) ?? {};
+  const {
+    access_token: accessToken,
+    token_type: tokenType,
+    expires_in: lifetime,
+  } = parseObject(answer) ?? {};
   if (typeof accessToken !== 'string' || !isAccessToken(accessToken) || typeof tokenType !== 'string')
     throw fault('answered 200 without a usable access_token and token_type');
+  const expiresAt = typeof lifetime === 'number' && lifetime >= 0 ? askedAt + lifetime : null;
   switch (tokenType.toLowerCase()) {
     case 'dpop':
-      if (dpopKey !== null) return { accessToken, dpopKey };
+      if (dpopKey !== null) return { accessToken, dpopKey, expiresAt };
       throw fault('answered with a DPoP token though it was sent no proof');
     case 'bearer':
-      if (hasCertificate) return { accessToken, dpopKey: null };
+      if (hasCertificate) return { accessToken, dpopKey: null, expiresAt };
       throw fault(
         'took the proof and answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
           'the access tokens of this client by DPoP, or give the client a certificate',
@@ -86,38 +103,29 @@ function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null):
   );
 }
 
-/** RFC 6749 §2.3.1: both are form-encoded before they are joined. */
-function authorizationOf(client: ClientAuthentication): Record<string, string> {
-  if (client.method !== 'client_secret_basic') return {};
-  return { Authorization: `Basic ${basicCredentials(client.clientId, client.secret)}` };
-}
-
-function basicCredentials(clientId: string, secret: string): string {
-  return Buffer.from(`${formEncode(clientId)}:${formEncode(secret)}`).toString('base64');
-}
-
-function formEncode(text: string): string {
-  return new URLSearchParams({ '': text }).toString().slice(1);
-}
-
-function formOf({ client, scope, resources, audience }: OpTokRequest): URLSearchParams {
+function formOf(
+  { scope, resources, audience }: OpTokRequest,
+  authentication: Readonly<Record<string, string>>,
+): URLSearchParams {
   const form = new URLSearchParams({ grant_type: 'client_credentials' });
   if (scope !== '') form.set('scope', scope);
   for (const resource of resources) form.append('resource', resource);
   if (audience !== null) form.set('audience', audience);
-  if (client.method === 'tls_client_auth') form.set('client_id', client.clientId);
+  for (const [name, value] of Object.entries(authentication)) form.set(name, value);
   return form;
 }
 
-function secretsOf(client: ClientAuthentication): readonly string[] {
-  if (client.method !== 'client_secret_basic') return [];
-  return [client.secret, basicCredentials(client.clientId, client.secret)];
+/** Where the clocks may be what is wrong: proofs and assertions are dated. */
+function timeHint(answer: HttpAnswer, { method }: ClientAuthentication, now: number): string {
+  const error = errorOf(answer);
+  if (error === 'invalid_dpop_proof') return clockHint(answer, now);
+  const isAssertion = method === 'private_key_jwt' && error === 'invalid_client';
+  return isAssertion && Math.abs(clockDifference(answer, now) ?? 0) > 10 ? clockHint(answer, now) : '';
 }
 
 function adviceFor({ client, scope }: OpTokRequest): Readonly<Record<string, string>> {
-  const credential = client.method === 'client_secret_basic' ? 'secret' : 'certificate';
   return {
-    invalid_client: `compare the client ID and its ${credential} with what the Authority has`,
+    invalid_client: `compare the client ID and its ${credentialName(client)} with what the Authority has`,
     unauthorized_client: 'allow this client the grant client_credentials at the Authority',
     unsupported_grant_type: 'allow the grant client_credentials at the Authority',
     invalid_scope: `allow this client the scope "${printable(scope)}" at the Authority`,

@@ -1,9 +1,10 @@
 /** Brings an OpTok to the realm of a registry and gets the registry token for it. */
 import { errorOf, type JsonObject, nonceAskedFor, parseObject, refused } from './answer.ts';
 import { ClientFault } from './client-fault.ts';
+import { clockHint } from './clock-difference.ts';
 import { makeDpopProof } from './dpop-proof.ts';
 import { type ClientParts, exchange, type HttpAnswer, shownUrl } from './http.ts';
-import type { OpTok } from './op-tok.ts';
+import { isAccessToken, type OpTok } from './op-tok.ts';
 
 export interface RegistryTokenRequest {
   /** The URL of the token service, as the registry's challenge names it. */
@@ -33,10 +34,13 @@ export async function requestRegistryToken(
 ): Promise<RegistryToken> {
   const url = urlOf(request);
   const answer = await sendUntilSettled(opTok, url, parts);
-  if (answer.status !== 200) throw refused(answer, { what: STEP, url, secrets: [opTok.accessToken], advice });
+  if (answer.status !== 200) {
+    const hint = errorOf(answer) === 'invalid_dpop_proof' ? clockHint(answer, parts.clock()) : '';
+    throw refused(answer, { what: STEP, url, secrets: [opTok.accessToken], advice, hint });
+  }
   const body = parseObject(answer);
   const token = [body?.token, body?.access_token].find(
-    (member) => typeof member === 'string' && member !== '',
+    (member) => typeof member === 'string' && isAccessToken(member),
   );
   if (body === null || typeof token !== 'string')
     throw new ClientFault(

@@ -2,49 +2,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, writeFileSync } from 'node:fs';
 import { token } from '../../src/cli/token.ts';
-import { createFileAuthorityKeys } from '../../src/keys/file-authority-keys.ts';
-import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
-import { AUTHORITY_AUDIENCE, type Authority, startAuthority } from '../support/authority.ts';
+import { type Authority, startAuthority } from '../support/authority.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
 import { createTemporaryFolder, runOrFail, type TemporaryFolder } from '../support/processes.ts';
 import { runCommand } from '../support/run-command.ts';
-import { createHarness, type Harness, noCertificate } from '../support/service.ts';
+import { type ServedHarness, serveHarness } from '../support/served-harness.ts';
 import { decodePart, SERVICE } from '../support/tokens.ts';
-
-/** The service with the Authority's keys on a port, its realm being where it is. */
-async function serve(authority: Authority) {
-  const now = () => Date.now() / 1000;
-  const keySet = await (await fetch(`${authority.issuer}/jwks`)).text();
-  const realms = new Set<string>();
-  const harness: Harness = await createHarness({
-    authorityKeys: createFileAuthorityKeys(keySet),
-    opTok: { issuer: authority.issuer, audiences: [AUTHORITY_AUDIENCE] },
-    dpop: { realms },
-    replayStore: new MemoryReplayStore(100, now() - 60),
-  });
-  const server = Bun.serve({
-    hostname: '127.0.0.1',
-    port: 0,
-    fetch: (request) => {
-      harness.clock.now = now();
-      return harness.handle(request, noCertificate);
-    },
-  });
-  const realm = `http://127.0.0.1:${server.port}/token`;
-  realms.add(realm);
-  return { harness, realm, [Symbol.asyncDispose]: () => server.stop(true) };
-}
 
 describe('with oidc-provider and the service', () => {
   let folder: TemporaryFolder;
   let authority: Authority;
-  let service: Awaited<ReturnType<typeof serve>>;
+  let service: ServedHarness;
 
   beforeAll(async () => {
     folder = await createTemporaryFolder();
     authority = await startAuthority({ clients: [{ id: 'builder', plan: 'enterprise' }] });
-    service = await serve(authority);
+    service = await serveHarness(authority);
     writeFileSync(folder.at('secret'), `${authority.clientSecret}\n`);
     writeFileSync(folder.at('wrong-secret'), 'a wrong secret\n');
   });
@@ -144,22 +118,27 @@ describe('with oidc-provider and the service', () => {
   });
 });
 
+const client = ['--authority', 'https://a', '--client-id', 'b', '--client-secret-path', 's'];
+
 test.each([
   [[], '--authority is missing'],
   [['--authority', 'https://a'], '--client-id is missing'],
-  [['--authority', 'https://a', '--client-id', 'b'], '--realm is missing'],
-  [['--authority', 'https://a', '--client-id', 'b', '--realm', 'https://r'], '--service is missing'],
+  [client.slice(0, 4), '--client-secret-path, or --client-key, or --cert and --key, is missing'],
+  [client, '--realm, or --registry to ask for it, is missing'],
+  [[...client, '--realm', 'https://r'], '--service, or --registry to ask for it, is missing'],
+  [[...client, '--cert', 'c'], '--cert and --key come together'],
+  [[...client, '--key', 'k'], '--cert and --key come together'],
+  [[...client, '--client-key', 'k'], '--client-secret-path and --client-key exclude each other'],
+  [
+    [...client, '--client-auth', 'basic'],
+    '--client-auth is one of client_secret_basic, client_secret_post, ',
+  ],
+  [[...client, '--json', '--env'], '--json, --env and --docker-config exclude each other'],
+  [['--profiles', 'f'], '--profiles is given, and --profile, which names one, is not'],
+  [[...client, '--realm', 'https://r', '--service', 's', '--docker-config', 'c'], '--registry is missing'],
 ])('%j is a usage error', async (args, message) => {
-  expect(await runCommand(token, args)).toMatchObject({ exitCode: 2, stderr: `${message}\n` });
-});
-
-test.each([
-  [[], '--client-secret-path, or --cert and --key, is missing'],
-  [['--cert', 'c'], '--cert and --key come together'],
-  [['--client-secret-path', 's', '--key', 'k'], '--cert and --key come together'],
-])('%j beside the rest is a usage error', async (args, message) => {
-  const rest = ['--authority', 'https://a', '--client-id', 'b', '--realm', 'https://r', '--service', 's'];
-  expect(await runCommand(token, [...rest, ...args])).toMatchObject({ exitCode: 2, stderr: `${message}\n` });
+  const { exitCode, stderr } = await runCommand(token, args);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining(message) });
 });
 
 describeWith(['openssl'], 'with a client certificate', () => {
@@ -243,6 +222,15 @@ describeWith(['openssl'], 'with a client certificate', () => {
     expect((await get(server.url, '--dpop-key', folder.at('dpop.pem'))).stdout).toBe('registry.token.1\n');
     expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe('DPoP op.tok.1');
     expect(server.heardAt('/token')[0]?.headers.has('dpop')).toBe(true);
+  });
+
+  test('the OpTok is asked for where the Authority has clients with a certificate go', async () => {
+    await using mtls = fake('Bearer');
+    const aliases = { token_endpoint: `${mtls.url}/op-tok` };
+    await using server = fake('Bearer', { mtls_endpoint_aliases: aliases });
+    expect((await get(server.url)).exitCode).toBe(0);
+    expect(server.heardAt('/op-tok')).toHaveLength(0);
+    expect(mtls.heardAt('/op-tok')).toHaveLength(1);
   });
 
   test('a secret beside the certificate is what authenticates the client', async () => {

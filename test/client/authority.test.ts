@@ -42,10 +42,13 @@ test('an Authority that knows RFC 8414 alone is discovered', async () => {
     mtls_endpoint_aliases: { token_endpoint: 'https://mtls.example.com/token' },
   }));
   expect(await discoverAuthority(`${server.url}/realms/r`, plainHttp)).toEqual({
+    issuer: `${server.url}/realms/r`,
     tokenEndpoint: `${server.url}/token`,
     mtlsTokenEndpoint: 'https://mtls.example.com/token',
     bindsToCertificates: true,
     dpopAlgorithms: null,
+    authenticationMethods: null,
+    assertionAlgorithms: null,
   });
 });
 

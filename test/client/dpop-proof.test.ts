@@ -88,6 +88,7 @@ test.each([
   'ftp://registry.example.com/token',
   'registry.example.com/token',
   'https://me:pw@example.com/',
+  'https://me@example.com/',
   '',
 ])('no proof is made for %p', async (text) => {
   const key = await generateDpopKey();

@@ -14,6 +14,7 @@ function get(url: string, options: HttpOptions = plainHttp) {
 test.each([
   'http://authority.example.com/',
   'http://localhost.example.com/',
+  'http://notlocalhost/',
   'http://10.0.0.1/',
   'https://user:password@authority.example.com/',
   'ftp://127.0.0.1/',
@@ -80,10 +81,12 @@ describeWith(['openssl'], 'over TLS', () => {
     expect(server.heard).toHaveLength(0);
   });
 
-  test('a server is trusted by the certificate authority that is named', async () => {
+  test('a server is trusted by the certificate authority that is named, and by no other', async () => {
     await using server = startFakeServer(() => new Response('hello'), materialOf('server'));
     const options = { certificateAuthorities: materialOf('server').cert, clientCertificate: null };
     expect((await get(server.url, options)).text).toBe('hello');
+    const other = { certificateAuthorities: materialOf('client').cert, clientCertificate: null };
+    await expect(get(server.url, other)).rejects.toThrow('its certificate authority is not trusted here');
   });
 
   test('the client shows its certificate to a server that asks for it', async () => {

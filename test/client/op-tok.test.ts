@@ -15,10 +15,13 @@ const granted = { access_token: 'op.tok.1', token_type: 'DPoP', expires_in: 60 }
 function ask(server: FakeServer, request: Partial<OpTokRequest> = {}, authority: Partial<Authority> = {}) {
   return requestOpTok(
     {
+      issuer: server.url,
       tokenEndpoint: `${server.url}/token`,
       mtlsTokenEndpoint: `${server.url}/mtls-token`,
       bindsToCertificates: false,
       dpopAlgorithms: null,
+      authenticationMethods: null,
+      assertionAlgorithms: null,
       ...authority,
     },
     {
@@ -46,7 +49,7 @@ async function faultOf(attempt: Promise<unknown>): Promise<string> {
 test('the request is one form with one proof, and the secret is form-encoded before it is joined', async () => {
   await using server = startFakeServer(() => Response.json(granted));
   const opTok = await ask(server, { resources: ['urn:a', 'urn:b'], audience: 'registry' });
-  expect(opTok).toEqual({ accessToken: 'op.tok.1', dpopKey });
+  expect(opTok).toEqual({ accessToken: 'op.tok.1', dpopKey, expiresAt: NOW + 60 });
   const [heard] = server.heardAt('/token');
   expect([...(heard?.form ?? [])]).toEqual([
     ['grant_type', 'client_credentials'],
@@ -134,4 +137,21 @@ test('nothing is sent with a key that the Authority does not take', async () => 
   const fault = await faultOf(ask(server, {}, { dpopAlgorithms: ['EdDSA', 'PS256'] }));
   expect(fault).toContain('takes DPoP proofs signed with EdDSA, PS256, and the key makes ES256');
   expect(server.heard).toHaveLength(0);
+});
+
+test('an Authority that does not say how long its token lives leaves that open', async () => {
+  await using server = startFakeServer(() => Response.json({ ...granted, expires_in: '60' }));
+  expect((await ask(server)).expiresAt).toBeNull();
+});
+
+test.each([
+  [-93, "; this machine's clock is 93 s behind the server's: set it right"],
+  [120, "; this machine's clock is 120 s ahead of the server's: set it right"],
+  [1, "; its clock agrees with this machine's"],
+])('of a refused proof it is told how the clocks differ: %i s', async (ahead, hint) => {
+  const Date_ = new Date((NOW - ahead) * 1000).toUTCString();
+  await using server = startFakeServer(() =>
+    Response.json({ error: 'invalid_dpop_proof' }, { status: 400, headers: { Date: Date_ } }),
+  );
+  expect(await faultOf(ask(server))).toEndWith(`Authority's${hint}`);
 });

@@ -146,3 +146,21 @@ test('a realm that is no URL is refused', async () => {
     'the realm is no URL',
   );
 });
+
+test.each([
+  [-95, "; this machine's clock is 95 s behind the server's: set it right"],
+  [95, "; this machine's clock is 95 s ahead of the server's: set it right"],
+  [-2, "; its clock agrees with this machine's"],
+])('where a proof stays refused, it is told by how much the clocks differ: %i s', async (ahead, hint) => {
+  // The client pauses for a second before it tries again.
+  const time = new Date((NOW + 1 - ahead) * 1000).toUTCString();
+  await using server = refuse(401, 'invalid_dpop_proof', { Date: time });
+  const fault = await faultOf(ask(`${server.url}/token`, { accessToken: 'op.tok.1', dpopKey }).answer);
+  expect(fault).toEndWith(`and the clocks${hint}`);
+});
+
+test('nothing is said of the clocks where they are not at fault', async () => {
+  await using server = refuse(401, 'invalid_token', { Date: new Date(0).toUTCString() });
+  const fault = await faultOf(ask(`${server.url}/token`, { accessToken: 'op.tok.1', dpopKey }).answer);
+  expect(fault).not.toContain('clock');
+});

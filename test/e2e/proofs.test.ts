@@ -62,8 +62,11 @@ describeWith(['openssl'], 'the token endpoint of the compiled service', () => {
 
   test('issues nothing to a thief who has the OpTok and a key of their own', async () => {
     const thief = await createDpopClient(authority, 'builder');
-    const answer = await requestToken(service.realm, { opTok: client.opTok, proof: thief.proof }, SCOPES);
+    const proof = await thief.proof(service.realm, client.opTok);
+    const answer = await requestToken(service.realm, client, SCOPES, proof);
     expect(answer.status).toBe(401);
+    expect(await answer.json()).toMatchObject({ error: 'invalid_token' });
+    await service.child.waitForLine(/"reason":"proof-binding"/);
     const noProof = await fetch(tokenUrl(service.realm, SCOPES), {
       headers: { Authorization: `Bearer ${client.opTok}` },
     });
@@ -71,7 +74,16 @@ describeWith(['openssl'], 'the token endpoint of the compiled service', () => {
     expect(noProof.headers.get('www-authenticate')).toContain('DPoP');
   });
 
-  test('takes the keys from the Authority once, however many ask', () => {
+  test('asks the Authority for its keys once, however many OpToks name keys that it never had', async () => {
+    const [, payload = '', signature = ''] = client.opTok.split('.');
+    for (let count = 0; count < 20; count += 1) {
+      const header = { alg: 'ES256', typ: 'at+jwt', kid: crypto.randomUUID() };
+      const opTok = `${Buffer.from(JSON.stringify(header)).toString('base64url')}.${payload}.${signature}`;
+      const proof = await client.proof(service.realm, opTok);
+      const answer = await requestToken(service.realm, { ...client, opTok }, SCOPES, proof);
+      expect(answer.status).toBe(401);
+    }
+    await service.child.waitForLine(/"reason":"token-key-unknown"/);
     expect(authority.requestsTo('/jwks')).toBe(1);
   });
 

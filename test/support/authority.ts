@@ -14,6 +14,8 @@ export interface AuthorityClient {
   readonly tenant?: string;
   /** PEM, self-signed: in place of a secret, and its OpToks are bound to it. Needs `tls`. */
   readonly certificate?: string;
+  /** In place of a secret: what verifies its assertions (private_key_jwt). */
+  readonly assertionKey?: JWK;
 }
 
 export interface AuthorityOptions {
@@ -24,6 +26,8 @@ export interface AuthorityOptions {
   readonly tokenLifetime?: number;
   /** Serves https in place of http, and asks for client certificates. */
   readonly tls?: TlsFiles;
+  /** How it takes the secrets; default `client_secret_basic`. */
+  readonly secretMethod?: 'client_secret_basic' | 'client_secret_post';
 }
 
 export interface Authority extends AsyncDisposable {
@@ -91,12 +95,17 @@ function createProvider(
   options: AuthorityOptions,
 ): Promise<Provider> {
   const { clients, algorithm = 'ES256', tokenLifetime = 600, tls } = options;
+  const { secretMethod = 'client_secret_basic' } = options;
   const signingKeyId = keys[0]?.kid ?? '';
   const configuration: Configuration = {
-    clients: clients.map((client) => clientMetadata(client, clientSecret, algorithm)),
+    clients: clients.map((client) => clientMetadata(client, clientSecret, algorithm, secretMethod)),
     jwks: { keys },
     scopes: [AUTHORITY_SCOPE],
-    clientAuthMethods: ['client_secret_basic', ...(tls === undefined ? [] : ([CERTIFICATE_METHOD] as const))],
+    clientAuthMethods: [
+      secretMethod,
+      'private_key_jwt',
+      ...(tls === undefined ? [] : ([CERTIFICATE_METHOD] as const)),
+    ],
     cookies: { keys: [randomUUID()] },
     ttl: { ClientCredentials: tokenLifetime },
     extraTokenClaims: (_context, { clientId }) => claimsOf(clients.find(({ id }) => id === clientId)),
@@ -130,9 +139,10 @@ function createProvider(
 }
 
 function clientMetadata(
-  { id, certificate }: AuthorityClient,
+  { id, certificate, assertionKey }: AuthorityClient,
   clientSecret: string,
   algorithm: string,
+  secretMethod: NonNullable<AuthorityOptions['secretMethod']>,
 ): ClientMetadata {
   const common = {
     client_id: id,
@@ -142,8 +152,10 @@ function clientMetadata(
     scope: AUTHORITY_SCOPE,
     id_token_signed_response_alg: algorithm,
   };
+  if (assertionKey !== undefined)
+    return { ...common, token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [assertionKey] } };
   if (certificate === undefined)
-    return { ...common, client_secret: clientSecret, token_endpoint_auth_method: 'client_secret_basic' };
+    return { ...common, client_secret: clientSecret, token_endpoint_auth_method: secretMethod };
   return {
     ...common,
     token_endpoint_auth_method: CERTIFICATE_METHOD,

@@ -8,11 +8,21 @@ export const imageClientNames = ['skopeo', 'buildah', 'podman'] as const;
 export type ImageClientName = (typeof imageClientNames)[number];
 
 /** All that the user of a client gives it. */
-export interface RegistryAccess {
-  /** `USER:PASSWORD`. */
-  readonly credentials: string;
+export type RegistryAccess = (PasswordAccess | HelperAccess) & {
   /** Has `ca.crt`, and where there is a client certificate `client.cert` and `client.key`. */
   readonly certificateFolder: string;
+};
+
+interface PasswordAccess {
+  /** `USER:PASSWORD`. */
+  readonly credentials: string;
+}
+
+interface HelperAccess {
+  /** Names the credential helper of each registry. */
+  readonly authFile: string;
+  /** By which it is found, and finds what it needs. */
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 export interface ImageClient {
@@ -37,18 +47,21 @@ export async function imageId(folder: string): Promise<string> {
 /** skopeo copies from place to place. */
 function createSkopeo(folder: TemporaryFolder): ImageClient {
   let pulls = 0;
-  const copy = (...words: readonly string[]) => run(['skopeo', 'copy', '--insecure-policy', ...words]);
+  const copy = (access: RegistryAccess, ...words: readonly string[]) =>
+    run(['skopeo', 'copy', '--insecure-policy', ...words], { env: environmentOf(access) });
   return {
-    push: (source, target, { credentials, certificateFolder }) =>
+    push: (source, target, access) =>
       copy(
-        ...['--dest-cert-dir', certificateFolder, '--dest-creds', credentials],
+        access,
+        ...['--dest-cert-dir', access.certificateFolder, ...loginOptions(access, '--dest-creds')],
         ...[`oci:${source}:latest`, `docker://${target}`],
       ),
-    pull: async (source, { credentials, certificateFolder }) => {
+    pull: async (source, access) => {
       pulls += 1;
       const target = folder.at(`skopeo-${pulls}`);
       const finished = await copy(
-        ...['--src-cert-dir', certificateFolder, '--src-creds', credentials],
+        access,
+        ...['--src-cert-dir', access.certificateFolder, ...loginOptions(access, '--src-creds')],
         ...[`docker://${source}`, `oci:${target}:latest`],
       );
       return { ...finished, id: finished.exitCode === 0 ? await imageId(target) : null };
@@ -67,9 +80,12 @@ function createStore(name: 'buildah' | 'podman', folder: TemporaryFolder): Image
     const own = name === 'podman' ? ['--tmpdir', join(store, 'tmp'), '--events-backend', 'none'] : [];
     return [name, ...places, '--storage-driver', 'vfs', ...own];
   };
-  const accessOptions = ({ credentials, certificateFolder }: RegistryAccess) => [
-    ...['--cert-dir', certificateFolder, '--creds', credentials],
+  const accessOptions = (access: RegistryAccess) => [
+    ...['--cert-dir', access.certificateFolder, ...loginOptions(access, '--creds')],
   ];
+  const optionsFor = (access: RegistryAccess): ChildOptions => ({
+    env: { ...options.env, ...environmentOf(access) },
+  });
   return {
     push: async (source, target, access) => {
       const store = openStore();
@@ -81,12 +97,21 @@ function createStore(name: 'buildah' | 'podman', folder: TemporaryFolder): Image
       });
       if (filled.exitCode !== 0) return filled;
       const image = filled.stdout.trim();
-      return run([...store, 'push', ...accessOptions(access), image, `docker://${target}`], options);
+      const words = [...store, 'push', ...accessOptions(access), image, `docker://${target}`];
+      return run(words, optionsFor(access));
     },
     pull: async (source, access) => {
       const words = [...openStore(), 'pull', '--quiet', ...accessOptions(access), `docker://${source}`];
-      const finished = await run(words, options);
+      const finished = await run(words, optionsFor(access));
       return { ...finished, id: finished.exitCode === 0 ? finished.stdout.trim() : null };
     },
   };
+}
+
+function loginOptions(access: RegistryAccess, credentialsOption: string): readonly string[] {
+  return 'authFile' in access ? ['--authfile', access.authFile] : [credentialsOption, access.credentials];
+}
+
+function environmentOf(access: RegistryAccess): Readonly<Record<string, string>> {
+  return 'authFile' in access ? access.environment : {};
 }

@@ -29,7 +29,11 @@ declare module 'oidc-provider' {
   export interface ClientMetadata {
     readonly client_id: string;
     readonly client_secret?: string;
-    readonly token_endpoint_auth_method: 'client_secret_basic' | 'self_signed_tls_client_auth';
+    readonly token_endpoint_auth_method:
+      | 'client_secret_basic'
+      | 'client_secret_post'
+      | 'private_key_jwt'
+      | 'self_signed_tls_client_auth';
     readonly grant_types: readonly string[];
     readonly redirect_uris: readonly string[];
     readonly response_types: readonly string[];

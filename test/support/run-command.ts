@@ -12,12 +12,13 @@ export async function runCommand(
   command: Command,
   args: readonly string[],
   input = '',
+  env: Readonly<Record<string, string>> = {},
 ): Promise<CommandResult> {
   let stdout = '';
   let stderr = '';
   const context = {
     args,
-    env: {},
+    env,
     self: ['registry-token'],
     readInput: async () => input,
     print: (text: string) => {

@@ -1,0 +1,89 @@
+/** What a registry asks its clients for: the realm and the service in its 401 (distribution: token authentication). */
+import { ClientFault } from './client-fault.ts';
+import { exchange, type HttpAnswer, type HttpOptions, isLoopback, isSecure, shownUrl } from './http.ts';
+
+export interface RegistryChallenge {
+  /** The URL of the token service. */
+  readonly realm: string;
+  readonly service: string;
+}
+
+const STEP = 'registry';
+
+/**
+ * Asks `GET /v2/`. `registry` is a host with or without a port, or a URL; a host on loopback that does not speak
+ * https is asked over http, as docker does. Throws ClientFault where there is no usable challenge.
+ */
+export async function requestChallenge(registry: string, http: HttpOptions): Promise<RegistryChallenge> {
+  const urls = registryUrls(registry);
+  const { answer, url } = await askFirstThatAnswers(urls, http);
+  const fault = (why: string) => new ClientFault(`${STEP}: ${shownUrl(url)} ${why}`);
+  if (answer.status !== 401)
+    throw fault(`answered ${answer.status}, not the 401 of a registry that wants tokens`);
+  const challenge = parseBearerChallenge(answer.headers.get('www-authenticate') ?? '');
+  if (challenge === null)
+    throw fault('answered 401 without a Bearer challenge; it does not take tokens of a token service');
+  const { realm, service } = challenge;
+  const realmUrl = URL.parse(realm ?? '');
+  if (realm === undefined || realmUrl === null || !isSecure(realmUrl))
+    throw fault('names a realm that is neither an https URL nor one on loopback; set auth.token.realm there');
+  if (service === undefined || service === '')
+    throw fault('names no service; set auth.token.service there, or give realm and service');
+  return { realm, service };
+}
+
+/** The name of a registry in docker's files and in image names: `registry.example.com:5000`. */
+export function registryHost(registry: string): string {
+  const [url] = registryUrls(registry);
+  return new URL(url).host;
+}
+
+/** The parameters of the first Bearer challenge among those of a 401 (RFC 9110 §11.6.1); null where there is none. */
+export function parseBearerChallenge(field: string): Readonly<Record<string, string>> | null {
+  // A name alone is a scheme; a name with a value is a parameter of the scheme before it.
+  const part = /[\s,=/]*([!#$%&'*+.^_`|~\w-]+)(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=]+)))?/y;
+  let found: Record<string, string> | null = null;
+  let isBearer = false;
+  for (let match = part.exec(field); match !== null; match = part.exec(field)) {
+    const [, name = '', quoted, plain] = match;
+    const value = quoted?.replace(/\\(.)/g, '$1') ?? plain;
+    if (value === undefined) {
+      if (found !== null) return found;
+      isBearer = name.toLowerCase() === 'bearer';
+      if (isBearer) found = {};
+    } else if (isBearer && found !== null) found[name.toLowerCase()] = value;
+  }
+  return found;
+}
+
+function registryUrls(registry: string): readonly [string, ...string[]] {
+  const hasScheme = /^https?:\/\//i.test(registry);
+  const url = URL.parse(hasScheme ? registry : `https://${registry}`);
+  if (url === null || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    throw new ClientFault(`${STEP}: a registry is named by its host, such as registry.example.com:5000`);
+  if (!/^(?:\/v2)?\/?$/.test(url.pathname))
+    throw new ClientFault(`${STEP}: ${shownUrl(url.href)} is more than the host of a registry`);
+  const first = `${url.origin}/v2/`;
+  return hasScheme || !isLoopback(url.hostname) ? [first] : [first, `http://${url.host}/v2/`];
+}
+
+async function askFirstThatAnswers(
+  urls: readonly [string, ...string[]],
+  http: HttpOptions,
+): Promise<{ readonly answer: HttpAnswer; readonly url: string }> {
+  const [url, ...others] = urls;
+  try {
+    return { answer: await get(url, http), url };
+  } catch (cause) {
+    for (const other of others) {
+      const answer = await get(other, http).catch(() => null);
+      // 400 is what a server with TLS says to plain http: the first fault is the one to tell.
+      if (answer !== null && answer.status !== 400) return { answer, url: other };
+    }
+    throw cause;
+  }
+}
+
+function get(url: string, http: HttpOptions): Promise<HttpAnswer> {
+  return exchange(STEP, { method: 'GET', url, headers: {}, body: null }, http);
+}

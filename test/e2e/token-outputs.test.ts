@@ -1,0 +1,93 @@
+/** `token` before a real registry: the registry tells where to go, and what comes out pulls and pushes. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { stringify } from 'yaml';
+import { type Authority, startAuthority } from '../support/authority.ts';
+import { writeCertificate } from '../support/certificates.ts';
+import { describeWith } from '../support/debian-parts.ts';
+import { startFakeServer } from '../support/fake-server.ts';
+import { imageId } from '../support/image-clients.ts';
+import { writeImage } from '../support/images.ts';
+import { createTemporaryFolder, run, start, type TemporaryFolder } from '../support/processes.ts';
+import { type Registry, startRegistry } from '../support/registry.ts';
+import {
+  BINARY,
+  REGISTRY_SERVICE,
+  type RunningService,
+  runBinary,
+  startService,
+  TOKEN_ISSUER,
+} from '../support/running-service.ts';
+import { pull } from '../support/skopeo.ts';
+
+setDefaultTimeout(60_000);
+
+describeWith(['docker-registry', 'openssl', 'skopeo'], 'a job with a profile', () => {
+  let folder: TemporaryFolder;
+  let authority: Authority;
+  let service: RunningService;
+  let registry: Registry;
+
+  beforeAll(async () => {
+    folder = await createTemporaryFolder();
+    const { keyPath, certificatePath } = await writeCertificate(folder, 'registry-signing');
+    authority = await startAuthority({ clients: [{ id: 'builder', plan: 'enterprise' }] });
+    const signing = { keyPath, certificatePath };
+    service = await startService({ authorityIssuer: authority.issuer, signing });
+    registry = await startRegistry({
+      realm: service.realm,
+      service: REGISTRY_SERVICE,
+      issuer: TOKEN_ISSUER,
+      rootCertificatePath: certificatePath,
+    });
+    writeFileSync(folder.at('secret'), authority.clientSecret);
+    const common = { clientId: 'builder', clientSecretPath: 'secret', registry: registry.host };
+    const profiles = { build: { authority: authority.issuer, ...common } };
+    writeFileSync(folder.at('client.yaml'), stringify({ profiles }));
+  });
+
+  afterAll(async () => {
+    for (const part of [registry, service, authority, folder]) await part?.[Symbol.asyncDispose]();
+  });
+
+  const byProfile = () => ['token', '--profile', 'build', '--profiles', folder.at('client.yaml')];
+
+  test('pushes with the variable that --env sets, and pulls with the token that --docker-config stores', async () => {
+    const image = await writeImage(folder.at('image'));
+    const target = `${registry.host}/team-a/app:1`;
+    const script = `
+      eval "$("$@" --scope repository:team-a/app:pull,push --env)"
+      skopeo copy --insecure-policy --dest-tls-verify=false --dest-registry-token "$REGISTRY_TOKEN" \
+        ${image.source} docker://${target}`;
+    const pushed = await run(['sh', '-euc', script, 'sh', BINARY, ...byProfile()]);
+    expect(pushed).toMatchObject({ exitCode: 0, stderr: '' });
+
+    const path = folder.at('docker/config.json');
+    const scope = ['--scope', 'repository:team-a/app:pull'];
+    const stored = await runBinary([...byProfile(), ...scope, '--docker-config', path]);
+    expect(stored).toMatchObject({ exitCode: 0, stdout: '' });
+    const { registrytoken } = JSON.parse(readFileSync(path, 'utf8')).auths[registry.host];
+    const pulled = await pull(target, folder.at('pulled'), registrytoken);
+    expect(pulled).toMatchObject({ exitCode: 0 });
+    expect(await imageId(folder.at('pulled'))).toBe(await imageId(folder.at('image')));
+  });
+
+  test('that is interrupted ends at once, and leaves the file as it was', async () => {
+    await using silent = startFakeServer(() => new Promise<Response>(() => {}));
+    await using folderOfFile = await createTemporaryFolder();
+    const path = folderOfFile.at('config.json');
+    writeFileSync(path, '{}');
+    await using child = start([
+      ...[BINARY, ...byProfile(), '--authority', silent.url],
+      ...['--realm', service.realm, '--service', REGISTRY_SERVICE, '--docker-config', path],
+    ]);
+    while (silent.heard.length === 0) await Bun.sleep(10);
+    const before = performance.now();
+    child.signal('SIGINT');
+    expect(await child.exited).toBe(1);
+    expect(performance.now() - before).toBeLessThan(3000);
+    expect(child.stderr()).toContain('did not answer: it was interrupted\n');
+    expect(readFileSync(path, 'utf8')).toBe('{}');
+    expect(readdirSync(folderOfFile.path)).toEqual(['config.json']);
+  });
+});
