@@ -3,13 +3,13 @@ import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
 import { formatMistake } from '../config/mistakes.ts';
-import type { ListenAddress } from '../config/values.ts';
+import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { type Command, CommandFailure, readOptions } from './command.ts';
+import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 
 export const serve: Command = {
   name: 'serve',
@@ -32,6 +32,8 @@ Example:
 `,
   run: async ({ args, env, tell, isTerminal, stopRequested, onReloadRequested, processUsage }) => {
     const options = readOptions(args, { config: { type: 'string' }, listen: { type: 'string' } });
+    if (options.listen !== undefined && parseListenAddress(options.listen) === null)
+      throw new UsageError(`--listen takes host:port, not ${options.listen}`);
     const overrides = options.listen === undefined ? env : withListen(env, options.listen);
     const file = findConfigurationFile(options.config, env);
     const load = () => loadConfiguration(file, overrides);

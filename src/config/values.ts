@@ -38,13 +38,18 @@ export function duration(min: number, max: number) {
 /** `host:port`, with brackets around an IPv6 address. */
 export function listenAddress() {
   return z.string().transform((text, context): ListenAddress => {
-    const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
-    const host = bracketed ?? plain;
-    const valid = bracketed === undefined || isIP(bracketed) === 6;
-    if (host !== undefined && valid && Number(port) <= 65535) return { host, port: Number(port) };
+    const address = parseListenAddress(text);
+    if (address !== null) return address;
     context.addIssue({ code: 'custom', message: 'must be host:port, such as 127.0.0.1:8085 or [::1]:8085' });
     return z.NEVER;
   });
+}
+
+export function parseListenAddress(text: string): ListenAddress | null {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const valid = bracketed === undefined || isIP(bracketed) === 6;
+  return host !== undefined && valid && Number(port) <= 65535 ? { host, port: Number(port) } : null;
 }
 
 /** A network in CIDR notation, or one address. */

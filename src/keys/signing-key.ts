@@ -28,6 +28,9 @@ export interface SigningKey extends Signer {
 
 export type SigningAlgorithm = 'ES256' | 'ES384' | 'EdDSA' | 'RS256';
 
+/** Seconds by which the clock of the machine that made a certificate may be ahead. */
+const CLOCK_DIFFERENCE = 60;
+
 /** Makes a signer of the files' contents. `now` in epoch seconds: an expired certificate is no use. Throws KeyFault. */
 export async function openSigningKey(material: SigningKeyMaterial, now: number): Promise<SigningKey> {
   const { privateKey, certificates: own } = await openKeyFile(material);
@@ -40,7 +43,12 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
       'certificate',
       'The first certificate is not that of the signing key: name the one that was made with it.',
     );
-  for (const { validTo } of certificates) {
+  for (const { validFrom, validTo } of certificates) {
+    if (Date.parse(validFrom) / 1000 > now + CLOCK_DIFFERENCE)
+      throw new KeyFault(
+        'certificate',
+        `A certificate begins on ${validFrom} only: registries refuse tokens that carry it until then. Compare the clocks.`,
+      );
     if (Date.parse(validTo) / 1000 <= now)
       throw new KeyFault(
         material.certificates === null ? 'key' : 'certificate',

@@ -44,6 +44,21 @@ async function mistakesWith(key: string, certificates: string): Promise<string> 
 }
 
 describeWith(['openssl'], 'a signing certificate', () => {
+  test('that begins only tomorrow is refused, and one that begins in a moment is not', async () => {
+    await createSelfSigned('early', p256);
+    const now = site.clock.now;
+    try {
+      site.clock.now = now - 86_400;
+      expect(await mistakesWith('early', read('early.crt'))).toMatch(
+        /^signing\.certificatePath: A certificate begins on /,
+      );
+      site.clock.now = now - 30;
+      expect(await mistakesWith('early', read('early.crt'))).toBe('');
+    } finally {
+      site.clock.now = now;
+    }
+  });
+
   test.each([
     ['RS256', ['-newkey', 'rsa:2048']],
     ['ES256', p256],

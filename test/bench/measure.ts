@@ -27,7 +27,7 @@ export interface Measurement extends LoadResult {
 }
 
 /** More requests than the warm-up, which is slower, lets expect. */
-const HEADROOM = 2;
+const HEADROOM = 3;
 
 /** Starts the service, loads it and ends it, whatever happens. */
 export async function measureCell(cell: Cell, options: MeasureOptions): Promise<Measurement> {

@@ -11,6 +11,8 @@ import { createReport, createRow, formatReport, type Row } from './report.ts';
 
 const USAGE = `Usage: bun run bench [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
 
+The figures are good on a machine that does nothing else meanwhile.
+
   --seconds N     how long each cell is loaded, 1 to 120; default 10
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
   --smoke         a few hundred requests a cell: whether the bench works, not how fast anything is
