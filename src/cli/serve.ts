@@ -7,6 +7,7 @@ import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
+import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
@@ -50,9 +51,15 @@ Example:
       const telemetryListener = startTelemetry(telemetry.listen, runtime);
       ending.defer(() => telemetryListener.stop(0));
     }
+    const manager = ending.use(await connectServiceManager({ env, log, isAlive: () => isAlive(runtime) }));
     void runtime.open();
     warnOfLaxity(runtime, log);
-    const reload = () => reloadAndTell(runtime, listener, log);
+    const status = `listening on ${listener.url}`;
+    const reload = async () => {
+      manager.reloading();
+      const isReloaded = await reloadAndTell(runtime, listener, log);
+      manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
+    };
     onReloadRequested(() => void reload());
     const stopWatching = watchFiles(
       () => runtime.files,
@@ -60,8 +67,10 @@ Example:
     );
     const { version, commit } = buildInfo();
     log.info('ready', { url: listener.url, configuration: file, version, commit });
+    manager.ready(status);
     await stopRequested;
     stopWatching();
+    manager.stopping(server.shutdownGrace * 1000);
     log.info('stopping', { graceSeconds: server.shutdownGrace });
     await ending.disposeAsync();
     log.info('stopped');
@@ -79,24 +88,34 @@ function withListen(
   return { ...Object.fromEntries(others), REGISTRY_TOKEN_SERVER__LISTEN: listen };
 }
 
-async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Promise<void> {
+/** Whether everything is in use as the files have it now. */
+async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Promise<boolean> {
   let mistakes: Awaited<ReturnType<Runtime['reload']>>;
   try {
     mistakes = await runtime.reload();
   } catch (cause) {
     log.error('not reloaded', { fault: codeOf(cause) });
-    return;
+    return false;
   }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
-  if (mistakes.length > 0) return;
+  if (mistakes.length > 0) return false;
   const { tls } = runtime.service;
+  let isWhole = true;
   try {
     if (tls !== null) await listener.reload?.(tls);
   } catch (cause) {
     log.error('the listener keeps its old certificate', { fault: codeOf(cause) });
+    isWhole = false;
   }
   log.info('reloaded', { configuration: runtime.service.loaded.file });
   warnOfLaxity(runtime, log);
+  return isWhole;
+}
+
+/** Asks itself what a load balancer would, without a socket: it must not fail because others fill the listener. */
+async function isAlive(runtime: Runtime): Promise<boolean> {
+  const question = new Request('http://localhost/healthz');
+  return (await runtime.handle(question, { address: 'localhost', certificate: null })).ok;
 }
 
 /** What an operator may want and should be reminded of. */
