@@ -53,7 +53,7 @@ async function main(words: readonly string[]): Promise<number> {
       self: selfWords(),
       readInput: () => Bun.stdin.text(),
       print: (text) => void process.stdout.write(text),
-      tell: (text) => void process.stderr.write(text),
+      tell,
       isTerminal: process.stderr.isTTY === true,
       processUsage,
       // Not `once`: an impatient second Ctrl-C must not cut off the stopping.
@@ -66,6 +66,19 @@ async function main(words: readonly string[]): Promise<number> {
   } catch (cause) {
     return tellFailure(command, cause);
   }
+}
+
+/** Characters that a reader of standard error has yet to take. */
+let untaken = 0;
+const MAX_UNTAKEN = 8 * 1024 * 1024;
+
+/** Writes to standard error. While nobody reads there, what is beyond the bound is dropped rather than kept for ever. */
+function tell(text: string): void {
+  if (untaken > MAX_UNTAKEN) return;
+  untaken += text.length;
+  process.stderr.write(text, () => {
+    untaken -= text.length;
+  });
 }
 
 function tellFailure(command: Command, cause: unknown): number {
@@ -121,3 +134,5 @@ function wordsOf(calledAs: string, words: readonly string[]): readonly string[] 
 }
 
 process.exitCode = await main(wordsOf(process.argv0, process.argv.slice(2)));
+// Who does not read the last words must not keep the process.
+if (untaken > 0) setTimeout(() => process.exit(), 1000).unref();

@@ -48,7 +48,6 @@ export async function answerTokenRequest(
   parts: ServiceParts,
 ): Promise<Response> {
   const started = performance.now();
-  const now = parts.clock();
   const address = clientAddress(httpRequest.headers, peer, parts.request.forwarded);
   let request: TokenRequest | null = null;
   let caller: Caller | null = null;
@@ -59,9 +58,10 @@ export async function answerTokenRequest(
   let response: Response;
   try {
     request = await parseTokenRequest(httpRequest, peer, parts.request);
-    caller = await authenticate(request, parts.authenticate, now);
+    // Read from here on: a client may have taken its time over the body.
+    caller = await authenticate(request, parts.authenticate, parts.clock);
     grant = authorize(caller, request.service, request.access, parts.policy);
-    const token = await issue(grant, parts.issue, parts.signer, now);
+    const token = await issue(grant, parts.issue, parts.signer, parts.clock());
     response = renderToken(token, request.method);
     issued = token;
   } catch (thrown) {
@@ -71,7 +71,7 @@ export async function answerTokenRequest(
       fault = thrown;
     }
     const scheme = request?.credentials?.scheme ?? null;
-    const nonce = parts.authenticate.nonces?.current(now) ?? null;
+    const nonce = parts.authenticate.nonces?.current(parts.clock()) ?? null;
     response = renderRefusal(refusal, scheme, parts.challenge, nonce);
   }
   const durationMs = performance.now() - started;

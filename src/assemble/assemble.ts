@@ -2,6 +2,7 @@
  * Configuration to a service with its keys, stores, clock and telemetry: the one place where parts are joined.
  * No rule lives here; it hands each part the few values that it needs.
  */
+import type { FormerWindow } from '../authenticate/authenticate.ts';
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
@@ -30,8 +31,8 @@ export interface Service {
   readonly signingKey: SigningKey;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
-  /** Epoch seconds; proofs from before are refused. */
-  readonly proofsSince: number;
+  /** null where proofs have always been good for as long as now. */
+  readonly formerWindow: FormerWindow | null;
   /** Every file that it was made of, absolute. */
   readonly files: ReadonlySet<string>;
   readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
@@ -51,20 +52,20 @@ export async function assemble(
   const material = await openMaterial(loaded, files, now);
   const opened = openAuthorityKeys(loaded, files, refreshRecorder(foundation));
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
-  if (material !== null) mistakes.push(...checkSampleKey(loaded, material.signingKey));
+  if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
   foundation.metrics.announcePlans(Object.keys(loaded.configuration.plans));
   const parts: Parts = {
     loaded,
     material,
     authorityKeys: keepAuthorityKeys(opened, previous),
-    proofsSince: oldestProof(loaded, previous, now),
+    formerWindow: formerWindow(loaded, previous, now),
     files: new Set([loaded.file, ...files.states.keys()]),
   };
   return join(parts, foundation);
 }
 
-interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'proofsSince' | 'files'> {
+interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow' | 'files'> {
   readonly material: Material;
 }
 
@@ -73,14 +74,14 @@ interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'proofsSince'
  * one before it, for good.
  */
 function join({ material, ...parts }: Parts, foundation: Foundation): Service {
-  const { loaded, authorityKeys, proofsSince } = parts;
+  const { loaded, authorityKeys, formerWindow } = parts;
   const { configuration } = loaded;
   const { clock, log, metrics, replayStore } = foundation;
   const { signingKey } = material;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
-    jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys] },
+    jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
     exposeMetrics: metrics.expose,
     failingParts: () => findFailingParts(authorityKeys, foundation),
     service: {
@@ -91,7 +92,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
         signatures: new Signatures(authorityKeys),
         replayStore,
         nonces: nonceRequired ? createNonces(material.nonceSecret ?? foundation.nonceSecret) : null,
-        proofsSince,
+        formerWindow,
       },
       policy: createPolicy(configuration, material.revokedLicenses),
       signer: signingKey,
@@ -131,14 +132,30 @@ function keepAuthorityKeys(opened: AuthorityKeys, previous: Service | null): Aut
   return opened;
 }
 
+/** Seconds for which a request may go on under the service that was replaced: longer than Bun leaves it to idle. */
+const LAST_REQUESTS = 60;
+
 /**
- * Where proofs are now good for longer than before, those used before may be forgotten too early: proofs from before
- * the change are then refused.
+ * Where proofs are now good for longer than before, those recorded before are still forgotten as early as then, and so
+ * they must not be good for longer. Two such changes on end: the first window counts, for both.
  */
-function oldestProof(loaded: LoadedConfiguration, previous: Service | null, now: number): number {
-  if (previous === null) return 0;
-  const grown = proofWindow(loaded) > proofWindow(previous.loaded);
-  return grown ? now : previous.proofsSince;
+function formerWindow(
+  loaded: LoadedConfiguration,
+  previous: Service | null,
+  now: number,
+): FormerWindow | null {
+  if (previous === null) return null;
+  const before = previous.formerWindow;
+  const seconds = proofWindow(previous.loaded);
+  if (proofWindow(loaded) <= seconds) return before;
+  const until = now + previous.loaded.configuration.authority.clockSkew + LAST_REQUESTS;
+  return {
+    until,
+    seconds: Math.min(
+      seconds,
+      before !== null && now < before.until + before.seconds ? before.seconds : seconds,
+    ),
+  };
 }
 
 /** Seconds for which a proof can pass. */

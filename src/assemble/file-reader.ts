@@ -36,7 +36,9 @@ export class FileReader {
       this.report(key, `${file} is larger than ${MAX_BYTES} bytes`);
     } catch (cause) {
       const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
-      this.report(key, `${file} cannot be read (${code})`);
+      // A password that was written where its path belongs is not shown.
+      const shown = key === 'signing.keyPasswordPath' ? 'the file' : file;
+      this.report(key, `${shown} cannot be read (${code})`);
     }
     return null;
   }

@@ -1,5 +1,4 @@
 /** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
-import type { JWK } from 'jose';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { KeyFault } from '../keys/key-fault.ts';
 import { openPublicKeys, type PublicKey } from '../keys/public-key.ts';
@@ -10,7 +9,7 @@ import type { FileReader } from './file-reader.ts';
 export interface Material {
   readonly signingKey: SigningKey;
   /** What `/.well-known/jwks.json` holds beside the signing key: the next key, or the last. */
-  readonly additionalKeys: readonly JWK[];
+  readonly additionalKeys: readonly PublicKey[];
   /** null where none is configured. */
   readonly nonceSecret: Buffer | null;
   readonly revokedLicenses: readonly string[];
@@ -72,8 +71,8 @@ async function openAdditionalKeys(
 }
 
 /** A bundle may hold the signing key too: it is published once. */
-function withoutRepeats(keys: readonly PublicKey[], signingKey: SigningKey): JWK[] {
-  const others = new Map(keys.map(({ thumbprint, jwk }) => [thumbprint, jwk]));
+function withoutRepeats(keys: readonly PublicKey[], signingKey: SigningKey): PublicKey[] {
+  const others = new Map(keys.map((key) => [key.thumbprint, key]));
   others.delete(signingKey.thumbprint);
   return [...others.values()];
 }

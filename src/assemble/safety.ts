@@ -1,10 +1,11 @@
 /** What must not be started although each value alone is right. */
+import { normalizeUrl } from '../authenticate/url.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../config/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
 import { isLoopbackHost, isSecureUrl } from '../keys/discovery.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
-import type { SigningKey } from '../keys/signing-key.ts';
+import type { Material } from './material.ts';
 import { metadataUrl, realmPath } from './options.ts';
 
 /** Mistakes that show between the values. */
@@ -12,6 +13,13 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
   const { registry, authority } = loaded.configuration;
   const mistakes: Mistake[] = [];
   for (const realm of registry.realm) {
+    if (normalizeUrl(realm) === null)
+      mistakes.push(
+        loaded.mistakeAt(
+          'registry.realm',
+          'is no URL that a proof could name: write it as https://host/path',
+        ),
+      );
     if (otherPaths.some((path) => path === realmPath(realm)))
       mistakes.push(loaded.mistakeAt('registry.realm', `${realmPath(realm)} is a path with another meaning`));
   }
@@ -27,9 +35,11 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
   return mistakes;
 }
 
-/** The sample key signs only where every listen address and realm is loopback: everybody has it. */
-export function checkSampleKey(loaded: LoadedConfiguration, key: SigningKey): Mistake[] {
-  if (key.thumbprint !== SAMPLE_KEY_THUMBPRINT) return [];
+/** The sample key signs, and is published, only where every listen address and realm is loopback: everybody has it. */
+export function checkSampleKey(
+  loaded: LoadedConfiguration,
+  { signingKey, additionalKeys }: Material,
+): Mistake[] {
   const { server, telemetry, registry } = loaded.configuration;
   const listening = [server.listen, ...(telemetry === undefined ? [] : [telemetry.listen])];
   const hosts = [
@@ -38,10 +48,14 @@ export function checkSampleKey(loaded: LoadedConfiguration, key: SigningKey): Mi
   ];
   const beyond = hosts.find((host) => !isLoopbackHost(host));
   if (beyond === undefined) return [];
-  return [
+  const mistakeAt = (key: string) =>
     loaded.mistakeAt(
-      'signing.keyPath',
+      key,
       `is the sample key, which everybody has, and ${beyond} is not loopback; make a key: registry-token keygen --out DIR`,
-    ),
+    );
+  const isSample = ({ thumbprint }: { readonly thumbprint: string }) => thumbprint === SAMPLE_KEY_THUMBPRINT;
+  return [
+    ...(isSample(signingKey) ? [mistakeAt('signing.keyPath')] : []),
+    ...(additionalKeys.some(isSample) ? [mistakeAt('signing.additionalKeys')] : []),
   ];
 }

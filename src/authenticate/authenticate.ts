@@ -52,19 +52,31 @@ export interface AuthenticateParts {
   readonly replayStore: ReplayStore;
   /** null where no nonce is required. */
   readonly nonces: Nonces | null;
-  /** Epoch seconds; older proofs are refused, because their entries may be forgotten while they are still good. */
-  readonly proofsSince: number;
+  /** null where proofs have always been good for as long as now. */
+  readonly formerWindow: FormerWindow | null;
+}
+
+/**
+ * Proofs dated before `until` were recorded when a proof was good for `seconds` and no longer: their entries may be
+ * forgotten after that.
+ */
+export interface FormerWindow {
+  /** Epoch seconds. */
+  readonly until: number;
+  readonly seconds: number;
 }
 
 /**
  * Verifies the request's OpTok and sender. Cheap checks come first, signatures after them, and the proof is
- * recorded as used last, so that nothing that is refused uses it up. `now` in epoch seconds.
+ * recorded as used last, so that nothing that is refused uses it up. `clock` in epoch seconds: it is read again when the
+ * proof is recorded, because keys may have been waited for.
  */
 export async function authenticate(
   request: TokenRequest,
   parts: AuthenticateParts,
-  now: number,
+  clock: () => number,
 ): Promise<Caller> {
+  const now = clock();
   const { credentials, certificate } = request;
   const { options, signatures, nonces } = parts;
   if (credentials === null) {
@@ -93,7 +105,7 @@ export async function authenticate(
   checkRequiredScopes(opTok, options.opTok);
   if (proof !== null && jkt !== null) {
     await signatures.verifyProof(proof, jkt);
-    await useProof(proof, jkt, parts, now);
+    await useProof(proof, jkt, parts, clock());
   }
   return { kind: 'verified', subject: opTok.subject, claims: opTok.jws.payload };
 }
@@ -138,14 +150,23 @@ function checkConstraint(
 async function useProof(
   proof: DpopProof,
   thumbprint: string,
-  { options, replayStore, proofsSince }: AuthenticateParts,
+  { options, replayStore, formerWindow }: AuthenticateParts,
   now: number,
 ): Promise<void> {
   const key = createHash('sha256')
     .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
     .digest();
+  // Once an entry can be forgotten, its proof must not be good any more.
+  const { issuedAt } = proof;
+  if (issuedAt < now - options.dpop.maxAge)
+    throw new Refusal('proof-time', 'The proof became too old while the request was answered.');
+  if (formerWindow !== null && issuedAt < formerWindow.until && now > issuedAt + formerWindow.seconds)
+    throw new Refusal(
+      'proof-time',
+      'The proof is from before maxAge was raised, and too old for what it was then.',
+    );
   // Read in the same step as the insert: both then speak of the same memory.
-  if (proof.issuedAt < Math.max(replayStore.rememberedSince, proofsSince))
+  if (issuedAt < replayStore.rememberedSince)
     throw new Refusal(
       'proof-time',
       'The proof is older than the memory of used proofs: the service or its store was restarted.',

@@ -87,7 +87,7 @@ async function openAll(loaded: LoadedConfiguration, now: number): Promise<Materi
   const material = await openMaterial(loaded, files, now);
   openAuthorityKeys(loaded, files, () => {});
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
-  if (material !== null) mistakes.push(...checkSampleKey(loaded, material.signingKey));
+  if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);
   return material;
 }

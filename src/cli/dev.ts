@@ -197,9 +197,13 @@ async function prepareFiles(
 
 /** An edit of the configuration counts at once, as it does with `serve`. */
 async function reload(runtime: Runtime, log: Log): Promise<void> {
-  const mistakes = await runtime.reload();
-  for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
-  if (mistakes.length === 0) log.info('reloaded', { configuration: runtime.service.loaded.file });
+  try {
+    const mistakes = await runtime.reload();
+    for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
+    if (mistakes.length === 0) log.info('reloaded', { configuration: runtime.service.loaded.file });
+  } catch (cause) {
+    log.error('not reloaded', { fault: cause instanceof Error ? cause.name : 'unknown fault' });
+  }
 }
 
 function generateKey(): string {

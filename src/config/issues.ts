@@ -81,7 +81,7 @@ function show(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object' && value !== null) return 'a mapping';
   // The user information of a URL is a password as a rule.
-  const text = (JSON.stringify(value) ?? 'nothing').replace(/\/\/.*@/, '//…@');
+  const text = (JSON.stringify(value) ?? 'nothing').replace(/:[/\\]*[^/\\]*@|\/\/.*@/, '://…@');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 

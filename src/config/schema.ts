@@ -180,5 +180,6 @@ export const notSupportedYet: readonly { readonly key: string; readonly unless?:
 /** Keys whose values no message may show. */
 export const secretKeys: ReadonlySet<string> = new Set([
   'signing.keyPassword',
+  'signing.keyPasswordPath',
   'senderConstraint.replay.url',
 ]);

@@ -18,9 +18,10 @@ export interface PublicKey {
 export async function openPublicKeys(pem: string, keyIdForm: string): Promise<PublicKey[]> {
   return Promise.all(
     parsePublicKeys(pem).map(async (publicKey) => {
+      const algorithm = algorithmOf(publicKey);
       const thumbprint = await thumbprintId(publicKey);
       const kid = keyIdForm === 'libtrust' ? libtrustId(publicKey) : thumbprint;
-      const jwk = { ...(await exportJWK(publicKey)), kid, alg: algorithmOf(publicKey), use: 'sig' };
+      const jwk = { ...(await exportJWK(publicKey)), kid, alg: algorithm, use: 'sig' };
       return { jwk, thumbprint };
     }),
   );

@@ -23,6 +23,8 @@ export class MemoryReplayStore implements ReplayStore {
   /** The first entry of each second that has live entries, and the earliest such second. */
   readonly #secondHeads = new Map<number, number>();
   #earliest = Number.POSITIVE_INFINITY;
+  /** The latest second of which an entry was freed. */
+  #freedUpTo = Number.NEGATIVE_INFINITY;
   /** Unused slots: those never used, from `#untouched` on, and those given back, as a list through `#nextInBucket`. */
   #untouched = 0;
   #free = NONE;
@@ -52,6 +54,8 @@ export class MemoryReplayStore implements ReplayStore {
       this.#expire(now, this.capacity);
       if (this.#has([a, b, c, d], bucket)) return 'replayed';
     }
+    // The clock was ahead: an entry like this one may have been freed too early.
+    if (Math.ceil(deadline) <= this.#freedUpTo) return 'unavailable';
     const slot = this.#takeSlot();
     if (slot === NONE) return 'full';
     this.#keys.set([a, b, c, d], slot * 4);
@@ -80,6 +84,7 @@ export class MemoryReplayStore implements ReplayStore {
   #expire(now: number, limit: number): void {
     let freed = 0;
     while (this.#earliest < now && freed < limit) {
+      this.#freedUpTo = Math.max(this.#freedUpTo, this.#earliest);
       let slot = this.#secondHeads.get(this.#earliest) ?? NONE;
       while (slot !== NONE && freed < limit) {
         const next = this.#nextInSecond[slot] ?? NONE;

@@ -79,15 +79,23 @@ describe('a reload', () => {
     expect(await ask(runtime)).toBe(200);
   });
 
-  test('that lets proofs live longer refuses those from before it', async () => {
+  test('that raises maxAge lets no used proof in again, dated ahead or not, and refuses no fresh one', async () => {
     site.configure({ senderConstraint: { dpop: { maxAge: '60s' } } });
     const runtime = await site.open();
-    const opTok = site.opTok();
-    const proof = site.proof(opTok);
-    site.clock.now += 10;
+    const started = site.clock.now;
+    const opTok = site.opTok({ claims: { exp: started + 3600 } });
+    const ahead = site.proof(opTok, { claims: { iat: started + 25 } });
+    const unused = site.proof(opTok);
+    expect(await ask(runtime, '', ahead, opTok)).toBe(200);
+    site.clock.now = started + 10;
     expect(await reloadWith(runtime, { senderConstraint: { dpop: { maxAge: '10m' } } })).toEqual([]);
-    expect(await ask(runtime, '', proof, opTok)).toBe(401);
-    expect(await ask(runtime)).toBe(200);
+    expect(await ask(runtime, '', unused, opTok)).toBe(200);
+    for (const later of [11, 60, 117, 300]) {
+      site.clock.now = started + later;
+      expect(await ask(runtime, '', ahead, opTok)).toBe(401);
+      expect(await ask(runtime, '', site.proof(opTok), opTok)).toBe(200);
+    }
+    site.clock.now = started;
   });
 
   test('is counted by its result', async () => {

@@ -2,6 +2,8 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { describeWith } from '../support/debian-parts.ts';
+import { runOrFail } from '../support/processes.ts';
 import { REALM } from '../support/tokens.ts';
 import { createInstallation, type Sections } from './installation.ts';
 
@@ -46,6 +48,16 @@ describe('the sample key', () => {
   ])('does not sign where %s listens for %p', async (listen, realm, host) => {
     expect(await sample(listen, realm)).toBe(
       `signing.keyPath: is the sample key, which everybody has, and ${host} is not loopback; make a key: registry-token keygen --out DIR`,
+    );
+  });
+
+  test('is published beside another key on loopback, and not beyond it', async () => {
+    const signing = { additionalKeys: ['sample.pem'] };
+    expect(
+      await mistakesOf({ signing, server: { listen: '127.0.0.1:8085' }, registry: { realm: loopback } }),
+    ).toBe('');
+    expect(await mistakesOf({ signing, server: { listen: '0.0.0.0:8085' } })).toStartWith(
+      'signing.additionalKeys: is the sample key, which everybody has',
     );
   });
 
@@ -147,4 +159,19 @@ test('mistakes of every kind are told at once', async () => {
       .map((line) => line.split(':', 1)[0] ?? '')
       .sort(),
   ).toEqual(['authority.caPath', 'authority.issuer', 'registry.realm', 'signing.keyPath']);
+});
+
+describeWith(['openssl'], 'an additional key', () => {
+  test('of a kind that cannot sign is told at its key', async () => {
+    const dsa = await runOrFail(['openssl', 'dsaparam', '-genkey', '-noout', '1024']);
+    site.write('dsa.pem', dsa);
+    expect(await mistakesOf({ signing: { additionalKeys: ['dsa.pem'] } })).toMatch(
+      /^signing\.additionalKeys\S*: A key of type dsa cannot sign/,
+    );
+  });
+});
+
+test('shows no password in a URL that is written without slashes', async () => {
+  for (const metadataUrl of ['https:user:hunter2@host/', 'https:\\\\user:hunter2@host/'])
+    expect(await mistakesOf({ authority: { metadataUrl } })).not.toContain('hunter2');
 });

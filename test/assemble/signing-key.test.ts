@@ -204,12 +204,15 @@ describe('a file that holds no private key', () => {
   test.each([
     ['keyPath', 'nothing.pem', 'nothing.pem cannot be read (ENOENT)'],
     ['keyPath', '.', 'cannot be read (EISDIR)'],
-    ['keyPasswordPath', 'nothing.txt', 'nothing.txt cannot be read (ENOENT)'],
+    ['keyPasswordPath', 'hunter2', 'the file cannot be read (ENOENT)'],
     ['certificatePath', 'nothing.crt', 'nothing.crt cannot be read (ENOENT)'],
-  ])('because %s is %s is told with its path', async (key, path, message) => {
-    site.configure({ signing: { [key]: path } });
-    expect(await site.mistakes()).toMatch(new RegExp(`^signing\\.${key}: .*${RegExp.escape(message)}$`));
-  });
+  ])(
+    'because %s is %s is told, but for a password that stands where its path belongs',
+    async (key, path, message) => {
+      site.configure({ signing: { [key]: path } });
+      expect(await site.mistakes()).toMatch(new RegExp(`^signing\\.${key}: .*${RegExp.escape(message)}$`));
+    },
+  );
 
   test('is told beside every other file that is missing', async () => {
     site.configure({

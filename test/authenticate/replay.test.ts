@@ -200,11 +200,14 @@ describe('proof rule 15: store full or down is 503, and nothing from before the 
     expectToken(await withIat(NOW - 5));
   });
 
-  test('refuses proofs from before the moment that a reload made the bound, whatever the store remembers', async () => {
-    const reloaded = await createHarness({ proofsSince: NOW - 5 });
+  test('proofs from before maxAge was raised are good for as long as they were then, and no longer', async () => {
+    const reloaded = await createHarness({ formerWindow: { until: NOW - 5, seconds: 20 } });
     const bound = reloaded.opTok();
     const withIat = (iat: number) =>
       ask(reloaded, { opTok: bound, proof: reloaded.proof(bound, { claims: { iat } }) });
+    expectRefusal(await withIat(NOW - 21), 'proof-time');
+    expectToken(await withIat(NOW - 20));
+    reloaded.clock.now = NOW + 30;
     expectRefusal(await withIat(NOW - 6), 'proof-time');
     expectToken(await withIat(NOW - 5));
   });

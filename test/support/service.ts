@@ -1,6 +1,6 @@
 /** The service joined by hand, without configuration, files or ports: a request in, a response and a decision out. */
 import { BlockList } from 'node:net';
-import type { AuthenticateOptions } from '../../src/authenticate/authenticate.ts';
+import type { AuthenticateOptions, FormerWindow } from '../../src/authenticate/authenticate.ts';
 import type { AuthorityKeys } from '../../src/authenticate/authority-keys.ts';
 import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
 import type { Nonces } from '../../src/authenticate/nonce.ts';
@@ -49,7 +49,7 @@ export interface HarnessOptions {
   readonly forwarded?: ForwardedOptions;
   readonly nonces?: Nonces;
   readonly audience?: string;
-  readonly proofsSince?: number;
+  readonly formerWindow?: FormerWindow;
 }
 
 export interface Harness {
@@ -89,7 +89,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
         signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),
         replayStore: options.replayStore ?? new MemoryReplayStore(1000, NOW - 86_400),
         nonces: options.nonces ?? null,
-        proofsSince: options.proofsSince ?? 0,
+        formerWindow: options.formerWindow ?? null,
       },
       policy: { ...defaultPolicy(), ...options.policy },
       signer: options.signer ?? signingKey,
