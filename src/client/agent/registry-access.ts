@@ -1,0 +1,130 @@
+/** The token for a request: what the registry's challenges asked for so far, and who has a token for that. */
+
+import { parseBearerChallenge } from '../challenge.ts';
+import { ClientFault, printable } from '../client-fault.ts';
+import { type ClientParts, isSecure } from '../http.ts';
+import type { NewOpTok, OpTok } from '../op-tok.ts';
+import { type RegistryTokenRequest, requestRegistryToken } from '../registry-token.ts';
+import { AgentRefusal } from './agent-refusal.ts';
+import type { RequiredAccess } from './required-access.ts';
+import { type ObtainedToken, type RemainingLife, SharedTokens } from './shared-tokens.ts';
+
+export interface AccessOptions {
+  readonly parts: ClientParts;
+  readonly requestOpTok: () => Promise<NewOpTok>;
+  /** The only realm and the only service that are believed; null for what the registry says. */
+  readonly realm: string | null;
+  readonly service: string | null;
+  /** Asks the registry for `/v2/` without a token: the WWW-Authenticate field of its 401, else null. */
+  readonly probe: () => Promise<string | null>;
+}
+
+export interface Access {
+  readonly token: string;
+  /** The registry refused the token: it is not used again. */
+  readonly forget: () => void;
+}
+
+type Place = Omit<RegistryTokenRequest, 'scopes'>;
+
+/** Where the Authority or the service do not say how long a token lives: the least that clients assume. */
+const UNKNOWN_LIFETIME_S = 60;
+const MAX_LEARNED = 1000;
+
+export class RegistryAccess {
+  readonly #options: AccessOptions;
+  readonly #opToks: SharedTokens<OpTok>;
+  readonly #tokens: SharedTokens<string>;
+  readonly #learned = new Map<string, RegistryTokenRequest>();
+  #place: Place | null = null;
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+    this.#opToks = new SharedTokens(options.parts.clock);
+    this.#tokens = new SharedTokens(options.parts.clock);
+  }
+
+  /**
+   * Access as far as it is known what the registry wants; null where it is not known, or the registry wants nothing:
+   * then the request is sent without, and the 401 tells. What cannot be sent twice (`upload`) has the usual scopes
+   * asked for. Throws ClientFault where there is no token.
+   */
+  async find(need: RequiredAccess, life: RemainingLife): Promise<Access | null> {
+    const known = this.#learned.get(need.key) ?? (life === 'upload' ? await this.#guess(need) : null);
+    if (known === null) return null;
+    const key = JSON.stringify([known.realm, known.service, known.scopes]);
+    const { value: token } = await this.#tokens.get(key, life, () => this.#requestToken(known));
+    return { token, forget: () => this.#tokens.forget(key, token) };
+  }
+
+  /** Remembers what a 401 asks for. False where it has no Bearer challenge. Throws AgentRefusal where it is unfit. */
+  learn(need: RequiredAccess, field: string): boolean {
+    const challenge = parseBearerChallenge(field);
+    if (challenge === null) return false;
+    const place = this.#checkPlace(challenge);
+    this.#place = place;
+    const scopes = (challenge.scope ?? '').split(' ').filter((scope) => scope !== '');
+    this.#learned.delete(need.key);
+    this.#learned.set(need.key, { ...place, scopes: scopes.sort() });
+    for (const oldest of this.#learned.keys()) {
+      if (this.#learned.size <= MAX_LEARNED) break;
+      this.#learned.delete(oldest);
+    }
+    return true;
+  }
+
+  async #guess({ usualScopes }: RequiredAccess): Promise<RegistryTokenRequest | null> {
+    if (this.#place === null) {
+      const challenge = parseBearerChallenge((await this.#options.probe()) ?? '');
+      if (challenge !== null) this.#place = this.#checkPlace(challenge);
+    }
+    return this.#place === null ? null : { ...this.#place, scopes: [...usualScopes].sort() };
+  }
+
+  /** A registry could name the service of another one, and would be sent a token that is good there. */
+  #checkPlace({ realm = '', service = '' }: Readonly<Record<string, string>>): Place {
+    const fault = (why: string) =>
+      new AgentRefusal(502, 'UNAVAILABLE', `The registry's 401 names ${why}, so no token is asked for.`);
+    const url = URL.parse(realm);
+    if (url === null || !isSecure(url))
+      throw fault('a realm that is neither an https URL nor one on loopback');
+    if (service === '') throw fault('no service');
+    if (this.#options.realm !== null && this.#options.realm !== realm)
+      throw fault(`the realm ${printable(realm)} and not the one that was given to the agent`);
+    if (this.#options.service !== null && this.#options.service !== service)
+      throw fault(`the service ${printable(service)} and not the one that was given to the agent`);
+    return { realm, service };
+  }
+
+  async #requestToken(request: RegistryTokenRequest): Promise<ObtainedToken<string>> {
+    const { parts } = this.#options;
+    const opTok = await this.#opTok();
+    try {
+      return toObtained(await requestRegistryToken(opTok.value, request, parts));
+    } catch (cause) {
+      // An OpTok that was good may be so no more: revoked, or signed by a key that the Authority has replaced.
+      if (opTok.isNew || !(cause instanceof ClientFault) || cause.status !== 401) throw cause;
+      this.#opToks.forget('', opTok.value);
+      return toObtained(await requestRegistryToken((await this.#opTok()).value, request, parts));
+    }
+  }
+
+  #opTok(): ReturnType<SharedTokens<OpTok>['get']> {
+    const { requestOpTok, parts } = this.#options;
+    return this.#opToks.get('', 'moment', async () => {
+      const askedAt = parts.clock();
+      const opTok = await requestOpTok();
+      const lifetime = opTok.expiresAt === null ? UNKNOWN_LIFETIME_S : opTok.expiresAt - askedAt;
+      return { value: opTok, lifetime };
+    });
+  }
+}
+
+function toObtained({
+  token,
+  answer,
+}: Awaited<ReturnType<typeof requestRegistryToken>>): ObtainedToken<string> {
+  const lifetime = answer.expires_in;
+  const isNumber = typeof lifetime === 'number' && lifetime > 0;
+  return { value: token, lifetime: isNumber ? lifetime : UNKNOWN_LIFETIME_S };
+}
