@@ -1,6 +1,7 @@
 /** Debian's containerd without anything that runs a container, and its client `ctr`. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { type Child, createTemporaryFolder, type Finished, run, start } from './processes.ts';
+import { readSample } from './samples.ts';
 
 export interface ContainerdOptions {
   /** `localhost:PORT`, with the certificate folder of that registry: `ca.crt`, `client.cert` and `client.key`. */
@@ -23,7 +24,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   await writeFile(folder.at('config.toml'), daemonConfiguration(folder.path, address));
   const hosts = folder.at('hosts');
   await mkdir(`${hosts}/${options.registryHost}`, { recursive: true });
-  await writeFile(`${hosts}/${options.registryHost}/hosts.toml`, hostsToml(options));
+  await writeFile(`${hosts}/${options.registryHost}/hosts.toml`, await hostsToml(options));
   const child: Child = start(['containerd', '--config', folder.at('config.toml')]);
   const dispose = async () => {
     await child.stop();
@@ -58,13 +59,14 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 }
 
 /** As a user has it in /etc/containerd/certs.d/HOST/. */
-function hostsToml({ registryHost, certificateFolder }: ContainerdOptions): string {
-  return `server = "https://${registryHost}"
-ca = "${certificateFolder}/ca.crt"
-client = [["${certificateFolder}/client.cert", "${certificateFolder}/client.key"]]
-[host."https://${registryHost}"]
-  capabilities = ["pull", "resolve", "push"]
-  ca = "${certificateFolder}/ca.crt"
-  client = [["${certificateFolder}/client.cert", "${certificateFolder}/client.key"]]
-`;
+/** The sample, with the test's registry and certificates. */
+function hostsToml({ registryHost, certificateFolder }: ContainerdOptions): Promise<string> {
+  const folder = '/etc/containerd/certs.d/registry.example.com';
+  return readSample('containerd/hosts.toml', [
+    ['server = "https://registry.example.com"', `server = "https://${registryHost}"`],
+    ['[host."https://registry.example.com"]', `[host."https://${registryHost}"]`],
+    [`"${folder}/ca.crt"`, `"${certificateFolder}/ca.crt"`],
+    [`"${folder}/client.cert"`, `"${certificateFolder}/client.cert"`],
+    [`"${folder}/client.key"`, `"${certificateFolder}/client.key"`],
+  ]);
 }

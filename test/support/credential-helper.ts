@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import type { MtlsParties } from './mtls-parties.ts';
 import { searchPath } from './processes.ts';
 import { BINARY } from './running-service.ts';
+import { readSample } from './samples.ts';
 import type { TlsIdentity } from './tls-identities.ts';
 
 export interface HelperUser {
@@ -45,7 +46,10 @@ export async function createHelperUser(
   const profilesPath = join(configuration, 'registry-token/client.yaml');
   await writeFile(profilesPath, stringify({ profiles: { [identity.name]: profile } }));
   const authFile = join(root, 'auth.json');
-  await writeFile(authFile, JSON.stringify({ credHelpers: { [registryHost]: 'registry-token' } }));
+  await writeFile(
+    authFile,
+    await readSample('containers/auth.json', [['registry.example.com', registryHost]]),
+  );
   const kept = join(runtime, 'registry-token');
   const keptFiles = async () => (await readdir(kept)).map((name) => join(kept, name));
   return {
