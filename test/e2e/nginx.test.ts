@@ -93,7 +93,7 @@ describeWith(['nginx', 'docker-registry', 'openssl', 'curl'], 'nginx with the sa
     expect(refused.head).toMatch(/^www-authenticate: .*Basic realm=/im);
   });
 
-  test('overwrites an X-SSL-Client-Cert of the client, however it is written', async () => {
+  test('certificate rule 4: overwrites an X-SSL-Client-Cert of the client, however it is written', async () => {
     const forged = headersOf(alice)['X-SSL-Client-Cert'];
     const spellings = [
       [`X-SSL-Client-Cert: ${forged}`],
@@ -110,7 +110,7 @@ describeWith(['nginx', 'docker-registry', 'openssl', 'curl'], 'nginx with the sa
     }
   });
 
-  test('lets no Client-Cert and no Client-Cert-Chain of the client through', async () => {
+  test('certificate rule 4: lets no Client-Cert and no Client-Cert-Chain of the client through', async () => {
     const { 'Client-Cert': value, 'Client-Cert-Chain': chain } = headersOf(alice);
     // The service refuses either as certificate-untrusted: that it does not, shows that neither has come.
     for (const words of [

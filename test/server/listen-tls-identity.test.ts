@@ -73,7 +73,7 @@ describeWith(['openssl'], 'a TLS connection', () => {
     expect(await askOnce(verifying, null)).toEqual({ ...seen, thumbprint: null, trusted: null });
   });
 
-  test('is never mixed up with another, one after the other, pipelined or at the same time', async () => {
+  test('certificate rule 5: is never mixed up with another, one after the other, pipelined or at the same time', async () => {
     const clients = [alice, bob, stranger, null].flatMap((identity) => [identity, identity, identity]);
     const rounds = clients.map(async (identity, index) => {
       const expected = { thumbprint: identity?.thumbprint ?? null };
@@ -161,7 +161,7 @@ describeWith(['openssl'], 'a TLS connection', () => {
     return run(['sh', '-c', command, 'sh', ...words]);
   }
 
-  test('to the inner server is refused, whatever address it comes from and whatever it says', async () => {
+  test('certificate rule 5: to the inner server is refused, whatever address it comes from and whatever it says', async () => {
     using client = await connectTls(verifying.port, alice);
     await client.get('/once');
     const before = new Set([verifying.port, accepting.port]);
