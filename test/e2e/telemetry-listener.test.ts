@@ -32,6 +32,10 @@ test('a telemetry address that is taken ends with 1 and names the key', async ()
     [...serviceCommand, 'serve', '--config', sample, '--listen', `127.0.0.1:${await findFreePort()}`],
     { env: { REGISTRY_TOKEN_TELEMETRY__LISTEN: `127.0.0.1:${telemetryPort}` } },
   );
-  expect(await second.exited).toBe(1);
-  expect(second.stderr()).toContain('telemetry.listen names another address');
+  try {
+    expect(await second.exited).toBe(1);
+    expect(second.stderr()).toContain('telemetry.listen names another address');
+  } finally {
+    await second.stop();
+  }
 });
