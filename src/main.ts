@@ -56,11 +56,10 @@ async function main(words: readonly string[]): Promise<number> {
       tell,
       isTerminal: process.stderr.isTTY === true,
       processUsage,
-      // Not `once`: an impatient second Ctrl-C must not cut off the stopping.
-      stopRequested: new Promise((resolve) => {
-        process.on('SIGINT', () => resolve());
-        process.on('SIGTERM', () => resolve());
-      }),
+      /** Only who asks for it takes the signals over; anything else ends at once, as programs do. */
+      get stopRequested() {
+        return firstStopSignal();
+      },
       onReloadRequested: (listener) => void process.on('SIGHUP', listener),
     });
   } catch (cause) {
@@ -78,6 +77,14 @@ function tell(text: string): void {
   untaken += text.length;
   process.stderr.write(text, () => {
     untaken -= text.length;
+  });
+}
+
+function firstStopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    // Not `once`: an impatient second Ctrl-C must not cut off the stopping.
+    process.on('SIGINT', () => resolve());
+    process.on('SIGTERM', () => resolve());
   });
 }
 
