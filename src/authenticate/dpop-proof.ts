@@ -92,8 +92,8 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
   if (nbf !== undefined && !isNumericDate(nbf)) throw malformed('nbf is not a number');
   if (htm !== expected.method)
     throw new Refusal('proof-method', `The proof's htm is not ${expected.method}.`);
-  const url = normalizeUrl(htu);
-  if (url === null || !options.realms.has(url))
+  // What is normal already stays as it is.
+  if (!options.realms.has(htu) && !options.realms.has(normalizeUrl(htu) ?? ''))
     throw new Refusal('proof-url', "The proof's htu is not registry.realm.");
   if (iat < now - options.maxAge)
     throw new Refusal(

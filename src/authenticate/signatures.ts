@@ -1,13 +1,15 @@
 /**
- * The signatures of OpToks and proofs, verified by jose, and the memory of what was verified: an OpTok by the hash
- * of its text, a proof key by the proof's header. Both memories are bounded and hold only what passed.
+ * The signatures of OpToks and proofs, and the memory of what was verified: an OpTok by the hash of its text, a proof
+ * key by the proof's header. Both memories are bounded and hold only what passed. The first JWS of each key is verified
+ * by jose, with its checks of key and algorithm; those after it by node:crypto.
  */
 import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from 'jose';
 import { Refusal } from '../refusal.ts';
 import type { AuthorityKeys } from './authority-keys.ts';
 import { BoundedCache } from './bounded-cache.ts';
-import type { JsonObject } from './compact-jws.ts';
+import type { CompactJws, JsonObject } from './compact-jws.ts';
 import type { DpopProof } from './dpop-proof.ts';
+import { createSignatureKey, isSignatureValid, type SignatureKey } from './jws-signature.ts';
 import type { OpTok } from './op-tok.ts';
 
 interface ProofKey {
@@ -24,6 +26,8 @@ export class Signatures {
   readonly #authorityKeys: AuthorityKeys;
   readonly #opToks = new BoundedCache<string, OpTok>(CAPACITY);
   readonly #proofKeys = new BoundedCache<string, ProofKey>(CAPACITY);
+  /** Of the keys with which jose has verified a JWS of the one algorithm that they are for. */
+  readonly #provenKeys = new WeakMap<CryptoKey, SignatureKey>();
   #generation: number;
 
   constructor(authorityKeys: AuthorityKeys) {
@@ -41,11 +45,8 @@ export class Signatures {
   async verifyOpTok(opTok: OpTok, tokenHash: string, now: number): Promise<void> {
     const generation = this.#authorityKeys.generation;
     const key = await this.#authorityKeys.find(opTok.algorithm, opTok.keyId, now);
-    try {
-      await compactVerify(opTok.jws.text, key, { algorithms: [opTok.algorithm] });
-    } catch {
+    if ((await this.#verify(opTok.jws, key, opTok.algorithm)) !== 'valid')
       throw new Refusal('token-signature', "The OpTok's signature does not verify with the Authority's key.");
-    }
     this.#forgetOldKeySet();
     // A key set that came meanwhile may not hold the key that this was verified with.
     if (generation === this.#generation) this.#opToks.set(tokenHash, opTok);
@@ -60,14 +61,28 @@ export class Signatures {
     const proofKey = known ?? (await importProofKey(proof));
     if (proofKey.thumbprint !== jkt)
       throw new Refusal('proof-binding', 'The OpTok is bound to another key than that of the proof.');
+    const verdict = await this.#verify(proof.jws, proofKey.key, proof.algorithm);
+    if (verdict !== 'valid')
+      throw new Refusal(
+        verdict === 'wrong' ? 'proof-signature' : 'proof-key',
+        "The proof's signature does not verify with its jwk.",
+      );
+    if (known === undefined) this.#proofKeys.set(proof.jws.encodedHeader, proofKey);
+  }
+
+  /** `unfit`: the key is none for this algorithm. A key is imported for one algorithm and never used with another. */
+  async #verify(jws: CompactJws, key: CryptoKey, algorithm: string): Promise<'valid' | 'wrong' | 'unfit'> {
+    const proven = this.#provenKeys.get(key);
+    if (proven !== undefined) return isSignatureValid(jws, proven) ? 'valid' : 'wrong';
     try {
-      await compactVerify(proof.jws.text, proofKey.key, { algorithms: [proof.algorithm] });
+      await compactVerify(jws.text, key, { algorithms: [algorithm] });
     } catch (cause) {
       // A key that does not fit the algorithm makes jose throw a TypeError.
-      const reason = cause instanceof errors.JWSSignatureVerificationFailed ? 'proof-signature' : 'proof-key';
-      throw new Refusal(reason, "The proof's signature does not verify with its jwk.");
+      return cause instanceof errors.JWSSignatureVerificationFailed ? 'wrong' : 'unfit';
     }
-    if (known === undefined) this.#proofKeys.set(proof.jws.encodedHeader, proofKey);
+    const signatureKey = createSignatureKey(key, algorithm);
+    if (signatureKey !== null) this.#provenKeys.set(key, signatureKey);
+    return 'valid';
   }
 
   #forgetOldKeySet(): void {

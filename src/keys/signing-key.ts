@@ -1,5 +1,5 @@
 /** The key that signs registry tokens: read from PEM or PFX, with its certificate chain and its `kid`. */
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { CompactSign, exportJWK, type JWK } from 'jose';
 import type { Signer } from '../issue/signer.ts';
 import { KeyFault } from './key-fault.ts';
@@ -59,30 +59,42 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
   const keyId = keyIdOf(material.keyId, thumbprint, publicKey);
   const x5c = certificates.map((certificate) => certificate.raw.toString('base64'));
   const header = { typ: 'JWT', alg: algorithm, kid: keyId, ...(x5c.length > 0 ? { x5c } : {}) };
-  const signingKey = await crypto.subtle.importKey(
-    'pkcs8',
-    privateKey.export({ type: 'pkcs8', format: 'der' }),
-    webCryptoAlgorithms[algorithm],
-    false,
-    ['sign'],
-  );
   return {
     algorithm,
     keyId,
     thumbprint,
     publicJwk: { ...(await exportJWK(publicKey)), kid: keyId, alg: algorithm, use: 'sig' },
     certificates,
-    sign: (claims) =>
-      new CompactSign(Buffer.from(JSON.stringify(claims))).setProtectedHeader(header).sign(signingKey),
+    sign: algorithm === 'RS256' ? await createJoseSign(privateKey, header) : createSign(privateKey, header),
   };
 }
 
-const webCryptoAlgorithms = {
-  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
-  ES384: { name: 'ECDSA', namedCurve: 'P-384' },
-  EdDSA: { name: 'Ed25519' },
-  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
-} as const satisfies Record<SigningAlgorithm, unknown>;
+type JwsHeader = Readonly<Record<string, unknown>> & { readonly alg: SigningAlgorithm };
+
+/** RSA takes its time, on a thread of WebCrypto: the service goes on meanwhile. */
+async function createJoseSign(privateKey: KeyObject, header: JwsHeader): Promise<Signer['sign']> {
+  const key = await crypto.subtle.importKey(
+    'pkcs8',
+    privateKey.export({ type: 'pkcs8', format: 'der' }),
+    { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+    false,
+    ['sign'],
+  );
+  return (claims) =>
+    new CompactSign(Buffer.from(JSON.stringify(claims))).setProtectedHeader(header).sign(key);
+}
+
+/** An elliptic curve is faster than the way to another thread and back. */
+function createSign(key: KeyObject, header: JwsHeader): Signer['sign'] {
+  const digest = { ES256: 'sha256', ES384: 'sha384', RS256: 'sha256', EdDSA: null }[header.alg];
+  const encodedHeader = Buffer.from(JSON.stringify(header)).toString('base64url');
+  return (claims) => {
+    const input = `${encodedHeader}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
+    // RFC 7518 §3.4: the two numbers on end, no DER. EdDSA has no other form.
+    const signature = sign(digest, Buffer.from(input, 'latin1'), { key, dsaEncoding: 'ieee-p1363' });
+    return `${input}.${signature.toString('base64url')}`;
+  };
+}
 
 interface OpenedKey {
   readonly privateKey: KeyObject;
