@@ -15,7 +15,8 @@ import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Decision } from '../service.ts';
 import { logDecision } from '../telemetry/log.ts';
-import type { Metrics, Observations } from '../telemetry/metrics.ts';
+import type { Observations } from '../telemetry/metrics.ts';
+import type { Tally } from '../telemetry/tally.ts';
 import { openAuthorityKeys } from './authority.ts';
 import type { FileReader } from './file-reader.ts';
 import type { Foundation } from './foundation.ts';
@@ -54,7 +55,7 @@ export async function assemble(
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
-  foundation.metrics.announcePlans(Object.keys(loaded.configuration.plans));
+  foundation.tally.announcePlans(Object.keys(loaded.configuration.plans));
   const parts: Parts = {
     loaded,
     material,
@@ -76,7 +77,7 @@ interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow
 function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const { loaded, authorityKeys, formerWindow } = parts;
   const { configuration } = loaded;
-  const { clock, log, metrics, replayStore } = foundation;
+  const { clock, log, tally, metrics, replayStore } = foundation;
   const { signingKey } = material;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
@@ -100,7 +101,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
       challenge: challengeOptions(configuration),
       record: (decision) => {
         logDecision(log, decision);
-        measureDecision(metrics, decision);
+        countDecision(tally, decision);
       },
     },
   });
@@ -179,9 +180,9 @@ async function findFailingParts(
   return failing;
 }
 
-function measureDecision(metrics: Metrics, { refusal, grant, durationMs }: Decision): void {
-  if (refusal !== null) metrics.rejected(refusal.reason, durationMs / 1000);
-  else if (grant !== null) metrics.issued(grant.plan, durationMs / 1000);
+function countDecision(tally: Tally, { refusal, grant, durationMs }: Decision): void {
+  if (refusal !== null) tally.rejected(refusal.reason, durationMs / 1000);
+  else if (grant !== null) tally.issued(grant.plan, durationMs / 1000);
 }
 
 /** Seconds; null for keys from a file and for none at all. */

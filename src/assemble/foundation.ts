@@ -1,4 +1,4 @@
-/** What outlives a reload: clock, log, metrics and the memory of used proofs. */
+/** What outlives a reload: clock, log, counts, metrics and the memory of used proofs. */
 import { randomBytes } from 'node:crypto';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
@@ -7,6 +7,7 @@ import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, type Observations, type ProcessUsage } from '../telemetry/metrics.ts';
+import { Tally } from '../telemetry/tally.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -15,6 +16,7 @@ export interface Surroundings {
 }
 
 export interface Foundation extends Surroundings {
+  readonly tally: Tally;
   readonly metrics: Metrics;
   readonly replayStore: MemoryReplayStore | RedisReplayStore;
   /** For DPoP nonces where the configuration names no secret. */
@@ -29,7 +31,9 @@ export function layFoundation(
 ): Foundation {
   const replayStore = createReplayStore(configuration, surroundings);
   const memory = replayStore instanceof MemoryReplayStore ? replayStore : null;
+  const tally = new Tally();
   const metrics = createMetrics(
+    tally,
     () => ({
       ...observe(),
       replayEntries: memory?.size ?? null,
@@ -37,7 +41,7 @@ export function layFoundation(
     }),
     surroundings.processUsage,
   );
-  return { ...surroundings, metrics, replayStore, nonceSecret: randomBytes(32) };
+  return { ...surroundings, tally, metrics, replayStore, nonceSecret: randomBytes(32) };
 }
 
 function createReplayStore({ senderConstraint: { replay } }: Configuration, { clock, log }: Surroundings) {

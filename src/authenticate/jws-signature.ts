@@ -12,7 +12,10 @@ export interface SignatureKey {
 }
 
 /** RFC 7518 §3.1, RFC 8037 §3.1: digest, form of an ECDSA signature, padding and salt of an RSASSA-PSS one. */
-const settings = new Map<string, readonly [digest: string | null, options: Omit<VerifyKeyObjectInput, 'key'>]>([
+const settings = new Map<
+  string,
+  readonly [digest: string | null, options: Omit<VerifyKeyObjectInput, 'key'>]
+>([
   ['ES256', ['sha256', { dsaEncoding: 'ieee-p1363' }]],
   ['ES384', ['sha384', { dsaEncoding: 'ieee-p1363' }]],
   ['ES512', ['sha512', { dsaEncoding: 'ieee-p1363' }]],

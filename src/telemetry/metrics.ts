@@ -1,16 +1,15 @@
 /** The metrics of CONTRACT §6, through OpenTelemetry, in the Prometheus text format. Labels come from closed sets. */
+import { type Meter, ValueType } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
-import { type Reason, reasons } from '../refusal.ts';
+import { reasons } from '../refusal.ts';
 import { buildInfo } from './build-info.ts';
+import { createHistogramProducer } from './histogram-producer.ts';
+import { durationBounds, outcomes, type Tally } from './tally.ts';
 
+/** What is counted seldom, by the one thread that does it. */
 export interface Metrics {
-  /** A token was issued under this plan; `seconds` = how long the request took. */
-  readonly issued: (plan: string, seconds: number) => void;
-  readonly rejected: (reason: Reason, seconds: number) => void;
   readonly reloaded: (result: 'success' | 'failure') => void;
-  /** The names that the catalogue has now, so that each is there from the next scrape on. */
-  readonly announcePlans: (plans: readonly string[]) => void;
   readonly authorityRefreshed: (result: 'success' | 'failure') => void;
   /** The whole exposition. */
   readonly expose: () => Promise<string>;
@@ -34,29 +33,27 @@ export interface ProcessUsage {
   readonly startedAt: number;
 }
 
-const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const LARGEST_CATALOGUE = 70_000;
 
-/** `observe` and `processUsage` are asked at each scrape. */
-export function createMetrics(observe: () => Observations, processUsage: () => ProcessUsage): Metrics {
-  const exporter = new PrometheusExporter({ preventServerStart: true });
+/** `tally` has what is counted at each request; `observe` and `processUsage` are asked at each scrape. */
+export function createMetrics(
+  tally: Tally,
+  observe: () => Observations,
+  processUsage: () => ProcessUsage,
+): Metrics {
+  const exporter = new PrometheusExporter({
+    preventServerStart: true,
+    metricProducers: [createHistogramProducer(durationHistogram(tally), Date.now)],
+  });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
-  const meter = new MeterProvider({ readers: [exporter] }).getMeter('registry-token');
+  // By its own rule OpenTelemetry lumps together what is beyond 2000 series: a large catalogue has more plans.
+  const views = [{ instrumentName: '*', aggregationCardinalityLimit: LARGEST_CATALOGUE }];
+  const meter = new MeterProvider({ readers: [exporter], views }).getMeter('registry-token');
 
-  const issued = meter.createCounter('registry_token_issued_total', {
-    description: 'Registry tokens issued, by plan.',
-  });
-  const rejected = meter.createCounter('registry_token_rejected_total', {
-    description: 'Requests refused, by reason.',
-  });
-  const duration = meter.createHistogram('registry_token_request_duration_seconds', {
-    description: 'Time from the request to the answer of the token endpoint.',
-    unit: 's',
-    advice: { explicitBucketBoundaries: BUCKETS },
-  });
+  observeTally(meter, tally);
   const refreshed = meter.createCounter('registry_token_authority_refresh_total', {
     description: "Fetches of the Authority's keys, by result.",
   });
-  for (const reason of reasons) rejected.add(0, { reason });
   const reloads = meter.createCounter('registry_token_config_reload_total', {
     description: 'Reloads of the configuration, by result.',
   });
@@ -64,7 +61,45 @@ export function createMetrics(observe: () => Observations, processUsage: () => P
     refreshed.add(0, { result });
     reloads.add(0, { result });
   }
+  observeService(meter, observe);
+  observeProcess(meter, processUsage);
 
+  return {
+    reloaded: (result) => reloads.add(1, { result }),
+    authorityRefreshed: (result) => refreshed.add(1, { result }),
+    expose: async () => serializer.serialize((await exporter.collect()).resourceMetrics),
+  };
+}
+
+function observeTally(meter: Meter, tally: Tally): void {
+  meter
+    .createObservableCounter('registry_token_issued_total', {
+      description: 'Registry tokens issued, by plan.',
+    })
+    .addCallback((result) => {
+      for (const plan of tally.plans) result.observe(tally.countIssued(plan), { plan });
+    });
+  meter
+    .createObservableCounter('registry_token_rejected_total', { description: 'Requests refused, by reason.' })
+    .addCallback((result) => {
+      for (const reason of reasons) result.observe(tally.countRejected(reason), { reason });
+    });
+}
+
+function durationHistogram(tally: Tally) {
+  return {
+    descriptor: {
+      name: 'registry_token_request_duration_seconds',
+      description: 'Time from the request to the answer of the token endpoint.',
+      unit: 's',
+      valueType: ValueType.DOUBLE,
+    },
+    bounds: durationBounds,
+    read: () => outcomes.map((outcome) => ({ attributes: { outcome }, ...tally.durations(outcome) })),
+  };
+}
+
+function observeService(meter: Meter, observe: () => Observations): void {
   const gauge = (name: string, description: string, read: () => number | null) =>
     meter.createObservableGauge(name, { description }).addCallback((result) => {
       const value = read();
@@ -82,6 +117,11 @@ export function createMetrics(observe: () => Observations, processUsage: () => P
     'When the first of the signing certificates ends.',
     () => observe().signingCertificateExpiry,
   );
+}
+
+function observeProcess(meter: Meter, processUsage: () => ProcessUsage): void {
+  const gauge = (name: string, description: string, read: () => number) =>
+    meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(read()));
   gauge('process_resident_memory_bytes', 'Resident memory.', () => processUsage().residentBytes);
   gauge('process_start_time_seconds', 'When the process started.', () => processUsage().startedAt);
   meter
@@ -91,21 +131,4 @@ export function createMetrics(observe: () => Observations, processUsage: () => P
   meter
     .createObservableGauge('registry_token_build_info', { description: 'What was built; always 1.' })
     .addCallback((result) => result.observe(1, { version, commit, bun }));
-
-  return {
-    issued: (plan, seconds) => {
-      issued.add(1, { plan });
-      duration.record(seconds, { outcome: 'issued' });
-    },
-    rejected: (reason, seconds) => {
-      rejected.add(1, { reason });
-      duration.record(seconds, { outcome: 'rejected' });
-    },
-    reloaded: (result) => reloads.add(1, { result }),
-    announcePlans: (plans) => {
-      for (const plan of plans) issued.add(0, { plan });
-    },
-    authorityRefreshed: (result) => refreshed.add(1, { result }),
-    expose: async () => serializer.serialize((await exporter.collect()).resourceMetrics),
-  };
 }

@@ -27,8 +27,12 @@ const mutation = fc.oneof(
     return changed;
   }),
   fc.nat(600).map((length) => (bytes: Buffer) => bytes.subarray(0, length % bytes.length)),
-  fc.uint8Array({ minLength: 1, maxLength: 8 }).map((more) => (bytes: Buffer) => Buffer.concat([bytes, more])),
-  fc.uint8Array({ minLength: 1, maxLength: 8 }).map((more) => (bytes: Buffer) => Buffer.concat([more, bytes])),
+  fc
+    .uint8Array({ minLength: 1, maxLength: 8 })
+    .map((more) => (bytes: Buffer) => Buffer.concat([bytes, more])),
+  fc
+    .uint8Array({ minLength: 1, maxLength: 8 })
+    .map((more) => (bytes: Buffer) => Buffer.concat([more, bytes])),
   fc.constantFrom(
     (bytes: Buffer) => Buffer.alloc(bytes.length),
     (bytes: Buffer) => Buffer.alloc(bytes.length, 0xff),

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { reasons } from '../../src/refusal.ts';
 import { createMetrics, type Observations } from '../../src/telemetry/metrics.ts';
+import { Tally } from '../../src/telemetry/tally.ts';
 import { createInstallation } from '../assemble/installation.ts';
 import { noCertificate } from '../support/service.ts';
 import { SERVICE } from '../support/tokens.ts';
@@ -17,11 +18,13 @@ const observations: Observations = {
 const usage = { cpuSeconds: 1.5, residentBytes: 50_000_000, startedAt: 1_800_000_000 };
 
 function createTestMetrics(observed: Partial<Observations> = {}) {
+  const tally = new Tally();
   const metrics = createMetrics(
+    tally,
     () => ({ ...observations, ...observed }),
     () => usage,
   );
-  return { metrics, read: async () => parseExposition(await metrics.expose()) };
+  return { tally, metrics, read: async () => parseExposition(await metrics.expose()) };
 }
 
 /** What CONTRACT §6 names, with its type and the names of its labels. */
@@ -42,10 +45,10 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
 ];
 
 describe('the exposition', async () => {
-  const { metrics, read } = createTestMetrics();
-  metrics.announcePlans(['community']);
-  metrics.issued('community', 0.003);
-  metrics.rejected('plan-denied', 0.0001);
+  const { tally, read } = createTestMetrics();
+  tally.announcePlans(['community']);
+  tally.issued('community', 0.003);
+  tally.rejected('plan-denied', 0.0001);
   const exposition = await read();
 
   test.each(contract)('has %s, a %s with the labels %p', (name, type, labels) => {
@@ -156,20 +159,29 @@ test('refreshes and reloads are counted by their result', async () => {
 });
 
 test('counters only grow from scrape to scrape', async () => {
-  const { metrics, read } = createTestMetrics();
+  const { tally, read } = createTestMetrics();
   for (let round = 1; round <= 3; round += 1) {
-    metrics.rejected('internal', 0.1);
+    tally.rejected('internal', 0.1);
     expect(readValue(await read(), 'registry_token_rejected_total', { reason: 'internal' })).toBe(round);
   }
 });
 
 test('a plan whose name means something to the format is one series with that name', async () => {
   for (const plan of ['a"b', 'a\\b', 'a{b}', 'a,b="c"', '#HELP', '}', '\\n', '\\"', "a'b"]) {
-    const { metrics, read } = createTestMetrics();
-    metrics.announcePlans([plan]);
-    metrics.issued(plan, 0.1);
+    const { tally, read } = createTestMetrics();
+    tally.announcePlans([plan]);
+    tally.issued(plan, 0.1);
     expect(readValue(await read(), 'registry_token_issued_total', { plan })).toBe(1);
   }
+});
+
+test('a catalogue of many plans has a series for each', async () => {
+  const { tally, read } = createTestMetrics();
+  const plans = Array.from({ length: 3000 }, (_, index) => `plan-${index}`);
+  tally.announcePlans(plans);
+  for (const plan of plans) tally.issued(plan, 0.1);
+  const issued = (await read()).samples.filter(({ name }) => name === 'registry_token_issued_total');
+  expect(issued.map(({ labels, value }) => [labels.plan, value])).toEqual(plans.map((plan) => [plan, 1]));
 });
 
 describe('the series of a running service', async () => {
