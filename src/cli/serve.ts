@@ -9,6 +9,7 @@ import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
+import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 
@@ -40,10 +41,11 @@ Example:
     const load = () => loadConfiguration(file, overrides);
     const { server, telemetry, logging } = load().configuration;
     const format = logging.format === 'auto' ? (isTerminal ? 'pretty' : 'json') : logging.format;
-    const log = createLog(logging.level, format, tell);
-    const runtime = await Runtime.create(load, { clock: () => Date.now() / 1000, log, processUsage });
-
+    const lines = createLineBatch(tell);
+    const log = createLog(logging.level, format, lines.write, lines.flush);
     await using ending = new AsyncDisposableStack();
+    ending.defer(lines.flush);
+    const runtime = await Runtime.create(load, { clock: () => Date.now() / 1000, log, processUsage });
     ending.defer(() => runtime.close());
     const listener = startListening(server.listen, runtime);
     ending.defer(() => listener.stop(server.shutdownGrace * 1000));
@@ -74,6 +76,7 @@ Example:
     log.info('stopping', { graceSeconds: server.shutdownGrace });
     await ending.disposeAsync();
     log.info('stopped');
+    lines.flush();
     return 0;
   },
 };

@@ -15,8 +15,13 @@ export interface Log {
 /** Named one by one: an object of another making (an error, a request) may hold more than it shows. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
-/** Writes lines of at least `level` through `write`. */
-export function createLog(level: LogLevel, format: 'json' | 'pretty', write: (line: string) => void): Log {
+/** Writes lines of at least `level` through `write`; `flush` is called after a warning or an error: it must not wait. */
+export function createLog(
+  level: LogLevel,
+  format: 'json' | 'pretty',
+  write: (line: string) => void,
+  flush: () => void = () => {},
+): Log {
   const logger = pino(
     {
       level,
@@ -29,8 +34,10 @@ export function createLog(level: LogLevel, format: 'json' | 'pretty', write: (li
   );
   const at =
     (name: LogLevel) =>
-    (message: string, fields: LogFields = {}) =>
+    (message: string, fields: LogFields = {}) => {
       logger[name](fields, message);
+      if (name === 'warn' || name === 'error') flush();
+    };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 

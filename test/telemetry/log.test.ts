@@ -36,6 +36,20 @@ describe('a line', () => {
     expect(Math.abs(Date.parse(time) - Date.now())).toBeLessThan(5000);
   });
 
+  test('that warns or tells an error is written at once, with those before it', () => {
+    const events: string[] = [];
+    const log = createLog(
+      'info',
+      'json',
+      (line) => events.push(JSON.parse(line).message),
+      () => events.push('written'),
+    );
+    log.info('a');
+    log.warn('b');
+    log.error('c');
+    expect(events).toEqual(['a', 'b', 'written', 'c', 'written']);
+  });
+
   test('is one for a terminal, without what is not there', () => {
     const { lines, log } = collectLog('info', 'pretty');
     log.info('ready', { url: 'http://127.0.0.1:8085', none: null, list: ['a', 'b'], text: 'a b' });
