@@ -6,16 +6,15 @@ export interface LineBatch {
   readonly flush: () => void;
 }
 
-const MAX_WAIT_MS = 20;
 const MAX_LENGTH = 64 * 1024;
 
-/** A line waits for at most 20 ms, and no more than 64 KiB wait. */
+/** What is written in one turn of the event loop goes out at its end, and no more than 64 KiB wait for that. */
 export function createLineBatch(write: (lines: string) => void): LineBatch {
   let waiting = '';
-  let timer: ReturnType<typeof setTimeout> | null = null;
+  let turn: ReturnType<typeof setImmediate> | null = null;
   const flush = () => {
-    if (timer !== null) clearTimeout(timer);
-    timer = null;
+    if (turn !== null) clearImmediate(turn);
+    turn = null;
     if (waiting === '') return;
     const lines = waiting;
     waiting = '';
@@ -26,7 +25,7 @@ export function createLineBatch(write: (lines: string) => void): LineBatch {
     write: (line) => {
       waiting += line;
       if (waiting.length >= MAX_LENGTH) flush();
-      else timer ??= setTimeout(flush, MAX_WAIT_MS);
+      else turn ??= setImmediate(flush);
     },
   };
 }
