@@ -61,11 +61,11 @@ for (const [name, startFront] of Object.entries(fronts))
 
       test('fetches nothing with a stolen OpTok, and is told 401', async () => {
         await using containerd = await startFor(parties.bob);
-        const before = front.serviceLog().length;
+        const before = (await front.serviceLog()).length;
         const fetched = await containerd.fetch(source, `any:${opTok}`);
         expect(fetched.exitCode).toBe(1);
         expect(fetched.stderr).toContain('401 Unauthorized');
-        expect(front.serviceLog().slice(before)).toContain('"reason":"certificate-binding"');
+        expect((await front.serviceLog()).slice(before)).toContain('"reason":"certificate-binding"');
         expect(await containerd.has(`sha256:${await imageId(image)}`)).toBe(false);
       });
     },

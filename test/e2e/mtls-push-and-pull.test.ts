@@ -63,32 +63,32 @@ for (const [name, startFront] of Object.entries(fronts))
         });
 
         test('neither pulls nor pushes with a stolen OpTok and its own certificate', async () => {
-          const before = front.serviceLog().length;
+          const before = (await front.serviceLog()).length;
           const stolen = await access(aliceOpTok, parties.bob);
           const pulled = await client.pull(`${repository}:1`, stolen);
           expect(pulled).toMatchObject({ id: null, stderr: expect.stringMatching(UNAUTHORIZED) });
           const pushed = await client.push(image, `${repository}:2`, stolen);
           expect(pushed.exitCode).not.toBe(0);
           expect(pushed.stderr).toMatch(UNAUTHORIZED);
-          expectRefusals(front.serviceLog().slice(before), 'certificate-binding');
+          expectRefusals((await front.serviceLog()).slice(before), 'certificate-binding');
         });
 
         test('neither pulls nor pushes with a stolen OpTok and no certificate', async () => {
-          const before = front.serviceLog().length;
+          const before = (await front.serviceLog()).length;
           const stolen = await access(aliceOpTok, null);
           const pulled = await client.pull(`${repository}:1`, stolen);
           expect(pulled).toMatchObject({ id: null, stderr: expect.stringMatching(UNAUTHORIZED) });
           const pushed = await client.push(image, `${repository}:2`, stolen);
           expect(pushed.exitCode).not.toBe(0);
           expect(pushed.stderr).toMatch(UNAUTHORIZED);
-          expectRefusals(front.serviceLog().slice(before), 'certificate-missing');
+          expectRefusals((await front.serviceLog()).slice(before), 'certificate-missing');
         });
 
         test('gets from its own OpTok and certificate no more than its plan allows', async () => {
-          const before = front.serviceLog().length;
+          const before = (await front.serviceLog()).length;
           const pulled = await client.pull(`${repository}:1`, await access(bobOpTok, parties.bob));
           expect(pulled.id).toBeNull();
-          expectRefusals(front.serviceLog().slice(before), 'plan-denied');
+          expectRefusals((await front.serviceLog()).slice(before), 'plan-denied');
         });
       });
 

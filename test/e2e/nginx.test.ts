@@ -40,18 +40,13 @@ describeWith(['nginx', 'docker-registry', 'openssl', 'curl'], 'nginx with the sa
     await parties?.[Symbol.asyncDispose]();
   });
 
-  beforeEach(() => {
-    logged = front.serviceLog().length;
+  beforeEach(async () => {
+    logged = (await front.serviceLog()).length;
   });
 
-  /** The decision on the last request: the log has it soon after the client has its answer. */
+  /** The decision on the last request. */
   const decision = async () => {
-    let length: number;
-    do {
-      ({ length } = front.serviceLog());
-      await Bun.sleep(20);
-    } while (front.serviceLog().length > length);
-    const lines = front.serviceLog().slice(logged).trim().split('\n');
+    const lines = (await front.serviceLog()).slice(logged).trim().split('\n');
     return JSON.parse(lines.findLast((line) => line.includes('"durationMs"')) ?? '{}');
   };
 

@@ -19,8 +19,8 @@ export interface Front extends AsyncDisposable {
   readonly realm: string;
   /** The service's own port, which a client behind nginx must not use. */
   readonly servicePort: number;
-  /** What the service has logged so far. */
-  readonly serviceLog: () => string;
+  /** What the service has logged: a decision stands there soon after the client has its answer. */
+  readonly serviceLog: () => Promise<string>;
   /** What everything has logged so far. */
   readonly logs: () => string;
 }
@@ -40,7 +40,7 @@ async function startOwnTls(parties: MtlsParties): Promise<Front> {
     registryHost: `localhost:${registry.port}`,
     realm,
     servicePort,
-    serviceLog: service.stderr,
+    serviceLog: () => settled(service.stderr),
     logs: () => `${service.stdout()}${service.stderr()}${registry.output()}`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -61,7 +61,7 @@ async function startBehindNginx(parties: MtlsParties): Promise<Front> {
     registryHost: `localhost:${port}`,
     realm,
     servicePort,
-    serviceLog: service.stderr,
+    serviceLog: () => settled(service.stderr),
     logs: () => `${service.stdout()}${service.stderr()}${registry.output()}${nginx.output()}`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -93,6 +93,14 @@ async function startServe(
     throw cause;
   }
   return child;
+}
+
+async function settled(read: () => string): Promise<string> {
+  for (;;) {
+    const text = read();
+    await Bun.sleep(20);
+    if (read() === text) return text;
+  }
 }
 
 async function untilReady(url: string, ca: string): Promise<void> {
