@@ -36,7 +36,7 @@ export function layFoundation(
     tally,
     () => ({
       ...observe(),
-      replayEntries: memory?.size ?? null,
+      replayEntries: memory?.count(surroundings.clock()) ?? null,
       replayCapacity: memory?.capacity ?? null,
     }),
     surroundings.processUsage,
@@ -45,7 +45,7 @@ export function layFoundation(
 }
 
 function createReplayStore({ senderConstraint: { replay } }: Configuration, { clock, log }: Surroundings) {
-  if (replay.url === undefined) return new MemoryReplayStore(replay.capacity, clock());
+  if (replay.url === undefined) return MemoryReplayStore.create(replay.capacity, clock());
   const onChange = (fault: string | null) =>
     fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault });
   return new RedisReplayStore({ url: replay.url, clock, onChange });

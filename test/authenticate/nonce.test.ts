@@ -143,7 +143,7 @@ describe('proof rule 12: a nonce that is ours and recent, or 401 use_dpop_nonce 
   test('does not replace the replay store: one proof with a good nonce is good once', async () => {
     const own = await createHarness({
       nonces: createNonces(secret),
-      replayStore: new MemoryReplayStore(1000, 0),
+      replayStore: MemoryReplayStore.create(1000, 0),
     });
     const nonce = expectNonce(await askWith(own, undefined));
     const opTok = own.opTok();

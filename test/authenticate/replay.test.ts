@@ -52,7 +52,7 @@ describe('proof rule 13: a pair of thumbprint and jti is accepted once', () => {
   });
 
   test('the jti of one key says nothing of another key', async () => {
-    const replayStore = new MemoryReplayStore(100, 0);
+    const replayStore = MemoryReplayStore.create(100, 0);
     const [one, two] = await Promise.all([createHarness({ replayStore }), createHarness({ replayStore })]);
     for (const client of [one, two]) {
       const bound = client.opTok();
@@ -157,7 +157,7 @@ describe('proof rule 14: what the proof does not sign, replay detection protects
 
 describe('proof rule 15: store full or down is 503, and nothing from before the start is accepted', () => {
   test('a full store issues nothing, and does again when an entry has expired', async () => {
-    const small = await createHarness({ replayStore: new MemoryReplayStore(2, 0) });
+    const small = await createHarness({ replayStore: MemoryReplayStore.create(2, 0) });
     const bound = small.opTok();
     expectToken(await ask(small, { opTok: bound }));
     const proof = small.proof(bound);
@@ -191,7 +191,7 @@ describe('proof rule 15: store full or down is 503, and nothing from before the 
   });
 
   test('refuses proofs from before the start, and accepts those from it on', async () => {
-    const started = await createHarness({ replayStore: new MemoryReplayStore(10, NOW - 5) });
+    const started = await createHarness({ replayStore: MemoryReplayStore.create(10, NOW - 5) });
     const bound = started.opTok();
     const withIat = (iat: number) =>
       ask(started, { opTok: bound, proof: started.proof(bound, { claims: { iat } }) });

@@ -14,7 +14,7 @@ test('prints one proof that the service takes, and nothing else', async () => {
   await using folder = await createTemporaryFolder();
   const clientKey = await createKey('ES256');
   const now = Date.now() / 1000;
-  const harness = await createHarness({ clientKey, replayStore: new MemoryReplayStore(10, now - 60) });
+  const harness = await createHarness({ clientKey, replayStore: MemoryReplayStore.create(10, now - 60) });
   harness.clock.now = now;
   writeFileSync(folder.at('dpop.jwk'), JSON.stringify(clientKey.privateJwk));
   const opTok = harness.opTok();

@@ -59,7 +59,7 @@ test('the service issues a token for the scopes that are asked for', async () =>
 
 test('a service that has just started is asked again a second later', async () => {
   const clock = { now: NOW + 0.7 };
-  await using service = await serve({ replayStore: new MemoryReplayStore(10, NOW + 0.5) });
+  await using service = await serve({ replayStore: MemoryReplayStore.create(10, NOW + 0.5) });
   const opTok = { accessToken: service.harness.opTok(enterprise), dpopKey };
   service.harness.clock.now = NOW + 1.7;
   const { parts, answer } = ask(service.realm, opTok, clock);
@@ -71,7 +71,7 @@ test('a service that has just started is asked again a second later', async () =
 test('a service that has just started and asks for a nonce is given both', async () => {
   const clock = { now: NOW + 0.7 };
   const nonces = createNonces(Buffer.alloc(32, 1));
-  await using service = await serve({ nonces, replayStore: new MemoryReplayStore(10, NOW + 0.5) });
+  await using service = await serve({ nonces, replayStore: MemoryReplayStore.create(10, NOW + 0.5) });
   const opTok = { accessToken: service.harness.opTok(enterprise), dpopKey };
   service.harness.clock.now = NOW + 1.7;
   await ask(service.realm, opTok, clock).answer;

@@ -8,7 +8,7 @@ import { decodePart, REALM, SERVICE, sha256 } from '../support/tokens.ts';
 
 const der = Buffer.from('a certificate');
 const shown = withCertificate(der);
-const harness = await createHarness({ replayStore: new MemoryReplayStore(100_000, 0) });
+const harness = await createHarness({ replayStore: MemoryReplayStore.create(100_000, 0) });
 const opTok = harness.opTok();
 const certified = harness.opTok({ claims: { cnf: { 'x5t#S256': sha256(der) } } });
 const runs = { numRuns: 600 };

@@ -13,7 +13,7 @@ import { createKey } from '../support/keys.ts';
 import { createHarness, noCertificate } from '../support/service.ts';
 import { AUDIENCE, ISSUER, REALM, SERVICE, sha256 } from '../support/tokens.ts';
 
-const harness = await createHarness({ replayStore: new MemoryReplayStore(100_000, 0) });
+const harness = await createHarness({ replayStore: MemoryReplayStore.create(100_000, 0) });
 const { authorityKey, clientKey } = harness;
 const stranger = await createKey('ES256');
 const otherOpTok = harness.opTok();

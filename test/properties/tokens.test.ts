@@ -7,7 +7,7 @@ import { ask } from '../support/ask.ts';
 import { createHarness, MAX_AGE, NOW, SKEW } from '../support/service.ts';
 import { AUDIENCE, ISSUER, REALM, sha256, signMembers } from '../support/tokens.ts';
 
-const harness = await createHarness({ replayStore: new MemoryReplayStore(100_000, 0) });
+const harness = await createHarness({ replayStore: MemoryReplayStore.create(100_000, 0) });
 const { authorityKey, clientKey } = harness;
 const opTok = harness.opTok();
 const runs = { numRuns: 1500 };

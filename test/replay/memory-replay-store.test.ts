@@ -1,30 +1,9 @@
 /** The memory store: exact until it is full, and never a live entry evicted. */
 import { describe, expect, test } from 'bun:test';
-import { createHash } from 'node:crypto';
 import fc from 'fast-check';
-import type { ReplayVerdict } from '../../src/authenticate/replay-store.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
-
-const keyOf = (name: string | number) => createHash('sha256').update(String(name)).digest();
-
-/** What the store is: a map of keys to the second in which they expire, of a fixed size. */
-class ReferenceStore {
-  readonly #entries = new Map<string, number>();
-  readonly #capacity: number;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  insert(key: Uint8Array, deadline: number, now: number): ReplayVerdict {
-    for (const [name, second] of this.#entries) if (second < now) this.#entries.delete(name);
-    const name = Buffer.from(key).toString('hex');
-    if (this.#entries.has(name)) return 'replayed';
-    if (this.#entries.size === this.#capacity) return 'full';
-    this.#entries.set(name, Math.ceil(deadline));
-    return 'first';
-  }
-}
+import { viewReplayMemory } from '../../src/replay/replay-memory.ts';
+import { keyOf, ReferenceStore } from '../support/replay-reference.ts';
 
 interface Step {
   readonly key: number;
@@ -33,15 +12,19 @@ interface Step {
 }
 
 /** Both stores are asked the same; their answers are compared. */
-function compare(capacity: number, steps: readonly Step[], keyAt: (key: number) => Uint8Array): void {
-  const store = new MemoryReplayStore(capacity, 0);
+function compare(
+  capacity: number,
+  steps: readonly Step[],
+  keyAt: (key: number) => Uint8Array,
+  store = MemoryReplayStore.create(capacity, 0),
+): void {
   const reference = new ReferenceStore(capacity);
   let now = 1_800_000_000;
   for (const { key, life, wait } of steps) {
     now += wait;
     const expected = reference.insert(keyAt(key), now + life, now);
     expect(store.insert(keyAt(key), now + life, now)).toBe(expected);
-    expect(store.size).toBeLessThanOrEqual(capacity);
+    expect(store.count(now)).toBe(reference.count(now));
   }
 }
 
@@ -63,11 +46,30 @@ describe('the memory store answers as a plain map with a size limit would', () =
     );
   });
 
-  test('with keys that share a bucket', () => {
-    const sameBucket = (key: number) => Buffer.concat([Buffer.alloc(4, 7), keyOf(key).subarray(0, 28)]);
+  test('with keys that all share a bucket', () => {
     const step = fc.record({ key: fc.nat(12), life, wait });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), (steps) => compare(8, steps, sameBucket)),
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const store = MemoryReplayStore.create(8, 0);
+        viewReplayMemory(store.memory).secret.fill(0);
+        compare(8, steps, keyOf, store);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('with lives of an hour, and pauses of any length', () => {
+    const long = fc.oneof(fc.integer({ min: 0, max: 4200 }), fc.double({ min: 0, max: 4200, noNaN: true }));
+    const pause = fc.oneof(
+      { weight: 3, arbitrary: fc.constant(0) },
+      { weight: 3, arbitrary: fc.integer({ min: 0, max: 900 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 0, max: 10_000_000 }) },
+    );
+    const step = fc.record({ key: fc.nat(30), life: long, wait: pause });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), fc.array(step, { maxLength: 120 }), (capacity, steps) =>
+        compare(capacity, steps, keyOf),
+      ),
       { numRuns: 200 },
     );
   });
@@ -88,16 +90,16 @@ describe('the memory store answers as a plain map with a size limit would', () =
 
 describe('capacity', () => {
   test('is exact: so many entries and not one more', () => {
-    const store = new MemoryReplayStore(1000, 0);
+    const store = MemoryReplayStore.create(1000, 0);
     for (let index = 0; index < 1000; index += 1) expect(store.insert(keyOf(index), 100, 0)).toBe('first');
     expect(store.insert(keyOf('more'), 100, 0)).toBe('full');
     for (let index = 0; index < 1000; index += 1)
       expect(store.insert(keyOf(index), 100, 50)).toBe('replayed');
-    expect([store.size, store.capacity]).toEqual([1000, 1000]);
+    expect([store.count(50), store.capacity]).toEqual([1000, 1000]);
   });
 
   test('is had again after expiry, over and over', () => {
-    const store = new MemoryReplayStore(100, 0);
+    const store = MemoryReplayStore.create(100, 0);
     for (let round = 0; round < 50; round += 1) {
       const now = round * 10;
       for (let index = 0; index < 100; index += 1)
@@ -107,7 +109,7 @@ describe('capacity', () => {
   });
 
   test('an entry lives through the whole of the second of its deadline', () => {
-    const store = new MemoryReplayStore(10, 0);
+    const store = MemoryReplayStore.create(10, 0);
     expect(store.insert(keyOf('a'), 100.2, 10)).toBe('first');
     expect(store.insert(keyOf('a'), 100.2, 100.2)).toBe('replayed');
     expect(store.insert(keyOf('a'), 100.2, 101)).toBe('replayed');
@@ -115,20 +117,20 @@ describe('capacity', () => {
   });
 
   test('an entry that expired long ago in a burst is not taken for a replay', () => {
-    const store = new MemoryReplayStore(1000, 0);
+    const store = MemoryReplayStore.create(1000, 0);
     for (let index = 0; index < 500; index += 1) store.insert(keyOf(index), 10, 0);
     for (let index = 499; index >= 0; index -= 1) expect(store.insert(keyOf(index), 100, 50)).toBe('first');
   });
 
   test('no live entry is evicted by a flood', () => {
-    const store = new MemoryReplayStore(50, 0);
+    const store = MemoryReplayStore.create(50, 0);
     expect(store.insert(keyOf('kept'), 1000, 0)).toBe('first');
     for (let index = 0; index < 5000; index += 1) store.insert(keyOf(index), 10 + index / 100, index / 100);
     expect(store.insert(keyOf('kept'), 1000, 999)).toBe('replayed');
   });
 
   test('keys that differ late are two keys', () => {
-    const store = new MemoryReplayStore(10, 0);
+    const store = MemoryReplayStore.create(10, 0);
     const one = Buffer.alloc(32, 1);
     const other = Buffer.from(one);
     other[15] = 2;
@@ -136,10 +138,36 @@ describe('capacity', () => {
   });
 
   test('a key inside a larger buffer is read from its own bytes', () => {
-    const store = new MemoryReplayStore(10, 0);
+    const store = MemoryReplayStore.create(10, 0);
     const buffer = Buffer.concat([keyOf('x'), keyOf('y')]);
     expect(store.insert(buffer.subarray(32), 10, 0)).toBe('first');
     expect(store.insert(keyOf('y'), 10, 0)).toBe('replayed');
     expect(store.insert(keyOf('x'), 10, 0)).toBe('first');
+  });
+
+  test('a key whose deadline has passed is not vouched for, and takes no room', () => {
+    const store = MemoryReplayStore.create(10, 0);
+    expect(store.insert(keyOf('late'), 99, 99.5)).toBe('unavailable');
+    expect(store.insert(keyOf('never'), Number.NaN, 99.5)).toBe('unavailable');
+    expect(store.insert(keyOf('no time'), 99, Number.NaN)).toBe('unavailable');
+    expect(store.insert(keyOf('after 2106'), 2 ** 32, 99.5)).toBe('unavailable');
+    expect(store.count(0)).toBe(0);
+  });
+});
+
+describe('memory', () => {
+  test.each([
+    [1_000_000, 64e6],
+    [10_000_000, 640e6],
+  ])('of %d entries is less than %d bytes', (capacity, most) => {
+    expect(MemoryReplayStore.create(capacity, 0).memory.byteLength).toBeLessThan(most);
+  });
+
+  test('that was never used is not resident', () => {
+    const before = process.memoryUsage.rss();
+    const store = MemoryReplayStore.create(50_000_000, 0);
+    for (let index = 0; index < 1000; index += 1) store.insert(keyOf(index), 100, 0);
+    expect(store.memory.byteLength).toBeGreaterThan(1.6e9);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(100e6);
   });
 });

@@ -30,7 +30,7 @@ export async function createRemoteSetting(authorityKey: TestKey): Promise<Remote
     certificateAuthorities: null,
     onRefresh: (fault) => void refreshes.push(fault),
   });
-  const replayStore = new MemoryReplayStore(5000, 0);
+  const replayStore = MemoryReplayStore.create(5000, 0);
   const harness = await createHarness({ authorityKeys: keys, authorityKey, replayStore });
   return {
     authority,

@@ -19,7 +19,7 @@ export async function serveHarness(authority: Authority): Promise<ServedHarness>
     authorityKeys: createFileAuthorityKeys(keySet),
     opTok: { issuer: authority.issuer, audiences: [AUTHORITY_AUDIENCE] },
     dpop: { realms },
-    replayStore: new MemoryReplayStore(100, now() - 60),
+    replayStore: MemoryReplayStore.create(100, now() - 60),
   });
   const server = Bun.serve({
     hostname: '127.0.0.1',

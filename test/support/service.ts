@@ -87,7 +87,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
       authenticate: {
         options: authenticateOptions(options),
         signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),
-        replayStore: options.replayStore ?? new MemoryReplayStore(1000, NOW - 86_400),
+        replayStore: options.replayStore ?? MemoryReplayStore.create(1000, NOW - 86_400),
         nonces: options.nonces ?? null,
         formerWindow: options.formerWindow ?? null,
       },

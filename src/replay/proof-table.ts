@@ -1,0 +1,128 @@
+/**
+ * The used proofs themselves: a hash table of a fixed size, exact until it is full. Changed under the lock alone, and of
+ * use after any of its writes: a thread that dies between two of them leaves one entry behind that is never used again.
+ * It can still be found, so what was answered `first` is never accepted again.
+ */
+import type { ReplayVerdict } from '../authenticate/replay-store.ts';
+import { secretHash } from '../threads/secret-hash.ts';
+import { ExpiryList } from './expiry-list.ts';
+import {
+  ENTRY,
+  EXPIRES,
+  FREE_ENTRY,
+  FREED_UP_TO,
+  NEXT_IN_BUCKET,
+  type ReplayViews,
+  USED_ENTRIES,
+} from './replay-memory.ts';
+
+/** More than come in, so that what has expired is freed in time; few, so that no single request pays for a burst. */
+const FREED_PER_INSERT = 2;
+
+export class ProofTable {
+  readonly #capacity: number;
+  readonly #state: Uint32Array;
+  readonly #secret: Uint32Array;
+  readonly #buckets: Uint32Array;
+  readonly #bucketBits: number;
+  readonly #entries: Uint32Array;
+  readonly #expiry: ExpiryList;
+
+  constructor(views: ReplayViews) {
+    this.#capacity = views.capacity;
+    this.#state = views.state;
+    this.#secret = views.secret;
+    this.#buckets = views.buckets;
+    this.#bucketBits = views.bucketBits;
+    this.#entries = views.entries;
+    this.#expiry = new ExpiryList(views);
+  }
+
+  /** Of the key 128 bits count. `when` is a whole second, not before `now`, through which the entry lives. */
+  insert(key: Uint8Array, when: number, now: number): ReplayVerdict {
+    for (let freed = 0; freed < FREED_PER_INSERT; freed += 1) if (!this.#freeExpired(now)) break;
+    const a = wordAt(key, 0);
+    const b = wordAt(key, 4);
+    const c = wordAt(key, 8);
+    const d = wordAt(key, 12);
+    const bucket = secretHash(this.#secret, this.#bucketBits, a, b, c, d);
+    if (this.#isRemembered(bucket, a, b, c, d, now)) return 'replayed';
+    // The clock was ahead: an entry like this one may have been freed too early.
+    if (when <= (this.#state[FREED_UP_TO] ?? 0)) return 'unavailable';
+    const second = this.#expiry.secondOf(when);
+    const entry = second === 0 ? 0 : this.#takeUnused(now);
+    if (entry === 0) return 'full';
+    const at = entry * ENTRY;
+    this.#entries[at] = a;
+    this.#entries[at + 1] = b;
+    this.#entries[at + 2] = c;
+    this.#entries[at + 3] = d;
+    this.#entries[at + EXPIRES] = when;
+    this.#entries[at + NEXT_IN_BUCKET] = this.#buckets[bucket] ?? 0;
+    this.#buckets[bucket] = entry;
+    this.#expiry.add(entry, second);
+    return 'first';
+  }
+
+  /** How many entries have not expired. */
+  count(now: number): number {
+    return this.#expiry.count(now);
+  }
+
+  /** An entry that has expired and was not freed yet does not count. */
+  #isRemembered(bucket: number, a: number, b: number, c: number, d: number, now: number): boolean {
+    const entries = this.#entries;
+    for (let entry = this.#buckets[bucket] ?? 0; entry !== 0; ) {
+      const at = entry * ENTRY;
+      const isSame =
+        entries[at] === a && entries[at + 1] === b && entries[at + 2] === c && entries[at + 3] === d;
+      if (isSame && (entries[at + EXPIRES] ?? 0) >= now) return true;
+      entry = entries[at + NEXT_IN_BUCKET] ?? 0;
+    }
+    return false;
+  }
+
+  /** 0 where all are used and none has expired. */
+  #takeUnused(now: number): number {
+    if (this.#state[FREE_ENTRY] === 0 && this.#state[USED_ENTRIES] === this.#capacity) this.#freeExpired(now);
+    const entry = this.#state[FREE_ENTRY] ?? 0;
+    const used = this.#state[USED_ENTRIES] ?? 0;
+    if (entry !== 0) this.#state[FREE_ENTRY] = this.#entries[entry * ENTRY + NEXT_IN_BUCKET] ?? 0;
+    else if (used < this.#capacity) this.#state[USED_ENTRIES] = used + 1;
+    else return 0;
+    return entry === 0 ? used + 1 : entry;
+  }
+
+  /** Frees one; false where none has expired. */
+  #freeExpired(now: number): boolean {
+    const entry = this.#expiry.takeExpired(now);
+    if (entry === 0) return false;
+    const at = entry * ENTRY;
+    const entries = this.#entries;
+    const bucket = secretHash(
+      this.#secret,
+      this.#bucketBits,
+      entries[at] ?? 0,
+      entries[at + 1] ?? 0,
+      entries[at + 2] ?? 0,
+      entries[at + 3] ?? 0,
+    );
+    const next = entries[at + NEXT_IN_BUCKET] ?? 0;
+    let before = this.#buckets[bucket] ?? 0;
+    if (before === entry) this.#buckets[bucket] = next;
+    else {
+      while (before !== 0 && entries[before * ENTRY + NEXT_IN_BUCKET] !== entry)
+        before = entries[before * ENTRY + NEXT_IN_BUCKET] ?? 0;
+      if (before !== 0) entries[before * ENTRY + NEXT_IN_BUCKET] = next;
+    }
+    entries[at + NEXT_IN_BUCKET] = this.#state[FREE_ENTRY] ?? 0;
+    this.#state[FREE_ENTRY] = entry;
+    return true;
+  }
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  const low = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+  const high = (bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8);
+  return (low | (high << 16)) >>> 0;
+}

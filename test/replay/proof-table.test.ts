@@ -1,0 +1,114 @@
+/**
+ * A thread may die between any two writes. Here it does, at each of them: nothing that was accepted is accepted again,
+ * and no more than one entry is lost.
+ */
+import { expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { ProofTable } from '../../src/replay/proof-table.ts';
+import { createReplayMemory, type ReplayViews, viewReplayMemory } from '../../src/replay/replay-memory.ts';
+import { keyOf } from '../support/replay-reference.ts';
+
+class Death extends Error {}
+
+/** The same memory, in which this many writes succeed; the next is the end of who tries. */
+function mortal(views: ReplayViews, writes: number): ReplayViews {
+  let left = writes;
+  const watch = (words: Uint32Array) =>
+    new Proxy(words, {
+      // The members of a typed array want the array itself.
+      get: (target, name) => Reflect.get(target, name, target),
+      set: (target, name, value) => {
+        if (left === 0) throw new Death();
+        left -= 1;
+        return Reflect.set(target, name, value, target);
+      },
+    });
+  const { state, hints, seconds, buckets, entries } = views;
+  return {
+    ...views,
+    state: watch(state),
+    hints: watch(hints),
+    seconds: watch(seconds),
+    buckets: watch(buckets),
+    entries: watch(entries),
+  };
+}
+
+interface Step {
+  readonly key: number;
+  readonly life: number;
+  readonly wait: number;
+  /** After how many writes the thread dies; null where it lives on. */
+  readonly death: number | null;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  key: fc.nat(12),
+  life: fc.nat(6),
+  wait: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(4) }),
+  death: fc.option(fc.nat(25), { freq: 2 }),
+});
+
+test('whichever write a thread dies at, what was accepted stays used and one entry at most is lost', () => {
+  const diedAt = new Set<number>();
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 60 }), (spare, steps) => {
+      const deaths = steps.filter(({ death }) => death !== null).length;
+      const capacity = deaths + spare;
+      const views = viewReplayMemory(createReplayMemory(capacity, 0));
+      const table = new ProofTable(views);
+      const accepted = new Map<number, number>();
+      let lost = 0;
+      let now = 1000;
+      for (const { key, life, wait, death } of steps) {
+        now += wait;
+        const alive = [...accepted].filter(([, end]) => end >= now);
+        const wasUsed = (accepted.get(key) ?? 0) >= now;
+        let verdict = 'died';
+        try {
+          const by = death === null ? table : new ProofTable(mortal(views, death));
+          verdict = by.insert(keyOf(key), now + life, now);
+        } catch (cause) {
+          if (!(cause instanceof Death)) throw cause;
+          diedAt.add(death ?? 0);
+          lost += 1;
+          // Whether it was recorded is not known; nobody was told that it was the first.
+          if (!wasUsed) accepted.delete(key);
+        }
+        if (verdict === 'first') accepted.set(key, now + life);
+        if (wasUsed && verdict !== 'replayed' && verdict !== 'died')
+          throw new Error(`accepted again: ${key}`);
+        if (verdict === 'full' && alive.length + lost < capacity)
+          throw new Error(`${lost} deaths have cost ${capacity - alive.length} entries`);
+        for (const [other, end] of accepted)
+          if (end >= now) expect(table.insert(keyOf(other), end, now)).toBe('replayed');
+      }
+      now += 100;
+      let taken = 0;
+      while (table.insert(keyOf(`new ${taken}`), now + 5, now) === 'first') taken += 1;
+      expect(taken).toBeWithin(capacity - lost, capacity + 1);
+    }),
+    { numRuns: 1500 },
+  );
+  // An insert that frees two entries and makes a second has about twenty writes.
+  expect([...diedAt].sort((a, b) => a - b).slice(0, 16)).toEqual(
+    Array.from({ length: 16 }, (_, write) => write),
+  );
+});
+
+test('the count of live entries is never less than there are, and right again when they have expired', () => {
+  for (let death = 0; death < 25; death += 1) {
+    const views = viewReplayMemory(createReplayMemory(10, 0));
+    const table = new ProofTable(views);
+    for (let key = 0; key < 4; key += 1) table.insert(keyOf(key), 110, 100);
+    const dying = new ProofTable(mortal(views, death));
+    try {
+      expect(dying.insert(keyOf('dies'), 110, 100)).toBe('first');
+    } catch (cause) {
+      if (!(cause instanceof Death)) throw cause;
+    }
+    expect(table.count(100)).toBeWithin(4, 6);
+    for (let key = 0; key < 4; key += 1) table.insert(keyOf(`later ${key}`), 210, 200);
+    expect(table.count(200)).toBe(4);
+  }
+});
