@@ -13,7 +13,8 @@ export interface BuildOptions {
  */
 export async function build({ target, outfile }: BuildOptions): Promise<void> {
   const result = await Bun.build({
-    entrypoints: ['src/main.ts'],
+    // The first is the program; the other is found by its place beside it when a worker starts.
+    entrypoints: ['src/main.ts', 'src/worker.ts'],
     minify: { syntax: true },
     define: {
       BUILD_COMMIT: JSON.stringify(await commit()),

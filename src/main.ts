@@ -56,6 +56,8 @@ async function main(words: readonly string[]): Promise<number> {
       tell,
       isTerminal: process.stderr.isTTY === true,
       processUsage,
+      // Named from here, because compiled both are in one folder.
+      createWorker: () => new Worker(new URL('./worker.ts', import.meta.url)),
       /** Only who asks for it takes the signals over; anything else ends at once, as programs do. */
       get stopRequested() {
         return firstStopSignal();

@@ -63,11 +63,15 @@ export type Reason = keyof typeof byReason;
 
 export const reasons = Object.keys(byReason) as readonly Reason[];
 
-/** A `malformed-request` for which HTTP has a status of its own. */
-const byHttpFault = { 'body-too-large': 413, 'media-type': 415 } as const;
+/** Where a reason has two faces: HTTP has a status of its own for it, or it is the service and not the client. */
+const byHttpFault = {
+  'body-too-large': { status: 413, error: 'invalid_request' },
+  'media-type': { status: 415, error: 'invalid_request' },
+  overloaded: unavailable,
+} as const satisfies Record<string, Row>;
 
 export interface RefusalOptions {
-  /** Where HTTP has a more exact status than 400 for a `malformed-request`. */
+  /** Where HTTP has a more exact status than that of the reason. */
   readonly httpFault?: keyof typeof byHttpFault;
   /** Seconds after which trying again makes sense. */
   readonly retryAfter?: number;
@@ -86,11 +90,11 @@ export class Refusal extends Error {
 
   constructor(reason: Reason, detail: string, options: RefusalOptions = {}) {
     super(`${reason}: ${detail}`);
-    const row: Row = byReason[reason];
+    const row: Row = options.httpFault === undefined ? byReason[reason] : byHttpFault[options.httpFault];
     this.name = 'Refusal';
     this.reason = reason;
     this.detail = detail;
-    this.status = options.httpFault === undefined ? row.status : byHttpFault[options.httpFault];
+    this.status = row.status;
     this.error = row.error;
     this.retryAfter = options.retryAfter ?? null;
   }

@@ -4,6 +4,7 @@ import { authorize, type Grant } from './authorize/authorize.ts';
 import type { Policy } from './authorize/policy.ts';
 import { type IssueOptions, issue, type RegistryToken } from './issue/registry-token.ts';
 import type { Signer } from './issue/signer.ts';
+import type { RunQueue } from './limit/run-queue.ts';
 import { Refusal } from './refusal.ts';
 import type { ClientConnection } from './request/client-connection.ts';
 import { clientAddress } from './request/forwarded.ts';
@@ -32,6 +33,7 @@ export interface Decision {
 export interface ServiceParts {
   readonly clock: Clock;
   readonly request: TokenRequestOptions;
+  readonly queue: RunQueue;
   readonly authenticate: AuthenticateParts;
   readonly policy: Policy;
   readonly signer: Signer;
@@ -58,6 +60,7 @@ export async function answerTokenRequest(
   let response: Response;
   try {
     request = await parseTokenRequest(httpRequest, peer, parts.request);
+    using _place = await parts.queue.enter();
     // Read from here on: a client may have taken its time over the body.
     caller = await authenticate(request, parts.authenticate, parts.clock);
     grant = authorize(caller, request.service, request.access, parts.policy);

@@ -12,7 +12,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   authorize: ['refusal.ts', 'request', 'authenticate'],
   issue: ['refusal.ts', 'request', 'authenticate', 'authorize'],
   respond: ['refusal.ts', 'request', 'authenticate', 'authorize', 'issue'],
-  'service.ts': ['refusal.ts', ...steps],
+  limit: ['refusal.ts'],
+  'service.ts': ['refusal.ts', ...steps, 'limit'],
   'endpoints.ts': ['refusal.ts', ...steps, 'service.ts'],
   config: ['refusal.ts', ...steps],
   keys: ['refusal.ts', 'authenticate', 'issue'],
@@ -20,7 +21,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   replay: ['refusal.ts', 'authenticate', 'threads'],
   telemetry: ['refusal.ts', ...steps, 'service.ts'],
   server: ['refusal.ts', ...steps, 'service.ts', 'endpoints.ts', 'keys', 'telemetry'],
-  assemble: ['refusal.ts', ...steps, 'service.ts', 'endpoints.ts', 'config', 'keys', 'replay', 'telemetry'],
+  assemble: [
+    'refusal.ts',
+    ...steps,
+    'service.ts',
+    'endpoints.ts',
+    'config',
+    'keys',
+    'limit',
+    'replay',
+    'telemetry',
+  ],
   check: ['refusal.ts', ...steps, 'config', 'keys', 'assemble'],
   client: [],
   dev: ['client'],
@@ -40,6 +51,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'dev',
   ],
   'main.ts': ['cli', 'telemetry'],
+  'worker.ts': ['assemble', 'keys', 'server', 'telemetry'],
 };
 
 /** The folder of src, or the file right under it, that a path belongs to; null outside src. */

@@ -8,11 +8,11 @@ import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../config/mistakes.ts';
-import { createEndpoints, type FailingPart, type Handle } from '../endpoints.ts';
+import { createEndpoints, type Handle } from '../endpoints.ts';
 import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
-import { RedisReplayStore } from '../replay/redis-replay-store.ts';
+import { RunQueue } from '../limit/run-queue.ts';
 import type { Decision } from '../service.ts';
 import { logDecision } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
@@ -36,6 +36,8 @@ export interface Service {
   readonly formerWindow: FormerWindow | null;
   /** Every file that it was made of, absolute. */
   readonly files: ReadonlySet<string>;
+  /** What those held, where workers are made of it. */
+  readonly contents: ReadonlyMap<string, Uint8Array>;
   readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
 }
 
@@ -51,7 +53,7 @@ export async function assemble(
 ): Promise<Service> {
   const now = foundation.clock();
   const material = await openMaterial(loaded, files, now);
-  const opened = openAuthorityKeys(loaded, files, refreshRecorder(foundation));
+  const opened = openAuthorityKeys(loaded, files, foundation.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
@@ -62,11 +64,12 @@ export async function assemble(
     authorityKeys: keepAuthorityKeys(opened, previous),
     formerWindow: formerWindow(loaded, previous, now),
     files: new Set([loaded.file, ...files.states.keys()]),
+    contents: files.contents,
   };
   return join(parts, foundation);
 }
 
-interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow' | 'files'> {
+interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow' | 'files' | 'contents'> {
   readonly material: Material;
 }
 
@@ -77,17 +80,20 @@ interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow
 function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const { loaded, authorityKeys, formerWindow } = parts;
   const { configuration } = loaded;
-  const { clock, log, tally, metrics, replayStore } = foundation;
+  const { clock, log, tally, replayStore } = foundation;
   const { signingKey } = material;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
     jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
-    exposeMetrics: metrics.expose,
-    failingParts: () => findFailingParts(authorityKeys, foundation),
+    exposeMetrics: foundation.exposeMetrics,
+    failingParts: () => foundation.findFailingParts(authorityKeys),
     service: {
       clock,
       request: requestOptions(configuration),
+      queue: new RunQueue(
+        share(configuration.limits?.inFlight ?? Number.POSITIVE_INFINITY, foundation.workers),
+      ),
       authenticate: {
         options: authenticateOptions(configuration),
         signatures: new Signatures(authorityKeys),
@@ -114,14 +120,6 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
       authorityKeysAge: ageOf(authorityKeys, clock()),
       signingCertificateExpiry: earliestExpiry(signingKey),
     }),
-  };
-}
-
-/** Apart for the same reason: the Authority's keys outlive the service that opened them. */
-function refreshRecorder({ metrics, log }: Foundation): (fault: string | null) => void {
-  return (fault) => {
-    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
-    if (fault !== null) log.warn('authority keys not fetched', { fault });
   };
 }
 
@@ -164,20 +162,9 @@ function proofWindow({ configuration: { senderConstraint, authority } }: LoadedC
   return senderConstraint.dpop.maxAge + authority.clockSkew;
 }
 
-async function findFailingParts(
-  authorityKeys: AuthorityKeys,
-  { replayStore, clock }: Foundation,
-): Promise<readonly FailingPart[]> {
-  const failing: FailingPart[] = [];
-  if (authorityKeys instanceof RemoteAuthorityKeys) {
-    // Not waited for: who asks wants to know how it is now, and an Authority that hangs would delay it.
-    void authorityKeys.refreshIfNeeded(clock());
-    const detail = authorityKeys.failing(clock());
-    if (detail !== null) failing.push({ part: 'authority-keys', detail });
-  }
-  const replayFault = replayStore instanceof RedisReplayStore ? await replayStore.check() : null;
-  if (replayFault !== null) failing.push({ part: 'replay-store', detail: replayFault });
-  return failing;
+/** What one of several workers may have of a bound on all of them. */
+function share(bound: number, workers: number): number {
+  return Math.ceil(bound / workers);
 }
 
 function countDecision(tally: Tally, { refusal, grant, durationMs }: Decision): void {
@@ -187,7 +174,7 @@ function countDecision(tally: Tally, { refusal, grant, durationMs }: Decision): 
 
 /** Seconds; null for keys from a file and for none at all. */
 function ageOf(keys: AuthorityKeys, now: number): number | null {
-  return keys instanceof RemoteAuthorityKeys && keys.fetchedAt !== null ? now - keys.fetchedAt : null;
+  return keys instanceof RemoteAuthorityKeys && keys.fetched !== null ? now - keys.fetched.fetchedAt : null;
 }
 
 /** When the first certificate of the chain ends, in epoch seconds; null where there is none. */

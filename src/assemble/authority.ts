@@ -3,20 +3,20 @@
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { createFileAuthorityKeys } from '../keys/file-authority-keys.ts';
-import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
+import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../keys/remote-authority-keys.ts';
 import type { FileReader } from './file-reader.ts';
 import { metadataUrl } from './options.ts';
 
-/**
- * Opens the Authority's keys; null where a file cannot be used, which `files` then tells. Nothing is fetched yet.
- * `onRefresh` is told of each fetch: null, or what went wrong.
- */
+/** Who fetches the Authority's keys, and who is told of it. */
+export type KeyFetching = Pick<RemoteAuthorityOptions, 'onRefresh' | 'onKeySet' | 'fetchKeySet'>;
+
+/** Opens the Authority's keys; null where a file cannot be used, which `files` then tells. Nothing is fetched yet. */
 export function openAuthorityKeys(
   loaded: LoadedConfiguration,
   files: FileReader,
-  onRefresh: (fault: string | null) => void,
+  fetching: KeyFetching,
 ): AuthorityKeys | null {
-  const { authority } = loaded.configuration;
+  const { authority, limits } = loaded.configuration;
   const certificateAuthorities = files.readText('authority.caPath', authority.caPath);
   if (certificateAuthorities !== null && !certificateAuthorities.includes('-----BEGIN CERTIFICATE-----'))
     files.report('authority.caPath', 'holds no PEM certificate');
@@ -25,7 +25,8 @@ export function openAuthorityKeys(
       issuer: authority.issuer,
       metadataUrl: metadataUrl(loaded.configuration),
       certificateAuthorities,
-      onRefresh,
+      ...fetching,
+      ...(limits?.inFlight === undefined ? {} : { mostWaiting: Math.ceil(limits.inFlight / 2) }),
     });
   const jwks = files.readText('authority.jwksPath', authority.jwksPath);
   if (jwks === null) return null;

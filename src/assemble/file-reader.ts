@@ -7,13 +7,24 @@ import { fileState } from './file-state.ts';
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
+export interface FileReaderOptions {
+  /** Throws as that of Node does. */
+  readonly readFile?: (file: string) => Buffer;
+  /** Whether what was read is kept, for workers to be made of. */
+  readonly keepsContents?: boolean;
+}
+
 export class FileReader {
   readonly #loaded: LoadedConfiguration;
+  readonly #readFile: (file: string) => Buffer;
+  readonly #contents: Map<string, Uint8Array> | null;
   readonly #mistakes: Mistake[] = [];
   readonly #states = new Map<string, string>();
 
-  constructor(loaded: LoadedConfiguration) {
+  constructor(loaded: LoadedConfiguration, options: FileReaderOptions = {}) {
     this.#loaded = loaded;
+    this.#readFile = options.readFile ?? readFileSync;
+    this.#contents = options.keepsContents === true ? new Map() : null;
   }
 
   get mistakes(): readonly Mistake[] {
@@ -25,14 +36,22 @@ export class FileReader {
     return this.#states;
   }
 
+  /** What was read, in memory that threads can share; empty where it is not kept. */
+  get contents(): ReadonlyMap<string, Uint8Array> {
+    return this.#contents ?? new Map();
+  }
+
   /** The file that this key names; null where it names none, or one that cannot be read. */
   read(key: string, path: string | undefined): Buffer | null {
     if (path === undefined) return null;
     const file = this.#loaded.resolvePath(path);
     this.#states.set(file, fileState(file));
     try {
-      const bytes = readFileSync(file);
-      if (bytes.length <= MAX_BYTES) return bytes;
+      const bytes = this.#readFile(file);
+      if (bytes.length <= MAX_BYTES) {
+        this.#contents?.set(file, shareable(bytes));
+        return bytes;
+      }
       this.report(key, `${file} is larger than ${MAX_BYTES} bytes`);
     } catch (cause) {
       const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
@@ -51,4 +70,10 @@ export class FileReader {
   report(key: string, message: string): void {
     this.#mistakes.push(this.#loaded.mistakeAt(key, message));
   }
+}
+
+function shareable(bytes: Buffer): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }

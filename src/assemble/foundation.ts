@@ -1,13 +1,18 @@
 /** What outlives a reload: clock, log, counts, metrics and the memory of used proofs. */
 import { randomBytes } from 'node:crypto';
+import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
+import type { FailingPart } from '../endpoints.ts';
+import type { FetchedKeySet } from '../keys/remote-authority-keys.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, type Observations, type ProcessUsage } from '../telemetry/metrics.ts';
 import { Tally } from '../telemetry/tally.ts';
+import type { KeyFetching } from './authority.ts';
+import { findFailingParts } from './readiness.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -15,38 +20,79 @@ export interface Surroundings {
   readonly processUsage: () => ProcessUsage;
 }
 
-export interface Foundation extends Surroundings {
+/** What the service stands on, in whichever thread it runs. */
+export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
+  /** Threads that answer requests, each for its share of what is bounded for all. */
+  readonly workers: number;
   readonly tally: Tally;
-  readonly metrics: Metrics;
   readonly replayStore: MemoryReplayStore | RedisReplayStore;
   /** For DPoP nonces where the configuration names no secret. */
-  readonly nonceSecret: Buffer;
+  readonly nonceSecret: Uint8Array;
+  readonly keyFetching: KeyFetching;
+  readonly exposeMetrics: () => Promise<string>;
+  readonly findFailingParts: (authorityKeys: AuthorityKeys) => Promise<readonly FailingPart[]>;
 }
 
-/** `observe` tells what only the service in use knows. */
+/** That of the main thread, which alone fetches, reloads and exposes. */
+export interface MainFoundation extends Foundation {
+  readonly metrics: Metrics;
+}
+
+export interface FoundationOptions extends Surroundings {
+  /** Told of each key set of the Authority that was fetched. */
+  readonly onKeySet: (keySet: FetchedKeySet) => void;
+  /** Tells what only the service in use knows. */
+  readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
+}
+
 export function layFoundation(
   { configuration }: LoadedConfiguration,
-  surroundings: Surroundings,
-  observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>,
-): Foundation {
-  const replayStore = createReplayStore(configuration, surroundings);
+  { clock, log, processUsage, onKeySet, observe }: FoundationOptions,
+): MainFoundation {
+  const replayStore = createReplayStore(configuration, { clock, log });
   const memory = replayStore instanceof MemoryReplayStore ? replayStore : null;
   const tally = new Tally();
   const metrics = createMetrics(
     tally,
     () => ({
       ...observe(),
-      replayEntries: memory?.count(surroundings.clock()) ?? null,
+      replayEntries: memory?.count(clock()) ?? null,
       replayCapacity: memory?.capacity ?? null,
     }),
-    surroundings.processUsage,
+    processUsage,
   );
-  return { ...surroundings, tally, metrics, replayStore, nonceSecret: randomBytes(32) };
+  const onRefresh = (fault: string | null) => {
+    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
+    if (fault !== null) log.warn('authority keys not fetched', { fault });
+  };
+  return {
+    clock,
+    log,
+    workers: 1,
+    tally,
+    metrics,
+    replayStore,
+    nonceSecret: randomBytes(32),
+    keyFetching: { onRefresh, onKeySet },
+    exposeMetrics: metrics.expose,
+    findFailingParts: (authorityKeys) => findFailingParts(authorityKeys, replayStore, clock()),
+  };
 }
 
-function createReplayStore({ senderConstraint: { replay } }: Configuration, { clock, log }: Surroundings) {
+function createReplayStore(
+  { senderConstraint: { replay } }: Configuration,
+  { clock, log }: Pick<Surroundings, 'clock' | 'log'>,
+) {
   if (replay.url === undefined) return MemoryReplayStore.create(replay.capacity, clock());
+  return openRedis(replay.url, { clock, log });
+}
+
+/** A connection of this thread's own. */
+export function openRedis(
+  url: string,
+  { clock, log }: Pick<Surroundings, 'clock' | 'log'>,
+): RedisReplayStore {
   const onChange = (fault: string | null) =>
     fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault });
-  return new RedisReplayStore({ url: replay.url, clock, onChange });
+  return new RedisReplayStore({ url, clock, onChange });
 }

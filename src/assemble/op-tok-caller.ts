@@ -31,7 +31,7 @@ export async function verifyOpTokCaller(
   const opTok = parseOpTok(text, options);
   checkOpTokClaims(opTok, options, now);
   const files = new FileReader(loaded);
-  const authorityKeys = openAuthorityKeys(loaded, files, () => {});
+  const authorityKeys = openAuthorityKeys(loaded, files, { onRefresh: () => {} });
   if (authorityKeys === null || files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
   await new Signatures(authorityKeys).verifyOpTok(opTok, '', now);
   checkRequiredScopes(opTok, options);

@@ -2,19 +2,21 @@
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault, type Mistake } from '../config/mistakes.ts';
 import type { Handle } from '../endpoints.ts';
-import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
+import { type FetchedKeySet, RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
+import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import { assemble, type Service } from './assemble.ts';
 import { FileReader } from './file-reader.ts';
 import { fileState } from './file-state.ts';
-import { type Foundation, layFoundation, type Surroundings } from './foundation.ts';
+import { layFoundation, type MainFoundation, type Surroundings } from './foundation.ts';
+import type { WorkerQuestion, WorkerSetup } from './worker-setup.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
 
 export class Runtime {
   readonly #load: () => LoadedConfiguration;
-  readonly #foundation: Foundation;
+  readonly #foundation: MainFoundation;
   #service: Service;
   #files: ReadonlyMap<string, string>;
   #underWay: Promise<unknown> = Promise.resolve();
@@ -23,7 +25,7 @@ export class Runtime {
 
   private constructor(
     load: () => LoadedConfiguration,
-    foundation: Foundation,
+    foundation: MainFoundation,
     service: Service,
     files: ReadonlyMap<string, string>,
   ) {
@@ -38,13 +40,20 @@ export class Runtime {
     const loaded = load();
     let runtime: Runtime | null = null;
     const nothing = { authorityKeysAge: null, signingCertificateExpiry: null };
-    const foundation = layFoundation(loaded, surroundings, () => runtime?.service.observe() ?? nothing);
-    const files = new FileReader(loaded);
+    const foundation = layFoundation(loaded, {
+      ...surroundings,
+      onKeySet: (keySet) => runtime?.onKeySet?.(keySet),
+      observe: () => runtime?.service.observe() ?? nothing,
+    });
+    const files = openFiles(loaded);
     const own = [loaded.file, fileState(loaded.file)] as const;
     const service = await assemble(loaded, files, foundation, null);
     runtime = new Runtime(load, foundation, service, new Map([own, ...files.states]));
     return runtime;
   }
+
+  /** Told of each key set of the Authority that was fetched. */
+  onKeySet: ((keySet: FetchedKeySet) => void) | null = null;
 
   /** Answers by the configuration in use when the request came; a reload meanwhile does not touch it. */
   readonly handle: Handle = (request, connection) => this.#service.handle(request, connection);
@@ -59,6 +68,47 @@ export class Runtime {
    */
   get files(): ReadonlyMap<string, string> {
     return this.#files;
+  }
+
+  /** What a worker is made of that serves as this thread would, now. */
+  workerSetup(thread: number, workers: number): WorkerSetup {
+    const { loaded, contents, authorityKeys } = this.#service;
+    const { tally, replayStore, nonceSecret } = this.#foundation;
+    return {
+      thread,
+      workers,
+      configuration: loaded.configuration,
+      file: loaded.file,
+      contents,
+      shared: {
+        tally: tally.memory,
+        replay: replayStore instanceof RedisReplayStore ? null : replayStore.memory,
+        nonceSecret,
+      },
+      plans: tally.plans,
+      keySet: authorityKeys instanceof RemoteAuthorityKeys ? authorityKeys.fetched : null,
+    };
+  }
+
+  /** Answers a worker. Rejects with an Error whose message may be told. */
+  async answerWorker(question: WorkerQuestion): Promise<unknown> {
+    const { authorityKeys } = this.#service;
+    switch (question) {
+      case 'metrics':
+        return this.#foundation.exposeMetrics();
+      case 'failing-parts':
+        return this.#foundation.findFailingParts(authorityKeys);
+      case 'key-set':
+        if (authorityKeys instanceof RemoteAuthorityKeys)
+          return authorityKeys.renew(this.#foundation.clock());
+        throw new Error('the keys come from a file');
+    }
+  }
+
+  /** What a worker may have left behind when it died is put in order. */
+  workerDied(thread: number): void {
+    const { replayStore } = this.#foundation;
+    if (replayStore instanceof MemoryReplayStore) replayStore.releaseLockOf(thread);
   }
 
   /** Opens what is reached over the network. Never rejects: `readyz` tells what fails, and trying goes on. */
@@ -103,7 +153,7 @@ export class Runtime {
       const loaded = this.#load();
       const fixed = findFixed(this.#service.loaded, loaded);
       if (fixed.length > 0) throw new ConfigurationFault(fixed);
-      files = new FileReader(loaded);
+      files = openFiles(loaded);
       this.#service = await assemble(loaded, files, this.#foundation, this.#service);
       this.#files = new Map([own, ...files.states]);
     } catch (cause) {
@@ -124,6 +174,10 @@ export class Runtime {
     if (authorityKeys instanceof RemoteAuthorityKeys)
       await authorityKeys.refreshIfNeeded(this.#foundation.clock());
   }
+}
+
+function openFiles(loaded: LoadedConfiguration): FileReader {
+  return new FileReader(loaded, { keepsContents: loaded.configuration.server.workers !== 1 });
 }
 
 /** What only a restart can change. */

@@ -85,7 +85,7 @@ Example:
 async function openAll(loaded: LoadedConfiguration, now: number): Promise<Material> {
   const files = new FileReader(loaded);
   const material = await openMaterial(loaded, files, now);
-  openAuthorityKeys(loaded, files, () => {});
+  openAuthorityKeys(loaded, files, { onRefresh: () => {} });
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);

@@ -28,6 +28,8 @@ export interface CommandContext {
   /** Whether standard error is a terminal. */
   readonly isTerminal: boolean;
   readonly processUsage: () => ProcessUsage;
+  /** A thread that runs `worker.ts`. */
+  readonly createWorker: () => Worker;
   /** Resolves at the first SIGINT or SIGTERM. */
   readonly stopRequested: Promise<void>;
   /** Called at each SIGHUP. */

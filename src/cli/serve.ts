@@ -6,12 +6,12 @@ import { formatMistake } from '../config/mistakes.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
-import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
+import { type Front, openFront } from './front.ts';
 
 export const serve: Command = {
   name: 'serve',
@@ -32,7 +32,9 @@ Exit codes: 0 stopped, 1 the address cannot be had, 2 usage, 78 the configuratio
 Example:
   registry-token serve --config /etc/registry-token/registry-token.yaml
 `,
-  run: async ({ args, env, tell, isTerminal, stopRequested, onReloadRequested, processUsage }) => {
+  run: async (context) => {
+    const { args, env, tell, isTerminal, stopRequested, onReloadRequested, processUsage, createWorker } =
+      context;
     const options = readOptions(args, { config: { type: 'string' }, listen: { type: 'string' } });
     if (options.listen !== undefined && parseListenAddress(options.listen) === null)
       throw new UsageError(`--listen takes host:port, not ${options.listen}`);
@@ -47,19 +49,22 @@ Example:
     ending.defer(lines.flush);
     const runtime = await Runtime.create(load, { clock: () => Date.now() / 1000, log, processUsage });
     ending.defer(() => runtime.close());
-    const listener = startListening(server.listen, runtime);
-    ending.defer(() => listener.stop(server.shutdownGrace * 1000));
+    const threads = { createWorker, log, logging: { level: logging.level, format }, writeLines: lines.write };
+    const front = await orAddressFault(server.listen, '--listen names another address', () =>
+      openFront(runtime, threads),
+    );
+    ending.defer(() => front.stop(server.shutdownGrace * 1000));
     if (telemetry !== undefined) {
-      const telemetryListener = startTelemetry(telemetry.listen, runtime);
+      const telemetryListener = await startTelemetry(telemetry.listen, runtime);
       ending.defer(() => telemetryListener.stop(0));
     }
-    const manager = ending.use(await connectServiceManager({ env, log, isAlive: () => isAlive(runtime) }));
+    const manager = ending.use(await connectServiceManager({ env, log, isAlive: front.isAlive }));
     void runtime.open();
     warnOfLaxity(runtime, log);
-    const status = `listening on ${listener.url}`;
+    const status = `listening on ${front.url}`;
     const reload = async () => {
       manager.reloading();
-      const isReloaded = await reloadAndTell(runtime, listener, log);
+      const isReloaded = await reloadAndTell(runtime, front, log);
       manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
     };
     onReloadRequested(() => void reload());
@@ -68,7 +73,7 @@ Example:
       () => void reload(),
     );
     const { version, commit } = buildInfo();
-    log.info('ready', { url: listener.url, configuration: file, version, commit });
+    log.info('ready', { url: front.url, configuration: file, version, commit });
     manager.ready(status);
     await stopRequested;
     stopWatching();
@@ -92,7 +97,7 @@ function withListen(
 }
 
 /** Whether everything is in use as the files have it now. */
-async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Promise<boolean> {
+async function reloadAndTell(runtime: Runtime, front: Front, log: Log): Promise<boolean> {
   let mistakes: Awaited<ReturnType<Runtime['reload']>>;
   try {
     mistakes = await runtime.reload();
@@ -102,10 +107,9 @@ async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Pr
   }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
   if (mistakes.length > 0) return false;
-  const { tls } = runtime.service;
   let isWhole = true;
   try {
-    if (tls !== null) await listener.reload?.(tls);
+    await front.change();
   } catch (cause) {
     log.error('the listener keeps its old certificate', { fault: codeOf(cause) });
     isWhole = false;
@@ -113,12 +117,6 @@ async function reloadAndTell(runtime: Runtime, listener: Listener, log: Log): Pr
   log.info('reloaded', { configuration: runtime.service.loaded.file });
   warnOfLaxity(runtime, log);
   return isWhole;
-}
-
-/** Asks itself what a load balancer would, without a socket: it must not fail because others fill the listener. */
-async function isAlive(runtime: Runtime): Promise<boolean> {
-  const question = new Request('http://localhost/healthz');
-  return (await runtime.handle(question, { address: 'localhost', certificate: null })).ok;
 }
 
 /** What an operator may want and should be reminded of. */
@@ -132,24 +130,20 @@ function warnOfLaxity(runtime: Runtime, log: Log): void {
     });
 }
 
-function startListening(address: ListenAddress, runtime: Runtime): Listener {
-  const { handle } = runtime;
-  const { tls } = runtime.service;
-  return orAddressFault(address, '--listen names another address', () =>
-    tls === null ? listen({ ...address, handle }) : listenTls({ ...address, handle, material: tls }),
-  );
-}
-
 /** Plain HTTP: those who scrape and probe are beside the service. */
-function startTelemetry(address: ListenAddress, { handle }: Runtime): Listener {
-  return orAddressFault(address, 'telemetry.listen names another address', () =>
+function startTelemetry(address: ListenAddress, { handle }: Runtime): Promise<Listener> {
+  return orAddressFault(address, 'telemetry.listen names another address', async () =>
     listen({ ...address, handle: onlyTelemetry(handle) }),
   );
 }
 
-function orAddressFault(address: ListenAddress, mend: string, start: () => Listener): Listener {
+async function orAddressFault<Result>(
+  address: ListenAddress,
+  mend: string,
+  start: () => Promise<Result>,
+): Promise<Result> {
   try {
-    return start();
+    return await start();
   } catch (cause) {
     const where = `${address.host}:${address.port}`;
     throw new CommandFailure(

@@ -4,7 +4,7 @@
 export const descriptions: Readonly<Record<string, string>> = {
   server: 'The listener of the service.',
   'server.listen': 'host:port, such as 127.0.0.1:8085 or [::1]:8085.',
-  'server.workers': 'A number of processes, or auto: one per core.',
+  'server.workers': 'Threads that share the port; auto: one per core.',
   'server.tls': 'https by the service itself; it asks for a client certificate.',
   'server.tls.certPath': "PEM: the service's certificate, then its chain.",
   'server.tls.keyPath': 'PEM: the private key of the certificate.',
@@ -63,7 +63,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   revokedLicensesPath: 'A file with more of them, one a line; # begins a comment.',
   limits: 'Answers 429 and 503 beyond.',
   'limits.perSubject': 'Requests of one subject, such as 50/s.',
-  'limits.inFlight': 'Requests at the same time.',
+  'limits.inFlight': 'Requests under way at a time, in all workers; the rest are answered 503 at once.',
   telemetry: 'A second listener for /metrics, /healthz and /readyz.',
   'telemetry.listen': 'host:port.',
   logging: 'The log, on standard error.',

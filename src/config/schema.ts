@@ -172,8 +172,7 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
 
 /** Keys whose feature is still to come: refused rather than silently ignored. */
 export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
-  { key: 'server.workers', unless: 1 },
-  { key: 'limits' },
+  { key: 'limits.perSubject' },
   { key: 'logging.auditPath' },
 ];
 

@@ -7,6 +7,7 @@ import type { TlsMaterial } from '../keys/tls-material.ts';
 import type { ClientCertificate } from '../request/client-connection.ts';
 import { type InnerServer, openInnerServer } from './inner-server.ts';
 import {
+  checkPortIsFree,
   IDLE_SECONDS,
   type Listener,
   type ListenOptions,
@@ -44,14 +45,21 @@ const TLS_1_2 = 0x0303;
 const NO_SESSION_TICKETS = 0x4000;
 
 /** Listens at once. Throws where the address cannot be had or the material cannot be used. */
-export function listenTls({ host, port, handle, material, limits }: ListenTlsOptions): TlsListener {
+export function listenTls({
+  host,
+  port,
+  handle,
+  sharesPort,
+  material,
+  limits,
+}: ListenTlsOptions): TlsListener {
   const bounds = { ...defaultLimits, ...limits };
   const tunnels = new Set<TlsTunnel>();
   const allAnswered = Promise.withResolvers<void>();
   let stopping = false;
   let inUse = material;
 
-  if (port !== 0) probe(host, port);
+  if (port !== 0 && sharesPort !== true) checkPortIsFree(host, port);
   const inner = openInnerServer(handle, bounds.idleSeconds);
   let current: Bun.TCPSocketListener<TlsTunnel | undefined>;
   const accept = (port: number, material: TlsMaterial) =>
@@ -95,11 +103,6 @@ export function listenTls({ host, port, handle, material, limits }: ListenTlsOpt
       await inner.stop();
     },
   };
-}
-
-/** Throws where something listens already: with `reusePort` two services would share the port without a word. */
-function probe(hostname: string, port: number): void {
-  Bun.listen({ hostname, port, socket: { data: () => {} } }).stop(true);
 }
 
 function listenerOptions(

@@ -9,6 +9,8 @@ export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly handle: (request: Request, connection: ClientConnection) => Promise<Response>;
+  /** Whether other threads of this process listen on the same port; a port that another process has is refused anyway. */
+  readonly sharesPort?: boolean;
 }
 
 export interface Listener {
@@ -30,7 +32,7 @@ export const MAX_BODY_BYTES = 1024 * 1024;
 export const IDLE_SECONDS = 30;
 
 /** Listens at once. Throws where the address cannot be had. */
-export function listen({ host, port, handle }: ListenOptions): Listener {
+export function listen({ host, port, handle, sharesPort = false }: ListenOptions): Listener {
   const server: Server<undefined> = Bun.serve({
     hostname: host,
     port,
@@ -38,7 +40,7 @@ export function listen({ host, port, handle }: ListenOptions): Listener {
     idleTimeout: IDLE_SECONDS,
     development: false,
     // Bun's default beside `development: false` is to share the port: two services would, without a word.
-    reusePort: false,
+    reusePort: sharesPort,
     fetch: (request, server): Promise<Response> =>
       handle(request, { address: peerAddress(server.requestIP(request)?.address), certificate: null }),
   });
@@ -51,6 +53,11 @@ export function listen({ host, port, handle }: ListenOptions): Listener {
       await server.stop(true);
     },
   };
+}
+
+/** Throws where something listens already: two services that allow to share a port would do so without a word. */
+export function checkPortIsFree(hostname: string, port: number): void {
+  Bun.listen({ hostname, port, socket: { data: () => {} } }).stop(true);
 }
 
 export function listenerUrl(scheme: 'http' | 'https', host: string, port: number): string {

@@ -39,6 +39,9 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
       text += line;
     },
     isTerminal,
+    createWorker: () => {
+      throw new Error('No worker is expected here.');
+    },
     processUsage: () => ({ cpuSeconds: 0, residentBytes: 0, startedAt: 0 }),
     stopRequested: stopRequested.promise,
     onReloadRequested: (listener) => {

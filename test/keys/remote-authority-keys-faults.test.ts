@@ -1,6 +1,7 @@
 /** SENDER-CONSTRAINT, "The Authority's keys", rules 3 and 4: kept when a fetch fails, and had again by itself. */
 import { describe, expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
+import { RemoteAuthorityKeys } from '../../src/keys/remote-authority-keys.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';
 import {
   answersJson,
@@ -15,10 +16,12 @@ import {
   keySetOf,
   METADATA_PATH,
   redirectsTo,
+  startFaultyAuthority,
+  staysSilent,
 } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
 import { askBy, COOL_DOWN, createRemoteSetting, opTokBy, REFRESH } from '../support/remote-setting.ts';
-import { NOW } from '../support/service.ts';
+import { createHarness, NOW } from '../support/service.ts';
 import { ISSUER } from '../support/tokens.ts';
 
 const [firstKey, nextKey, strangersKey] = await Promise.all([
@@ -60,13 +63,17 @@ describe("Authority's keys rule 3: a failed or empty fetch never replaces good k
       const { harness, authority, keys, refreshes } = setting;
       const known = opTokBy(harness, firstKey);
       expectToken(await ask(harness, { opTok: known }));
-      const { generation, fetchedAt } = keys;
+      const { generation, fetched } = keys;
+      const fetchedAt = fetched?.fetchedAt;
       authority.behave(behaviour);
       harness.clock.now += REFRESH + 1;
       await keys.refreshIfNeeded(harness.clock.now);
       expect(refreshes).toHaveLength(2);
       expect(refreshes[1]).toBeString();
-      expect({ generation: keys.generation, fetchedAt: keys.fetchedAt }).toEqual({ generation, fetchedAt });
+      expect({ generation: keys.generation, fetchedAt: keys.fetched?.fetchedAt }).toEqual({
+        generation,
+        fetchedAt,
+      });
       expectToken(await ask(harness, { opTok: known }));
       expectToken(await askBy(harness, firstKey));
       expectRefusal(await askBy(harness, nextKey), 'token-key-unknown');
@@ -92,7 +99,7 @@ describe("Authority's keys rule 3: a failed or empty fetch never replaces good k
     expectToken(await ask(harness, { opTok: known }));
     expectToken(await askBy(harness, firstKey));
     expect(authority.fetches()).toBe(2);
-    expect(keys.fetchedAt).toBe(NOW + COOL_DOWN);
+    expect(keys.fetched?.fetchedAt).toBe(NOW + COOL_DOWN);
   });
 
   test('keys stay in use for as long as the Authority is away, and readyz tells after an hour', async () => {
@@ -104,7 +111,7 @@ describe("Authority's keys rule 3: a failed or empty fetch never replaces good k
       harness.clock.now = NOW + hours * 3600;
       await keys.refreshIfNeeded(harness.clock.now);
       expectToken(await askBy(harness, firstKey));
-      expect(keys.fetchedAt).toBe(NOW);
+      expect(keys.fetched?.fetchedAt).toBe(NOW);
       const failing = keys.failing(harness.clock.now);
       if (hours <= 1) expect(failing).toBeNull();
       else expect(failing).toContain(`${Math.floor(hours * 3600)} s old`);
@@ -113,7 +120,7 @@ describe("Authority's keys rule 3: a failed or empty fetch never replaces good k
     harness.clock.now += COOL_DOWN;
     await keys.refreshIfNeeded(harness.clock.now);
     expect(keys.failing(harness.clock.now)).toBeNull();
-    expect(keys.fetchedAt).toBe(harness.clock.now);
+    expect(keys.fetched?.fetchedAt).toBe(harness.clock.now);
   });
 
   test('keys are fetched anew after 5 minutes, though nobody asked for an unknown kid', async () => {
@@ -129,7 +136,8 @@ describe("Authority's keys rule 3: a failed or empty fetch never replaces good k
       await keys.refreshIfNeeded(NOW + later);
       expect([later, authority.fetches()]).toEqual([later, fetches]);
     }
-    expect(keys.generation).toBe(3);
+    // The same key set each time: what was verified with it stays verified.
+    expect(keys.generation).toBe(1);
     expectToken(await askBy(harness, firstKey));
   });
 });
@@ -145,7 +153,7 @@ describe("Authority's keys rule 4: started while the Authority is down", () => {
     expect(down.headers.get('retry-after')).toBe('5');
     expect(down.text).not.toContain(authority.origin);
     expect(keys.failing(NOW)).toContain(authority.metadataUrl);
-    expect(keys.fetchedAt).toBeNull();
+    expect(keys.fetched).toBeNull();
     authority.behave({});
     harness.clock.now += 4;
     expectRefusal(await askBy(harness, firstKey), 'authority-unavailable');
@@ -184,4 +192,25 @@ describe("Authority's keys rule 4: started while the Authority is down", () => {
     await waiting;
     expect(harness.decisions.at(-1)?.refusal?.reason).toBe('authority-unavailable');
   });
+});
+
+test('of the requests that wait for a silent Authority there are so many and no more: the next are 503 at once', async () => {
+  await using authority = await startFaultyAuthority([firstKey]);
+  const keys = new RemoteAuthorityKeys({
+    issuer: ISSUER,
+    metadataUrl: authority.metadataUrl,
+    certificateAuthorities: null,
+    onRefresh: () => {},
+    mostWaiting: 3,
+  });
+  const harness = await createHarness({ authorityKeys: keys, authorityKey: firstKey });
+  expectToken(await askBy(harness, firstKey));
+  harness.clock.now += COOL_DOWN + 1;
+  authority.behave({ metadata: staysSilent });
+  const waiting = Array.from({ length: 3 }, (_, index) => askBy(harness, firstKey, `unknown-${index}`));
+  await Bun.sleep(50);
+  expectRefusal(await askBy(harness, firstKey, 'unknown-3'), 'authority-unavailable');
+  expectToken(await askBy(harness, firstKey));
+  keys.close();
+  for (const answer of await Promise.all(waiting)) expectRefusal(answer, 'token-key-unknown');
 });

@@ -17,8 +17,12 @@ export interface ConfiguredService extends AsyncDisposable {
   readonly child: Child;
   /** Puts the usual configuration with these sections in the place of the old one, by a rename. */
   readonly configure: (sections?: Section) => void;
-  /** Asks with an OpTok and a proof of its own. */
-  readonly ask: (scope?: string, claims?: Section) => Promise<Response>;
+  /** Asks with an OpTok and a proof of its own, over a connection of its own. */
+  readonly ask: (scope?: string, claims?: Section, proofClaims?: Section) => Promise<Response>;
+  /** Asks with these headers, over a connection of its own. */
+  readonly askWith: (headers: Readonly<Record<string, string>>, scope?: string) => Promise<Response>;
+  /** The headers of a request with an OpTok and a proof of its own. */
+  readonly credentials: (claims?: Section, proofClaims?: Section) => Readonly<Record<string, string>>;
   /** Asks as a client without credentials. */
   readonly askAnonymously: (scope?: string, headers?: Readonly<Record<string, string>>) => Promise<Response>;
   /** The value of a series of `/metrics`, with its labels. */
@@ -41,7 +45,9 @@ export async function startConfiguredService(sections: Section = {}): Promise<Co
   writeFileSync(folder.at('authority-jwks.json'), JSON.stringify({ keys: [known] }));
   const file = folder.at('registry-token.yaml');
   const configure = (changed: Section = {}) => {
-    const text = JSON.stringify({ ...usualSections(port), ...changed }, null, 1);
+    const usual = usualSections(port);
+    const server = { ...(usual.server as Section), ...(changed.server as Section | undefined) };
+    const text = JSON.stringify({ ...usual, ...changed, server }, null, 1);
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
   };
@@ -61,17 +67,21 @@ export async function startConfiguredService(sections: Section = {}): Promise<Co
     if (line === undefined) throw new Error(`There is no ${series} in /metrics.`);
     return Number(line.slice(series.length + 1).split(' ', 1));
   };
+  const credentials = (claims: Section = {}, proofClaims: Section = {}) => {
+    const opTok = client.opTok(claims);
+    return { Authorization: `DPoP ${opTok}`, DPoP: client.proof(opTok, proofClaims) };
+  };
+  const askWith = (headers: Readonly<Record<string, string>>, scope = '') =>
+    fetch(tokenUrl(scope), { headers, keepalive: false });
   const reloads = (result: string) => metric(`registry_token_config_reload_total{result="${result}"}`);
   return {
     folder,
     url,
     child,
     configure,
-    ask: (scope = '', claims = {}) => {
-      const opTok = client.opTok(claims);
-      const headers = { Authorization: `DPoP ${opTok}`, DPoP: client.proof(opTok) };
-      return fetch(tokenUrl(scope), { headers });
-    },
+    ask: (scope = '', claims = {}, proofClaims = {}) => askWith(credentials(claims, proofClaims), scope),
+    askWith,
+    credentials,
     askAnonymously: (scope = '', headers = {}) => fetch(tokenUrl(scope), { headers }),
     metric,
     reloads,

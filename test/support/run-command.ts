@@ -28,6 +28,9 @@ export async function runCommand(
       stderr += text;
     },
     isTerminal: false,
+    createWorker: () => {
+      throw new Error('No worker is expected here.');
+    },
     processUsage: () => ({ cpuSeconds: 0, residentBytes: 0, startedAt: 0 }),
     stopRequested: new Promise<void>(() => {}),
     onReloadRequested: () => {},

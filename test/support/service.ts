@@ -12,6 +12,7 @@ import { createEndpoints, type FailingPart, type Handle } from '../../src/endpoi
 import type { Signer } from '../../src/issue/signer.ts';
 import { createFileAuthorityKeys } from '../../src/keys/file-authority-keys.ts';
 import { openSigningKey, type SigningKey } from '../../src/keys/signing-key.ts';
+import { RunQueue } from '../../src/limit/run-queue.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import type { ClientConnection } from '../../src/request/client-connection.ts';
 import type { ForwardedOptions } from '../../src/request/forwarded.ts';
@@ -40,6 +41,7 @@ export interface HarnessOptions {
   readonly policy?: Partial<Policy>;
   readonly anonymous?: AuthenticateOptions['anonymous'];
   readonly allowedServices?: readonly string[] | null;
+  readonly queue?: RunQueue;
   readonly replayStore?: ReplayStore;
   readonly authorityKeys?: AuthorityKeys;
   readonly authorityKey?: TestKey;
@@ -84,6 +86,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
         allowedServices: allowedServices(options.allowedServices),
         forwarded: options.forwarded ?? { trustedProxies: new BlockList(), certificateHeader: 'Client-Cert' },
       },
+      queue: options.queue ?? new RunQueue(Number.POSITIVE_INFINITY),
       authenticate: {
         options: authenticateOptions(options),
         signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),

@@ -1,0 +1,108 @@
+/** The service in a worker: made of what the main thread hands over, and fetching nothing itself. */
+import type { FailingPart, Handle } from '../endpoints.ts';
+import { type FetchedKeySet, RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
+import type { TlsMaterial } from '../keys/tls-material.ts';
+import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import { RedisReplayStore } from '../replay/redis-replay-store.ts';
+import type { Clock } from '../service.ts';
+import type { Log } from '../telemetry/log.ts';
+import { Tally } from '../telemetry/tally.ts';
+import { assemble, type Service } from './assemble.ts';
+import { FileReader } from './file-reader.ts';
+import { type Foundation, openRedis } from './foundation.ts';
+import { restoreConfiguration, type WorkerQuestion, type WorkerSetup } from './worker-setup.ts';
+
+export interface WorkerSurroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly ask: (question: WorkerQuestion) => Promise<unknown>;
+}
+
+export class WorkerRuntime {
+  readonly #foundation: Foundation;
+  #service: Service;
+
+  private constructor(foundation: Foundation, service: Service) {
+    this.#foundation = foundation;
+    this.#service = service;
+  }
+
+  /** Throws ConfigurationFault, which the main thread's own check should have made impossible. */
+  static async create(setup: WorkerSetup, surroundings: WorkerSurroundings): Promise<WorkerRuntime> {
+    const foundation = shareFoundation(setup, surroundings);
+    const service = await assembleFrom(setup, foundation, null);
+    const { replayStore } = foundation;
+    if (replayStore instanceof RedisReplayStore) await replayStore.open();
+    return new WorkerRuntime(foundation, service);
+  }
+
+  /** Answers by the setup in use when the request came. */
+  readonly handle: Handle = (request, connection) => this.#service.handle(request, connection);
+
+  get tls(): TlsMaterial | null {
+    return this.#service.tls;
+  }
+
+  async change(setup: WorkerSetup): Promise<void> {
+    this.#service = await assembleFrom(setup, this.#foundation, this.#service);
+  }
+
+  adoptKeySet(keySet: FetchedKeySet): void {
+    adopt(this.#service, keySet);
+  }
+
+  close(): void {
+    const { replayStore } = this.#foundation;
+    if (replayStore instanceof RedisReplayStore) replayStore.close();
+  }
+}
+
+function shareFoundation(setup: WorkerSetup, surroundings: WorkerSurroundings): Foundation {
+  const { ask, clock, log } = surroundings;
+  const { shared, thread, workers } = setup;
+  const { url } = setup.configuration.senderConstraint.replay;
+  return {
+    clock,
+    log,
+    workers,
+    tally: new Tally(shared.tally),
+    replayStore:
+      shared.replay === null
+        ? openRedis(url ?? '', surroundings)
+        : MemoryReplayStore.open(shared.replay, thread),
+    nonceSecret: shared.nonceSecret,
+    // The main thread counts and logs what it fetches.
+    keyFetching: { onRefresh: () => {}, fetchKeySet: async () => (await ask('key-set')) as FetchedKeySet },
+    exposeMetrics: async () => (await ask('metrics')) as string,
+    findFailingParts: async () => (await ask('failing-parts')) as readonly FailingPart[],
+  };
+}
+
+async function assembleFrom(
+  setup: WorkerSetup,
+  foundation: Foundation,
+  previous: Service | null,
+): Promise<Service> {
+  const loaded = restoreConfiguration(setup);
+  foundation.tally.announcePlans(setup.plans);
+  const service = await assemble(
+    loaded,
+    new FileReader(loaded, { readFile: contentsOf(setup) }),
+    foundation,
+    previous,
+  );
+  if (setup.keySet !== null) adopt(service, setup.keySet);
+  return service;
+}
+
+function contentsOf({ contents }: WorkerSetup): (file: string) => Buffer {
+  return (file) => {
+    const bytes = contents.get(file);
+    if (bytes === undefined) throw Object.assign(new Error('not handed over'), { code: 'ENOENT' });
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
+
+function adopt({ authorityKeys }: Service, keySet: FetchedKeySet): void {
+  if (authorityKeys instanceof RemoteAuthorityKeys) authorityKeys.adopt(keySet);
+}

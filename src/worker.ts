@@ -1,0 +1,34 @@
+/** A worker: one of several threads that answer requests on one port, when `server.workers` says so. */
+import { WorkerRuntime } from './assemble/worker-runtime.ts';
+import type { PlacedWorkerSetup, WorkerQuestion } from './assemble/worker-setup.ts';
+import type { FetchedKeySet } from './keys/remote-authority-keys.ts';
+import { listen } from './server/listen.ts';
+import { listenTls } from './server/listen-tls.ts';
+import { runWorker, type WorkerScope } from './server/worker-thread.ts';
+import { createLineBatch } from './telemetry/line-batch.ts';
+import { createLog } from './telemetry/log.ts';
+
+declare const self: WorkerScope;
+
+runWorker<PlacedWorkerSetup, FetchedKeySet, WorkerQuestion>(self, async (setup, main) => {
+  const { level, format } = setup.logging;
+  const lines = createLineBatch(main.writeLines);
+  const log = createLog(level, format, lines.write, lines.flush);
+  const clock = () => Date.now() / 1000;
+  const runtime = await WorkerRuntime.create(setup, { clock, log, ask: main.ask });
+  const { handle, tls } = runtime;
+  const address = { ...setup.listen, handle, sharesPort: true };
+  const listener = tls === null ? listen(address) : listenTls({ ...address, material: tls });
+  return {
+    listener,
+    change: async (next) => {
+      await runtime.change(next);
+      if (runtime.tls !== null) await listener.reload?.(runtime.tls);
+    },
+    hear: (keySet) => runtime.adoptKeySet(keySet),
+    close: () => {
+      runtime.close();
+      lines.flush();
+    },
+  };
+});
