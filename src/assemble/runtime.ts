@@ -105,9 +105,10 @@ export class Runtime {
     }
   }
 
-  /** What a worker may have left behind when it died is put in order. */
+  /** Counts a worker's death, and puts in order what it may have left behind. */
   workerDied(thread: number): void {
-    const { replayStore } = this.#foundation;
+    const { metrics, replayStore } = this.#foundation;
+    metrics.workerDied();
     if (replayStore instanceof MemoryReplayStore) replayStore.releaseLockOf(thread);
   }
 

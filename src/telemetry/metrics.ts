@@ -11,6 +11,8 @@ import { durationBounds, outcomes, type Tally } from './tally.ts';
 export interface Metrics {
   readonly reloaded: (result: 'success' | 'failure') => void;
   readonly authorityRefreshed: (result: 'success' | 'failure') => void;
+  /** A worker died, and another takes its place. */
+  readonly workerDied: () => void;
   /** The whole exposition. */
   readonly expose: () => Promise<string>;
 }
@@ -57,6 +59,10 @@ export function createMetrics(
   const reloads = meter.createCounter('registry_token_config_reload_total', {
     description: 'Reloads of the configuration, by result.',
   });
+  const deaths = meter.createCounter('registry_token_worker_deaths_total', {
+    description: 'Workers that died and were replaced.',
+  });
+  deaths.add(0);
   for (const result of ['success', 'failure']) {
     refreshed.add(0, { result });
     reloads.add(0, { result });
@@ -67,6 +73,7 @@ export function createMetrics(
   return {
     reloaded: (result) => reloads.add(1, { result }),
     authorityRefreshed: (result) => refreshed.add(1, { result }),
+    workerDied: () => deaths.add(1),
     expose: async () => serializer.serialize((await exporter.collect()).resourceMetrics),
   };
 }

@@ -27,7 +27,7 @@ function createTestMetrics(observed: Partial<Observations> = {}) {
   return { tally, metrics, read: async () => parseExposition(await metrics.expose()) };
 }
 
-/** What CONTRACT §6 names, with its type and the names of its labels. */
+/** What CONTRACT §6 names, with its type and the names of its labels, and the deaths of workers. */
 const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_issued_total', 'counter', ['plan']],
   ['registry_token_rejected_total', 'counter', ['reason']],
@@ -37,6 +37,7 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_replay_entries', 'gauge', []],
   ['registry_token_replay_capacity', 'gauge', []],
   ['registry_token_config_reload_total', 'counter', ['result']],
+  ['registry_token_worker_deaths_total', 'counter', []],
   ['registry_token_signing_certificate_expiry_timestamp_seconds', 'gauge', []],
   ['registry_token_build_info', 'gauge', ['bun', 'commit', 'version']],
   ['process_cpu_seconds_total', 'counter', []],
