@@ -40,8 +40,8 @@ const mutation = fc.oneof(
     (bytes: Buffer) => Buffer.concat([bytes.subarray(0, bytes.length / 2), Buffer.alloc(bytes.length / 2)]),
     (bytes: Buffer) => Buffer.concat([Buffer.alloc(bytes.length / 2), bytes.subarray(bytes.length / 2)]),
     (bytes: Buffer) => derSignature(bytes),
-    (bytes: Buffer) => bytes,
   ),
+  fc.constant((bytes: Buffer) => bytes),
 );
 
 function derSignature(bytes: Buffer): Buffer {
