@@ -1,4 +1,7 @@
-/** The service and a registry as clients with certificates meet them: each with TLS of its own, or both behind nginx. */
+/**
+ * The service and a registry as clients with certificates meet them: each with TLS of its own, the service by two
+ * workers, or both behind nginx.
+ */
 import { writeFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import type { MtlsParties } from './mtls-parties.ts';
@@ -33,7 +36,7 @@ async function startOwnTls(parties: MtlsParties): Promise<Front> {
   const servicePort = await findFreePort();
   const realm = `https://localhost:${servicePort}/token`;
   const tls = { certPath: server.certificatePath, keyPath: server.keyPath };
-  const service = parts.use(await startServe(parties, servicePort, realm, { tls }));
+  const service = parts.use(await startServe(parties, servicePort, realm, { tls, workers: 2 }));
   const registry = parts.use(await startRegistryFor(parties, realm, server));
   const owned = parts.move();
   return {
