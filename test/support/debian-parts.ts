@@ -1,13 +1,14 @@
-/** Programs of Debian that are the other side of a test: the real registry, real clients, real proxies. */
+/** Programs that are the other side of a test: the real registries, real clients, real proxies. Most are Debian's. */
 import { describe, test } from 'bun:test';
 import { searchPath } from './processes.ts';
 
-/** The programs that tests need, each with the Debian package that has it. */
+/** Each with the Debian package that has it. */
 const packages = {
   containerd: 'containerd',
   ctr: 'containerd',
   curl: 'curl',
   'docker-registry': 'docker-registry',
+  faketime: 'faketime',
   nginx: 'nginx',
   openssl: 'openssl',
   buildah: 'buildah',
@@ -19,19 +20,22 @@ const packages = {
   wrk: 'wrk',
 } as const;
 
-export type DebianPart = keyof typeof packages;
+/** What Debian does not have; `.ci/go-parts` builds each, and says of which version. */
+export const goParts = ['crane', 'helm', 'oras', 'regctl', 'registry-3.0', 'registry-3.1'] as const;
+
+export type Part = keyof typeof packages | (typeof goParts)[number];
 
 /**
  * As `describe`, for rules that are seen only with these programs. Where one is missing they are skipped, and a
  * line says what to install; with CI=true nothing is skipped, so they fail.
  */
-export function describeWith(parts: readonly DebianPart[], title: string, body: () => void): void {
+export function describeWith(parts: readonly Part[], title: string, body: () => void): void {
   const missing = parts.filter((part) => Bun.which(part, { PATH: searchPath }) === null);
   if (missing.length === 0) {
     describe(title, body);
     return;
   }
-  const install = `apt-get install ${[...new Set(missing.map((part) => packages[part]))].join(' ')}`;
+  const install = howToInstall(missing);
   if (process.env.CI === 'true') {
     test(`${title}: finds ${missing.join(', ')}`, () => {
       throw new Error(`With CI=true nothing is skipped: ${install}`);
@@ -40,4 +44,14 @@ export function describeWith(parts: readonly DebianPart[], title: string, body: 
   }
   process.stderr.write(`skipped: "${title}" needs ${missing.join(', ')}: ${install}\n`);
   describe.skipIf(true)(title, body);
+}
+
+function howToInstall(missing: readonly Part[]): string {
+  const fromDebian = missing.flatMap((part) =>
+    part in packages ? [packages[part as keyof typeof packages]] : [],
+  );
+  return [
+    ...(fromDebian.length === 0 ? [] : [`apt-get install ${[...new Set(fromDebian)].join(' ')}`]),
+    ...(fromDebian.length === missing.length ? [] : ['.ci/go-parts']),
+  ].join(' && ');
 }

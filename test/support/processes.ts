@@ -170,8 +170,11 @@ function spawnOptions({ cwd, env }: ChildOptions) {
   } as const;
 }
 
+/** Where `.ci/go-parts` leaves what Debian does not have. */
+const builtParts = `${process.env.XDG_CACHE_HOME || `${process.env.HOME}/.cache`}/registry-token-tests/bin`;
+
 /** Debian keeps daemons (nginx) where a user's PATH does not reach. */
-export const searchPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
+export const searchPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin:${builtParts}`;
 
 function collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>): {
   text: () => string;
