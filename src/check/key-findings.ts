@@ -37,16 +37,16 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now:
       'warning',
       'key-eddsa',
       keyPath,
-      'An Ed25519 key: registry 3.1 and newer verify it, older ones refuse every token.',
-      'For older registries: registry-token keygen --out DIR --algorithm ES256',
+      'An Ed25519 key: registry 3.0 and newer verify it, 2.8 refuses every token.',
+      'For 2.8: registry-token keygen --out DIR --algorithm ES256',
     );
   if (key.certificates.length === 0 && signing.keyId !== 'libtrust')
     add(
       'warning',
       'key-without-x5c',
       ['signing', 'keyId'],
-      'There is no certificatePath, and registry 2.8 looks a key up by its libtrust ID alone.',
-      'Set signing.certificatePath, or signing.keyId: libtrust where every registry is 2.8.',
+      'There is no certificatePath: in a rootcertbundle, registry 2.8 looks a key up by its libtrust ID alone, and 3.0 by thumbprint only where it is RSA.',
+      'Set signing.certificatePath, or give 3.x the key set as its jwks, and 2.8 signing.keyId: libtrust.',
     );
   if (key.certificates.length === 0 && signing.keyId === 'thumbprint' && hasLeadingZero(key))
     add(

@@ -43,7 +43,7 @@ Another key takes its place in three steps, without a refused pull; each prints 
   --finish   an hour later: removes the old key, from the bundle and the key set too
 
   --out DIR              where to write
-  --algorithm NAME       ES256, ES384, RS256, or EdDSA (registries from 3.1 only); ES256 for the first key, and
+  --algorithm NAME       ES256, ES384, RS256, or EdDSA (registries from 3.0 only); ES256 for the first key, and
                          then that of the key before
   --days N               how long the certificate is good, 1 to ${MAX_DAYS}; ${DEFAULT_DAYS} by default
   --force                replaces files that are there, and the old key is lost; with --finish: waits for nothing

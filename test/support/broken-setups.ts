@@ -169,7 +169,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'key-eddsa',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /registry 3\.1 and newer verify it/,
+    fault: /registry 3\.0 and newer verify it, 2\.8 refuses/,
     mend: /--algorithm ES256/,
   },
   {

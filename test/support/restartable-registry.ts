@@ -1,6 +1,7 @@
-/** A docker-registry whose `auth` section a test writes as text, and which it starts again with another. */
+/** A registry whose `auth` section a test writes as text, and which it starts again with another. */
 import { writeFileSync } from 'node:fs';
 import { type Child, createTemporaryFolder, findFreePort, start } from './processes.ts';
+import { REGISTRY_ENVIRONMENT, type RegistryProgram } from './registry.ts';
 
 export interface RestartableRegistry extends AsyncDisposable {
   /** `127.0.0.1:PORT`, as image names have it. */
@@ -11,7 +12,9 @@ export interface RestartableRegistry extends AsyncDisposable {
 }
 
 /** On a port of its own; not started yet. */
-export async function createRestartableRegistry(): Promise<RestartableRegistry> {
+export async function createRestartableRegistry(
+  program: RegistryProgram = 'docker-registry',
+): Promise<RestartableRegistry> {
   const folder = await createTemporaryFolder();
   const port = await findFreePort();
   const configurationPath = folder.at('config.yml');
@@ -29,7 +32,7 @@ export async function createRestartableRegistry(): Promise<RestartableRegistry> 
     restart: async (authSection) => {
       await child?.stop();
       writeFileSync(configurationPath, `${base}${authSection}`);
-      child = start(['docker-registry', 'serve', configurationPath]);
+      child = start([program, 'serve', configurationPath], { env: REGISTRY_ENVIRONMENT });
       await child.waitForStatus(`http://127.0.0.1:${port}/v2/`, 401);
     },
     [Symbol.asyncDispose]: async () => {

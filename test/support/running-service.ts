@@ -48,6 +48,7 @@ export interface RunningService extends AsyncDisposable {
   readonly port: number;
   /** `http://127.0.0.1:PORT/token`; `http://localhost:PORT/token` is a realm as well. */
   readonly realm: string;
+  readonly configurationPath: string;
   readonly child: Child;
 }
 
@@ -70,7 +71,8 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
     throw cause;
   }
   await nextSecond();
-  return { url, port, realm: `${url}/token`, child, [Symbol.asyncDispose]: dispose };
+  const realm = `${url}/token`;
+  return { url, port, realm, configurationPath, child, [Symbol.asyncDispose]: dispose };
 }
 
 /** The configuration of the tests: CONTRACT §4 with two plans. */
