@@ -62,7 +62,7 @@ export async function answerTokenRequest(
     request = await parseTokenRequest(httpRequest, peer, parts.request);
     using _place = await parts.queue.enter();
     // Read from here on: a client may have taken its time over the body.
-    caller = await authenticate(request, parts.authenticate, parts.clock);
+    caller = await authenticate(request, address, parts.authenticate, parts.clock);
     grant = authorize(caller, request.service, request.access, parts.policy);
     const token = await issue(grant, parts.issue, parts.signer, parts.clock());
     response = renderToken(token, request.method);

@@ -21,7 +21,14 @@ import { openAuthorityKeys } from './authority.ts';
 import type { FileReader } from './file-reader.ts';
 import type { Foundation } from './foundation.ts';
 import { type Material, openMaterial } from './material.ts';
-import { authenticateOptions, challengeOptions, createPolicy, realmPath, requestOptions } from './options.ts';
+import {
+  authenticateOptions,
+  challengeOptions,
+  createPolicy,
+  rateLimits,
+  realmPath,
+  requestOptions,
+} from './options.ts';
 import { checkSafety, checkSampleKey } from './safety.ts';
 
 /** The service by one configuration. */
@@ -80,7 +87,7 @@ interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow
 function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const { loaded, authorityKeys, formerWindow } = parts;
   const { configuration } = loaded;
-  const { clock, log, tally, replayStore } = foundation;
+  const { clock, log, tally, replayStore, rateTable } = foundation;
   const { signingKey } = material;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
@@ -98,6 +105,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
         options: authenticateOptions(configuration),
         signatures: new Signatures(authorityKeys),
         replayStore,
+        rateLimits: rateLimits(configuration, rateTable),
         nonces: nonceRequired ? createNonces(material.nonceSecret ?? foundation.nonceSecret) : null,
         formerWindow,
       },

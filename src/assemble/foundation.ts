@@ -1,10 +1,11 @@
-/** What outlives a reload: clock, log, counts, metrics and the memory of used proofs. */
+/** What outlives a reload: clock, log, counts, metrics, and the memory of used proofs and of used rates. */
 import { randomBytes } from 'node:crypto';
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
 import type { FetchedKeySet } from '../keys/remote-authority-keys.ts';
+import { RateTable } from '../limit/rate-table.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
@@ -26,6 +27,8 @@ export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
   readonly workers: number;
   readonly tally: Tally;
   readonly replayStore: MemoryReplayStore | RedisReplayStore;
+  /** There without a limit too: a reload may set one. */
+  readonly rateTable: RateTable;
   /** For DPoP nonces where the configuration names no secret. */
   readonly nonceSecret: Uint8Array;
   readonly keyFetching: KeyFetching;
@@ -72,6 +75,7 @@ export function layFoundation(
     tally,
     metrics,
     replayStore,
+    rateTable: RateTable.create(),
     nonceSecret: randomBytes(32),
     keyFetching: { onRefresh, onKeySet },
     exposeMetrics: metrics.expose,

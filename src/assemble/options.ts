@@ -1,9 +1,12 @@
 /** What each step needs of the configuration: the few values, under the step's own names. */
 import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../authenticate/authenticate.ts';
+import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
 import { createRule, type Policy } from '../authorize/policy.ts';
 import type { Configuration } from '../config/schema.ts';
+import { createRateLimits } from '../limit/rate-limits.ts';
+import type { RateTable } from '../limit/rate-table.ts';
 import type { TokenRequestOptions } from '../request/token-request.ts';
 import type { ChallengeOptions } from '../respond/render-refusal.ts';
 
@@ -55,6 +58,11 @@ export function createPolicy(configuration: Configuration, revokedLicenses: read
     claims: configuration.authority.claims,
     lifetime: configuration.signing.lifetime,
   };
+}
+
+/** null where nothing is limited. */
+export function rateLimits({ limits }: Configuration, table: RateTable): RateLimits | null {
+  return limits?.perSubject === undefined ? null : createRateLimits(table, limits.perSubject);
 }
 
 export function requestOptions({ server, registry }: Configuration): TokenRequestOptions {

@@ -73,7 +73,7 @@ export class Runtime {
   /** What a worker is made of that serves as this thread would, now. */
   workerSetup(thread: number, workers: number): WorkerSetup {
     const { loaded, contents, authorityKeys } = this.#service;
-    const { tally, replayStore, nonceSecret } = this.#foundation;
+    const { tally, replayStore, rateTable, nonceSecret } = this.#foundation;
     return {
       thread,
       workers,
@@ -83,6 +83,7 @@ export class Runtime {
       shared: {
         tally: tally.memory,
         replay: replayStore instanceof RedisReplayStore ? null : replayStore.memory,
+        rates: rateTable.memory,
         nonceSecret,
       },
       plans: tally.plans,
@@ -107,9 +108,10 @@ export class Runtime {
 
   /** Counts a worker's death, and puts in order what it may have left behind. */
   workerDied(thread: number): void {
-    const { metrics, replayStore } = this.#foundation;
+    const { metrics, replayStore, rateTable } = this.#foundation;
     metrics.workerDied();
     if (replayStore instanceof MemoryReplayStore) replayStore.releaseLockOf(thread);
+    rateTable.releaseLockOf(thread);
   }
 
   /** Opens what is reached over the network. Never rejects: `readyz` tells what fails, and trying goes on. */

@@ -2,6 +2,7 @@
 import type { FailingPart, Handle } from '../endpoints.ts';
 import { type FetchedKeySet, RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
+import { RateTable } from '../limit/rate-table.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
@@ -70,6 +71,7 @@ function shareFoundation(setup: WorkerSetup, surroundings: WorkerSurroundings): 
       shared.replay === null
         ? openRedis(url ?? '', surroundings)
         : MemoryReplayStore.open(shared.replay, thread),
+    rateTable: RateTable.open(shared.rates, thread),
     nonceSecret: shared.nonceSecret,
     // The main thread counts and logs what it fetches.
     keyFetching: { onRefresh: () => {}, fetchKeySet: async () => (await ask('key-set')) as FetchedKeySet },

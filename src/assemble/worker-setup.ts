@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { FetchedKeySet } from '../keys/remote-authority-keys.ts';
+import type { RateMemory } from '../limit/rate-table.ts';
 import type { ReplayMemory } from '../replay/memory-replay-store.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 
@@ -33,6 +34,7 @@ export interface SharedMemory {
   readonly tally: SharedArrayBuffer;
   /** null where the store is Redis. */
   readonly replay: ReplayMemory | null;
+  readonly rates: RateMemory;
   readonly nonceSecret: Uint8Array;
 }
 

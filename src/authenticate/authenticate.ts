@@ -4,11 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
+import { clientNetwork } from '../request/client-network.ts';
 import type { Credentials } from '../request/credentials.ts';
 import type { TokenRequest } from '../request/token-request.ts';
 import { checkCertificateBinding } from './certificate.ts';
 import type { JsonObject } from './compact-jws.ts';
-import { type DpopOptions, type DpopProof, parseDpopProof, replayDeadline } from './dpop-proof.ts';
+import { type DpopOptions, parseDpopProof } from './dpop-proof.ts';
 import type { Nonces } from './nonce.ts';
 import {
   checkOpTokClaims,
@@ -17,8 +18,10 @@ import {
   type OpTokOptions,
   parseOpTok,
 } from './op-tok.ts';
+import { checkWait, type RateLimits } from './rate-limits.ts';
 import type { ReplayStore } from './replay-store.ts';
 import type { Signatures } from './signatures.ts';
+import { useProof } from './use-proof.ts';
 
 /** Who asks: a sender whose OpTok and sender constraint hold, or nobody in particular. */
 export type Caller = VerifiedCaller | AnonymousCaller;
@@ -50,6 +53,8 @@ export interface AuthenticateParts {
   readonly options: AuthenticateOptions;
   readonly signatures: Signatures;
   readonly replayStore: ReplayStore;
+  /** null where nothing is limited. */
+  readonly rateLimits: RateLimits | null;
   /** null where no nonce is required. */
   readonly nonces: Nonces | null;
   /** null where proofs have always been good for as long as now. */
@@ -68,20 +73,23 @@ export interface FormerWindow {
 
 /**
  * Verifies the request's OpTok and sender. Cheap checks come first, signatures after them, and the proof is
- * recorded as used last, so that nothing that is refused uses it up. `clock` in epoch seconds: it is read again when the
- * proof is recorded, because keys may have been waited for.
+ * recorded as used last, so that nothing that is refused uses it up. `address` is the client's. `clock` in epoch
+ * seconds: it is read again when the proof is recorded, because keys may have been waited for.
  */
 export async function authenticate(
   request: TokenRequest,
+  address: string,
   parts: AuthenticateParts,
   clock: () => number,
 ): Promise<Caller> {
   const now = clock();
   const { credentials, certificate } = request;
-  const { options, signatures, nonces } = parts;
+  const { options, signatures, nonces, rateLimits } = parts;
   if (credentials === null) {
-    if (options.anonymous === 'accept' && request.isAnonymous) return { kind: 'anonymous' };
-    throw new Refusal('credentials-missing', 'The request brings no access token.');
+    if (options.anonymous !== 'accept' || !request.isAnonymous)
+      throw new Refusal('credentials-missing', 'The request brings no access token.');
+    checkWait(rateLimits?.allowanceOf(`address:${clientNetwork(address)}`).take(now));
+    return { kind: 'anonymous' };
   }
 
   const tokenHash = createHash('sha256').update(credentials.opTok).digest('base64url');
@@ -103,10 +111,12 @@ export async function authenticate(
 
   if (verified === undefined) await signatures.verifyOpTok(opTok, tokenHash, now);
   checkRequiredScopes(opTok, options.opTok);
+  const allowance = rateLimits?.allowanceOf(`subject:${opTok.subject}`) ?? null;
   if (proof !== null && jkt !== null) {
+    checkWait(allowance?.secondsToWait(clock()));
     await signatures.verifyProof(proof, jkt);
-    await useProof(proof, jkt, parts, clock());
-  }
+    await useProof(proof, jkt, allowance, parts, clock());
+  } else checkWait(allowance?.take(clock()));
   return { kind: 'verified', subject: opTok.subject, claims: opTok.jws.payload };
 }
 
@@ -141,47 +151,4 @@ function checkConstraint(
     throw new Refusal('credentials-ambiguous', 'A DPoP proof comes with the scheme DPoP or Bearer alone.');
   if (scheme === 'Bearer' && dpop.bearerScheme === 'refuse')
     throw new Refusal('proof-binding', 'senderConstraint.dpop.bearerScheme is refuse: use the scheme DPoP.');
-}
-
-/**
- * RFC 9449 §11.1: a proof is good once. The key is a hash of the parsed values with their lengths, never of the
- * proof's bytes: the twin (r, n−s) of an ECDSA signature verifies too.
- */
-async function useProof(
-  proof: DpopProof,
-  thumbprint: string,
-  { options, replayStore, formerWindow }: AuthenticateParts,
-  now: number,
-): Promise<void> {
-  const key = createHash('sha256')
-    .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
-    .digest();
-  // Once an entry can be forgotten, its proof must not be good any more.
-  const { issuedAt } = proof;
-  if (issuedAt < now - options.dpop.maxAge)
-    throw new Refusal('proof-time', 'The proof became too old while the request was answered.');
-  if (formerWindow !== null && issuedAt < formerWindow.until && now > issuedAt + formerWindow.seconds)
-    throw new Refusal(
-      'proof-time',
-      'The proof is from before maxAge was raised, and too old for what it was then.',
-    );
-  // Read in the same step as the insert: both then speak of the same memory.
-  if (issuedAt < replayStore.rememberedSince)
-    throw new Refusal(
-      'proof-time',
-      'The proof is older than the memory of used proofs: the service or its store was restarted.',
-    );
-  const verdict = await replayStore.insert(key, replayDeadline(proof, options.dpop), now);
-  switch (verdict) {
-    case 'first':
-      return;
-    case 'replayed':
-      throw new Refusal('proof-replayed', 'The proof was used before.');
-    case 'full':
-      throw new Refusal('replay-full', 'The replay store is full (senderConstraint.replay.capacity).', {
-        retryAfter: 5,
-      });
-    case 'unavailable':
-      throw new Refusal('replay-unavailable', 'The replay store does not answer.', { retryAfter: 1 });
-  }
 }

@@ -62,7 +62,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   revokedLicenses: 'Licences that get nothing.',
   revokedLicensesPath: 'A file with more of them, one a line; # begins a comment.',
   limits: 'Answers 429 and 503 beyond.',
-  'limits.perSubject': 'Requests of one subject, such as 50/s.',
+  'limits.perSubject': 'Requests of one subject, such as 50/s, 100/m or 1000/h; as many at once.',
   'limits.inFlight': 'Requests under way at a time, in all workers; the rest are answered 503 at once.',
   telemetry: 'A second listener for /metrics, /healthz and /readyz.',
   'telemetry.listen': 'host:port.',

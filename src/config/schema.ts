@@ -1,7 +1,7 @@
 /** The configuration (CONTRACT §4): every key, its kind, its default. */
 import { z } from 'zod';
 import { parsePattern } from '../authorize/pattern.ts';
-import { duration, httpUrl, ipNetwork, listenAddress, redisUrl } from './values.ts';
+import { duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
 const path = text;
@@ -131,7 +131,7 @@ export const configurationSchema = z
     anonymousPlan: text.optional(),
     revokedLicenses: z.array(text).default([]),
     revokedLicensesPath: path.optional(),
-    limits: z.strictObject({ perSubject: text.optional(), inFlight: z.int().min(1).optional() }).optional(),
+    limits: z.strictObject({ perSubject: rate().optional(), inFlight: z.int().min(1).optional() }).optional(),
     telemetry: z.strictObject({ listen: listenAddress() }).optional(),
     logging: z
       .strictObject({
@@ -172,7 +172,6 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
 
 /** Keys whose feature is still to come: refused rather than silently ignored. */
 export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
-  { key: 'limits.perSubject' },
   { key: 'logging.auditPath' },
 ];
 

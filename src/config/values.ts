@@ -1,6 +1,7 @@
 /** The kinds of values that a configuration holds: durations, addresses, URLs. Each says what it allows. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import type { Rate } from '../authenticate/rate-limits.ts';
 
 /** Where a listener binds. */
 export interface ListenAddress {
@@ -31,6 +32,28 @@ export function duration(min: number, max: number) {
     const seconds = parseDuration(value);
     if (seconds !== null && seconds >= min && seconds <= max) return seconds;
     context.addIssue({ code: 'custom', message: `must be ${allowed}` });
+    return z.NEVER;
+  });
+}
+
+/** Of a single rate, in requests: one for each tenth of a millisecond, when it is for a second. */
+const MOST_REQUESTS = 10_000;
+
+/** `50/s`, `100/m` or `1000/h`; null for anything else. */
+export function parseRate(text: string): Rate | null {
+  const [, count = '', unit = ''] = /^([1-9]\d*)\/([smh])$/.exec(text) ?? [];
+  const perSeconds = UNITS[unit];
+  if (perSeconds === undefined || Number(count) > MOST_REQUESTS) return null;
+  return { count: Number(count), perSeconds };
+}
+
+/** How many requests in which time. */
+export function rate() {
+  const error = `must be a number of requests from 1 to ${MOST_REQUESTS} a second, minute or hour, such as 50/s, 100/m or 1000/h`;
+  return z.string({ error }).transform((text, context): Rate => {
+    const parsed = parseRate(text);
+    if (parsed !== null) return parsed;
+    context.addIssue({ code: 'custom', message: error });
     return z.NEVER;
   });
 }

@@ -98,6 +98,30 @@ describe('a reload', () => {
     site.clock.now = started;
   });
 
+  test('puts a new rate in force, and counts what was taken before it', async () => {
+    const limited = (perSubject: string) => ({ limits: { perSubject } });
+    const times = async (runtime: Runtime, count: number) => {
+      const statuses: number[] = [];
+      for (let asked = 0; asked < count; asked += 1) statuses.push(await ask(runtime));
+      return statuses;
+    };
+    site.configure(limited('3/m'));
+    const runtime = await site.open();
+    expect(await times(runtime, 4)).toEqual([200, 200, 200, 429]);
+    expect(await reloadWith(runtime, { plans: { fresh: {} }, ...limited('3/m') })).toEqual([]);
+    expect(await ask(runtime)).toBe(429);
+    expect(await reloadWith(runtime, limited('6/m'))).toEqual([]);
+    site.clock.now += 20;
+    expect(await times(runtime, 3)).toEqual([200, 200, 429]);
+    expect(await reloadWith(runtime, {})).toEqual([]);
+    expect(await times(runtime, 10)).toEqual(Array(10).fill(200));
+    expect(await reloadWith(runtime, limited('6'))).toEqual([
+      expect.stringContaining('limits.perSubject: must be a number of requests from 1 to 10000'),
+    ]);
+    expect(await ask(runtime)).toBe(200);
+    site.clock.now -= 20;
+  });
+
   test('is counted by its result', async () => {
     site.configure();
     const runtime = await site.open();

@@ -1,7 +1,15 @@
 /** The kinds of values: durations, addresses, networks, URLs. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { duration, httpUrl, ipNetwork, listenAddress, parseDuration } from '../../src/config/values.ts';
+import {
+  duration,
+  httpUrl,
+  ipNetwork,
+  listenAddress,
+  parseDuration,
+  parseRate,
+  rate,
+} from '../../src/config/values.ts';
 
 describe('a duration', () => {
   test.each<[string | number, number]>([
@@ -89,6 +97,55 @@ describe('a duration', () => {
         'must be a duration from 1 s to 3600 s, such as 5m, 90s, 00:05:00 or a number of seconds',
       );
     }
+  });
+});
+
+describe('a rate', () => {
+  test.each([
+    ['50/s', { count: 50, perSeconds: 1 }],
+    ['100/m', { count: 100, perSeconds: 60 }],
+    ['1000/h', { count: 1000, perSeconds: 3600 }],
+    ['1/h', { count: 1, perSeconds: 3600 }],
+    ['10000/s', { count: 10_000, perSeconds: 1 }],
+  ])('%s is so many in so many seconds', (text, expected) => {
+    expect(parseRate(text)).toEqual(expected);
+  });
+
+  test.each([
+    '',
+    '50',
+    '/s',
+    '50/',
+    '0/s',
+    '00/s',
+    '050/s',
+    '10001/s',
+    '1e3/s',
+    '-1/s',
+    '+1/s',
+    '0.5/s',
+    '50/d',
+    '50/S',
+    '50/ms',
+    '50/sec',
+    '50 / s',
+    ' 50/s',
+    '50/s\n',
+    '50/s/s',
+    '50s',
+    '50/1s',
+    '٥/s',
+    'unlimited',
+    '99999999999999999999/s',
+  ])('%j is none', (text) => {
+    expect(parseRate(text)).toBeNull();
+  });
+
+  test('is refused with what is allowed, whatever stands there', () => {
+    for (const value of ['50', '50/day', '0/s', 50, null, true, [], {}])
+      expect(rate().safeParse(value).error?.issues[0]?.message).toBe(
+        'must be a number of requests from 1 to 10000 a second, minute or hour, such as 50/s, 100/m or 1000/h',
+      );
   });
 });
 

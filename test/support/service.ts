@@ -5,6 +5,7 @@ import type { AuthorityKeys } from '../../src/authenticate/authority-keys.ts';
 import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
 import type { Nonces } from '../../src/authenticate/nonce.ts';
 import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
+import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
 import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
 import { createRule, type Plan, type Policy } from '../../src/authorize/policy.ts';
@@ -43,6 +44,7 @@ export interface HarnessOptions {
   readonly allowedServices?: readonly string[] | null;
   readonly queue?: RunQueue;
   readonly replayStore?: ReplayStore;
+  readonly rateLimits?: RateLimits;
   readonly authorityKeys?: AuthorityKeys;
   readonly authorityKey?: TestKey;
   readonly clientKey?: TestKey;
@@ -91,6 +93,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
         options: authenticateOptions(options),
         signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),
         replayStore: options.replayStore ?? MemoryReplayStore.create(1000, NOW - 86_400),
+        rateLimits: options.rateLimits ?? null,
         nonces: options.nonces ?? null,
         formerWindow: options.formerWindow ?? null,
       },
