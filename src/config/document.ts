@@ -37,6 +37,7 @@ const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
   TAG_RESOLVE_FAILED: 'is not valid YAML: a tag nobody knows; a text that starts with ! belongs in quotes',
   BAD_DQ_ESCAPE:
     'is not valid YAML: an unknown escape after \\ in double quotes; single quotes take it as it is',
+  BAD_DIRECTIVE: 'is not valid YAML: a line of directives; a text that starts with % belongs in quotes',
   MULTIPLE_DOCS: 'starts a second YAML document: there must be one',
   DUPLICATE_KEY: 'stands twice in its mapping',
 };

@@ -85,6 +85,11 @@ describe('a password', () => {
     }
   });
 
+  test('is not shown where YAML takes it for a directive', () => {
+    for (const before of ['&&}| %', '}|={ %'])
+      expect(judge(`signing:\n  keyPassword: ${before}${SECRET}\n`).message).not.toInclude(SECRET);
+  });
+
   test('is not shown where its signs mean something to YAML', () => {
     const signs = fc.string({
       unit: fc.constantFrom(...'!&*|>@`%#"\'[]{},?:-\\/~=<. x'.split('')),
