@@ -6,6 +6,7 @@ import { type Authority, startAuthority } from '../support/authority.ts';
 import { writeCertificate } from '../support/certificates.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
+import { createGoClient } from '../support/go-clients.ts';
 import { imageId } from '../support/image-clients.ts';
 import { writeImage } from '../support/images.ts';
 import { createTemporaryFolder, run, start, type TemporaryFolder } from '../support/processes.ts';
@@ -18,7 +19,7 @@ import {
   startService,
   TOKEN_ISSUER,
 } from '../support/running-service.ts';
-import { pull } from '../support/skopeo.ts';
+import { pull, push } from '../support/skopeo.ts';
 
 setDefaultTimeout(60_000);
 
@@ -70,6 +71,41 @@ describeWith(['docker-registry', 'openssl', 'skopeo'], 'a job with a profile', (
     const pulled = await pull(target, folder.at('pulled'), registrytoken);
     expect(pulled).toMatchObject({ exitCode: 0 });
     expect(await imageId(folder.at('pulled'))).toBe(await imageId(folder.at('image')));
+  });
+
+  describeWith(['oras'], 'oras', () => {
+    test('pushes and pulls with the token that --docker-config stores', async () => {
+      await using home = await createTemporaryFolder();
+      const scope = ['--scope', 'repository:team-a/oras:pull,push'];
+      const stored = await runBinary([...byProfile(), ...scope, '--docker-config', home.at('config.json')]);
+      expect(stored).toMatchObject({ exitCode: 0, stdout: '' });
+      const client = createGoClient('oras', home, { DOCKER_CONFIG: home.path });
+      await writeImage(home.at('image'));
+      const target = `${registry.host}/team-a/oras:1`;
+      expect(await client.push(home.at('image'), target, 'plain-http')).toMatchObject({ exitCode: 0 });
+      const id = await imageId(home.at('image'));
+      expect(await client.pull(target, 'plain-http')).toMatchObject({ id });
+      const elsewhere = await client.pull(target.replace('team-a/oras', 'team-a/other'), 'plain-http');
+      expect(elsewhere).toMatchObject({ id: null, stderr: expect.stringMatching(/unauthorized/i) });
+    });
+  });
+
+  describeWith(['docker'], 'the docker CLI', () => {
+    test('shows a manifest with the token that --docker-config stores', async () => {
+      await using home = await createTemporaryFolder();
+      const image = await writeImage(home.at('image'));
+      const [repository, target] = ['team-a/docker', `${registry.host}/team-a/docker:1`];
+      const scope = ['--scope', `repository:${repository}:pull,push`];
+      const stored = await runBinary([...byProfile(), ...scope, '--docker-config', home.at('config.json')]);
+      expect(stored).toMatchObject({ exitCode: 0, stdout: '' });
+      const { auths } = JSON.parse(readFileSync(home.at('config.json'), 'utf8'));
+      const pushed = await push(image.source, target, auths[registry.host].registrytoken);
+      expect(pushed).toMatchObject({ exitCode: 0 });
+      const inspect = ['docker', 'manifest', 'inspect', '--insecure', target];
+      const shown = await run(inspect, { env: { DOCKER_CONFIG: home.path } });
+      expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(image.layer.digest) });
+      expect((await run(inspect)).exitCode).not.toBe(0);
+    });
   });
 
   test('that is interrupted ends at once, and leaves the file as it was', async () => {

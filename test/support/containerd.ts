@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { type Child, createTemporaryFolder, type Finished, run, start } from './processes.ts';
 import { readSample } from './samples.ts';
 
+/** Of a registry over TLS; in the clear there is nothing to say of one. */
 export interface ContainerdOptions {
   /** `localhost:PORT`, with the certificate folder of that registry: `ca.crt`, `client.cert` and `client.key`. */
   readonly registryHost: string;
@@ -10,21 +11,24 @@ export interface ContainerdOptions {
 }
 
 export interface Containerd extends AsyncDisposable {
-  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`. */
-  readonly fetch: (image: string, credentials: string) => Promise<Finished>;
+  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`; in the clear without. */
+  readonly fetch: (image: string, credentials: string | null) => Promise<Finished>;
   /** Pushes what was fetched as `image` to `target`. */
-  readonly push: (target: string, image: string, credentials: string) => Promise<Finished>;
+  readonly push: (target: string, image: string, credentials: string | null) => Promise<Finished>;
   /** Whether it has this blob: `sha256:…`. */
   readonly has: (digest: string) => Promise<boolean>;
 }
 
-export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
+/** `null` for registries in the clear. */
+export async function startContainerd(options: ContainerdOptions | null): Promise<Containerd> {
   const folder = await createTemporaryFolder();
   const address = folder.at('containerd.sock');
   await writeFile(folder.at('config.toml'), daemonConfiguration(folder.path, address));
   const hosts = folder.at('hosts');
-  await mkdir(`${hosts}/${options.registryHost}`, { recursive: true });
-  await writeFile(`${hosts}/${options.registryHost}/hosts.toml`, await hostsToml(options));
+  if (options !== null) {
+    await mkdir(`${hosts}/${options.registryHost}`, { recursive: true });
+    await writeFile(`${hosts}/${options.registryHost}/hosts.toml`, await hostsToml(options));
+  }
   const child: Child = start(['containerd', '--config', folder.at('config.toml')]);
   const dispose = async () => {
     await child.stop();
@@ -37,7 +41,8 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     throw cause;
   }
   const ctr = (...words: readonly string[]) => run(['ctr', '--address', address, ...words]);
-  const access = (credentials: string) => ['--hosts-dir', hosts, '--user', credentials];
+  const access = (credentials: string | null) =>
+    credentials === null ? ['--plain-http'] : ['--hosts-dir', hosts, '--user', credentials];
   return {
     fetch: (image, credentials) => ctr('content', 'fetch', ...access(credentials), image),
     push: (target, image, credentials) => ctr('images', 'push', ...access(credentials), target, image),
@@ -58,8 +63,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 `;
 }
 
-/** As a user has it in /etc/containerd/certs.d/HOST/. */
-/** The sample, with the test's registry and certificates. */
+/** The sample, as a user has it in /etc/containerd/certs.d/HOST/, with the test's registry and certificates. */
 function hostsToml({ registryHost, certificateFolder }: ContainerdOptions): Promise<string> {
   const folder = '/etc/containerd/certs.d/registry.example.com';
   return readSample('containerd/hosts.toml', [

@@ -7,6 +7,7 @@ const packages = {
   containerd: 'containerd',
   ctr: 'containerd',
   curl: 'curl',
+  docker: 'docker.io',
   'docker-registry': 'docker-registry',
   faketime: 'faketime',
   nginx: 'nginx',

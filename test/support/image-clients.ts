@@ -1,4 +1,4 @@
-/** Stock clients that bring an OpTok as a password, and the client certificate of the registry's certificate folder. */
+/** Clients that copy images: the ones of Debian here, those that come as Go modules in go-clients.ts. */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { blobPath } from './images.ts';
@@ -7,8 +7,10 @@ import { type ChildOptions, type Finished, run, type TemporaryFolder } from './p
 export const imageClientNames = ['skopeo', 'buildah', 'podman'] as const;
 export type ImageClientName = (typeof imageClientNames)[number];
 
-/** All that the user of a client gives it. */
-export type RegistryAccess = (PasswordAccess | HelperAccess) & {
+/** All that the user of a client gives it: for a registry in the clear, on loopback, nothing. */
+export type RegistryAccess = SecureAccess | 'plain-http';
+
+export type SecureAccess = (PasswordAccess | HelperAccess) & {
   /** Has `ca.crt`, and where there is a client certificate `client.cert` and `client.key`. */
   readonly certificateFolder: string;
 };
@@ -18,7 +20,7 @@ interface PasswordAccess {
   readonly credentials: string;
 }
 
-interface HelperAccess {
+export interface HelperAccess {
   /** Names the credential helper of each registry. */
   readonly authFile: string;
   /** By which it is found, and finds what it needs. */
@@ -51,19 +53,12 @@ function createSkopeo(folder: TemporaryFolder): ImageClient {
     run(['skopeo', 'copy', '--insecure-policy', ...words], { env: environmentOf(access) });
   return {
     push: (source, target, access) =>
-      copy(
-        access,
-        ...['--dest-cert-dir', access.certificateFolder, ...loginOptions(access, '--dest-creds')],
-        ...[`oci:${source}:latest`, `docker://${target}`],
-      ),
+      copy(access, ...skopeoOptions(access, 'dest'), `oci:${source}:latest`, `docker://${target}`),
     pull: async (source, access) => {
       pulls += 1;
       const target = folder.at(`skopeo-${pulls}`);
-      const finished = await copy(
-        access,
-        ...['--src-cert-dir', access.certificateFolder, ...loginOptions(access, '--src-creds')],
-        ...[`docker://${source}`, `oci:${target}:latest`],
-      );
+      const places = [`docker://${source}`, `oci:${target}:latest`];
+      const finished = await copy(access, ...skopeoOptions(access, 'src'), ...places);
       return { ...finished, id: finished.exitCode === 0 ? await imageId(target) : null };
     },
   };
@@ -80,9 +75,10 @@ function createStore(name: 'buildah' | 'podman', folder: TemporaryFolder): Image
     const own = name === 'podman' ? ['--tmpdir', join(store, 'tmp'), '--events-backend', 'none'] : [];
     return [name, ...places, '--storage-driver', 'vfs', ...own];
   };
-  const accessOptions = (access: RegistryAccess) => [
-    ...['--cert-dir', access.certificateFolder, ...loginOptions(access, '--creds')],
-  ];
+  const accessOptions = (access: RegistryAccess) =>
+    access === 'plain-http'
+      ? ['--tls-verify=false']
+      : ['--cert-dir', access.certificateFolder, ...loginOptions(access, '--creds')];
   const optionsFor = (access: RegistryAccess): ChildOptions => ({
     env: { ...options.env, ...environmentOf(access) },
   });
@@ -108,10 +104,16 @@ function createStore(name: 'buildah' | 'podman', folder: TemporaryFolder): Image
   };
 }
 
-function loginOptions(access: RegistryAccess, credentialsOption: string): readonly string[] {
+function skopeoOptions(access: RegistryAccess, side: 'src' | 'dest'): readonly string[] {
+  if (access === 'plain-http') return [`--${side}-tls-verify=false`];
+  return [`--${side}-cert-dir`, access.certificateFolder, ...loginOptions(access, `--${side}-creds`)];
+}
+
+function loginOptions(access: SecureAccess, credentialsOption: string): readonly string[] {
   return 'authFile' in access ? ['--authfile', access.authFile] : [credentialsOption, access.credentials];
 }
 
-function environmentOf(access: RegistryAccess): Readonly<Record<string, string>> {
-  return 'authFile' in access ? access.environment : {};
+/** What a client is to find in its environment. */
+export function environmentOf(access: RegistryAccess): Readonly<Record<string, string>> {
+  return access !== 'plain-http' && 'authFile' in access ? access.environment : {};
 }
