@@ -49,8 +49,14 @@ export const AUTHORITY_SCOPE = 'registry.token.issue';
 /** RFC 8705 §2.2. */
 const CERTIFICATE_METHOD = 'self_signed_tls_client_auth' as const;
 
-/** Starts it on a free port. The OpToks of its clients come by client_credentials, with or without DPoP. */
-export async function startAuthority(options: AuthorityOptions): Promise<Authority> {
+/**
+ * Starts it on a free port. The OpToks of its clients come by client_credentials, with or without DPoP. `onRequest` is
+ * told the path of each request before it is answered.
+ */
+export async function startAuthority(
+  options: AuthorityOptions,
+  onRequest: (path: string) => void = () => {},
+): Promise<Authority> {
   const { algorithm = 'ES256' } = options;
   const port = await findFreePort();
   const issuer = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
@@ -63,6 +69,7 @@ export async function startAuthority(options: AuthorityOptions): Promise<Authori
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?', 1).join('');
     requests.set(path, (requests.get(path) ?? 0) + 1);
+    onRequest(path);
     if (available) void answer(request, response);
     else response.writeHead(503).end();
   });

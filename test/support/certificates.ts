@@ -12,6 +12,8 @@ export interface CertificateOptions {
   readonly algorithm?: keyof typeof keyOptions;
   /** `subjectAltName` as openssl has it: `IP:127.0.0.1,DNS:localhost`. */
   readonly alternativeNames?: string;
+  /** Of openssl: by another clock its certificates begin at another time. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const keyOptions = {
@@ -26,21 +28,14 @@ export const LOOPBACK_NAMES = 'IP:127.0.0.1,DNS:localhost';
 export async function writeCertificate(
   folder: TemporaryFolder,
   name: string,
-  { algorithm = 'ES256', alternativeNames }: CertificateOptions = {},
+  { algorithm = 'ES256', alternativeNames, environment = {} }: CertificateOptions = {},
 ): Promise<CertificateFiles> {
   const keyPath = folder.at(`${name}.pem`);
   const certificatePath = folder.at(`${name}.crt`);
   const subject = ['-subj', `/CN=${name}`, '-days', '30'];
   const extensions = alternativeNames === undefined ? [] : ['-addext', `subjectAltName=${alternativeNames}`];
   const outputs = ['-nodes', '-keyout', keyPath, '-out', certificatePath];
-  await runOrFail([
-    'openssl',
-    'req',
-    '-x509',
-    ...keyOptions[algorithm],
-    ...subject,
-    ...extensions,
-    ...outputs,
-  ]);
+  const words = ['req', '-x509', ...keyOptions[algorithm], ...subject, ...extensions, ...outputs];
+  await runOrFail(['openssl', ...words], { env: environment });
   return { keyPath, certificatePath };
 }

@@ -1,5 +1,5 @@
 /** A user of the credential helper: the link in PATH, the profile, and a session's runtime folder. Nothing else. */
-import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { MtlsParties } from './mtls-parties.ts';
@@ -17,12 +17,10 @@ export interface HelperUser {
   readonly helper: string;
   /** The files of the session's runtime folder that the helper has written. */
   readonly keptFiles: () => Promise<readonly string[]>;
-  /** As if so many seconds had gone by since the OpToks that are kept were given. */
-  readonly passTime: (seconds: number) => Promise<void>;
 }
 
 export async function createHelperUser(
-  { folder, authority, certificateAuthority }: MtlsParties,
+  { folder, authority, certificateAuthority, environment }: MtlsParties,
   identity: TlsIdentity,
   registryHost: string,
 ): Promise<HelperUser> {
@@ -57,16 +55,11 @@ export async function createHelperUser(
     profilesPath,
     helper,
     environment: {
+      ...environment,
       PATH: `${programs}:${searchPath}`,
       XDG_CONFIG_HOME: configuration,
       XDG_RUNTIME_DIR: runtime,
     },
     keptFiles,
-    passTime: async (seconds) => {
-      for (const path of await keptFiles()) {
-        const { expiresAt, ...rest } = JSON.parse(await readFile(path, 'utf8'));
-        await writeFile(path, JSON.stringify({ ...rest, expiresAt: expiresAt - seconds }));
-      }
-    },
   };
 }

@@ -77,7 +77,7 @@ async function startServe(
   realm: string,
   server: Section,
 ): Promise<Child> {
-  const { authority, certificateAuthority, signing, folder } = parties;
+  const { authority, certificateAuthority, signing, folder, environment } = parties;
   const usual = serviceConfiguration({ authorityIssuer: authority.issuer, signing: { ...signing } }, port);
   const configuration = {
     ...usual,
@@ -87,7 +87,7 @@ async function startServe(
   };
   const path = folder.at(`registry-token-${port}.yaml`);
   await writeFile(path, stringify(configuration));
-  const child = start([...serviceCommand, 'serve', '--config', path]);
+  const child = start([...serviceCommand, 'serve', '--config', path], { env: environment });
   try {
     const [, url] = await child.waitForLine(/"url":"([^"]+)"/);
     await untilReady(`${url}/readyz`, certificateAuthority.certificate);

@@ -1,9 +1,11 @@
 /** Who takes part where OpToks are bound to certificates: an Authority over TLS, its clients, and what they hold. */
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import * as client from 'openid-client';
-import { AUTHORITY_SCOPE, type Authority, startAuthority } from './authority.ts';
+import { AUTHORITY_SCOPE, type AuthorityOptions, startAuthority } from './authority.ts';
+import { type AuthorityProcess, startAuthorityProcess } from './authority-process.ts';
 import { type CertificateFiles, writeCertificate } from './certificates.ts';
 import { writeImage } from './images.ts';
+import type { MovableClock } from './movable-clock.ts';
 import { createTemporaryFolder, type TemporaryFolder } from './processes.ts';
 import { type CertificateAuthority, createCertificateAuthority, type TlsIdentity } from './tls-identities.ts';
 
@@ -12,34 +14,40 @@ export interface MtlsParties extends AsyncDisposable {
   readonly certificateAuthority: CertificateAuthority;
   /** For `localhost` and `127.0.0.1`. */
   readonly server: TlsIdentity;
-  readonly authority: Authority;
+  readonly authority: AuthorityProcess;
   /** Has the plan enterprise. */
   readonly alice: TlsIdentity;
   /** Has no plan of its own. */
   readonly bob: TlsIdentity;
-  /** Signs registry tokens. */
-  readonly signing: CertificateFiles;
+  /** Of the service's `signing`: signs registry tokens. */
+  readonly signing: CertificateFiles & { readonly lifetime?: string };
+  /** Of every process that is told the time by them. */
+  readonly environment: Readonly<Record<string, string>>;
   /** A folder as /etc/containers/certs.d has one for each registry; without a client certificate for null. */
   readonly certificateFolder: (identity: TlsIdentity | null) => Promise<string>;
   /** Writes an image whose blobs no client has seen; its folder. */
   readonly newImage: () => Promise<string>;
 }
 
-export async function createMtlsParties(): Promise<MtlsParties> {
+/** Their clock is that of the tests where none is given. A registry, being a Go program, always has that one. */
+export async function createMtlsParties(clock: MovableClock | null = null): Promise<MtlsParties> {
   const folder = await createTemporaryFolder();
-  const certificateAuthority = await createCertificateAuthority(folder, 'authority');
+  const environment = clock?.environment ?? {};
+  const certificateAuthority = await createCertificateAuthority(folder, 'authority', environment);
   const server = await certificateAuthority.issue('server');
   const ofClients = { extensions: ['extendedKeyUsage=clientAuth'] };
   const alice = await certificateAuthority.issue('alice', ofClients);
   const bob = await certificateAuthority.issue('bob', ofClients);
-  const signing = await writeCertificate(folder, 'registry-signing');
-  const authority = await startAuthority({
+  const signing = await writeCertificate(folder, 'registry-signing', { environment });
+  const options: AuthorityOptions = {
     clients: [
       { id: alice.name, plan: 'enterprise', certificate: alice.certificate },
       { id: bob.name, certificate: bob.certificate },
     ],
     tls: server,
-  });
+  };
+  const authority =
+    clock === null ? await startAuthority(options) : await startAuthorityProcess(options, environment);
   let images = 0;
   return {
     folder,
@@ -48,7 +56,9 @@ export async function createMtlsParties(): Promise<MtlsParties> {
     authority,
     alice,
     bob,
-    signing,
+    // What is issued by a clock that is behind has to be good for the registry too.
+    signing: clock === null ? signing : { ...signing, lifetime: '1h' },
+    environment,
     certificateFolder: async (identity) => {
       const path = folder.at(`certs.d-${identity?.name ?? 'nobody'}`);
       if (await stat(path).catch(() => null)) return path;

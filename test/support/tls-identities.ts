@@ -32,11 +32,14 @@ export interface IssueOptions {
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
+/** `environment` is of openssl: by another clock the certificates begin at another time. */
 export async function createCertificateAuthority(
   folder: TemporaryFolder,
   name: string,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<CertificateAuthority> {
-  const { keyPath, certificatePath } = await writeCertificate(folder, name);
+  const { keyPath, certificatePath } = await writeCertificate(folder, name, { environment });
+  const openssl = (...words: readonly string[]) => runOrFail(['openssl', ...words], { env: environment });
   return {
     certificate: await readFile(certificatePath, 'utf8'),
     certificatePath,
@@ -72,8 +75,4 @@ async function readIdentity(name: string, certificatePath: string, keyPath: stri
   const certificate = await readFile(certificatePath, 'utf8');
   const thumbprint = sha256(new X509Certificate(certificate).raw);
   return { name, certificate, certificatePath, key: await readFile(keyPath, 'utf8'), keyPath, thumbprint };
-}
-
-async function openssl(...words: readonly string[]): Promise<void> {
-  await runOrFail(['openssl', ...words]);
 }
