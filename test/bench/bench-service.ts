@@ -3,7 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { createKey } from '../support/keys.ts';
 import { findFreePort, searchPath, type TemporaryFolder } from '../support/processes.ts';
-import { BINARY, nextSecond } from '../support/running-service.ts';
+import { startRedis } from '../support/redis.ts';
+import { BINARY, nextSecond, type Section } from '../support/running-service.ts';
+import { createSelfSigned, type TlsIdentity } from '../support/tls-identities.ts';
 import type { Cell } from './cells.ts';
 import type { LoadTarget } from './load.ts';
 import { createParties, jwksOf } from './requests.ts';
@@ -25,14 +27,20 @@ const READY_MS = 15_000;
 
 /** Starts it on a free port, with all that this cell needs, and waits until it takes proofs. */
 export async function startBenchService(folder: TemporaryFolder, cell: Cell): Promise<BenchService> {
+  await using starting = new AsyncDisposableStack();
   const port = await findFreePort();
-  const url = `http://127.0.0.1:${port}`;
+  const url = `${cell.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   const realm = `${url}/token`;
-  const parties = await createParties(cell);
+  const identity = await createSelfSigned(folder, 'bench');
+  const parties = await createParties(cell, identity);
+  const redis = cell.replay === 'redis' ? starting.use(await startRedis()) : null;
   const { privateKey } = await createKey(cell.algorithms.signing);
   await writeFile(folder.at('jwks.json'), jwksOf(parties));
   await writeFile(folder.at('signing.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
-  await writeFile(folder.at('registry-token.yaml'), stringify(configurationOf(cell, port, realm)));
+  await writeFile(
+    folder.at('registry-token.yaml'),
+    stringify(configurationOf(cell, { port, realm, identity, redisUrl: redis?.url ?? null })),
+  );
 
   const child = Bun.spawn([BINARY, 'serve', '--config', folder.at('registry-token.yaml')], {
     env: { PATH: searchPath },
@@ -40,49 +48,72 @@ export async function startBenchService(folder: TemporaryFolder, cell: Cell): Pr
     stdout: 'ignore',
     stderr: Bun.file(folder.at('service.log')),
   });
-  const dispose = async () => {
+  starting.defer(async () => {
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
     await child.exited;
     clearTimeout(timer);
-  };
+  });
   try {
     await waitUntilReady(url, () => child.exitCode);
   } catch (cause) {
-    await dispose();
     throw new Error(`${String(cause)}\n${await readFile(folder.at('service.log'), 'utf8')}`);
   }
   await nextSecond();
+  const started = starting.move();
   return {
     pid: child.pid,
     target: { cell, parties, claims: { issuer: ISSUER, audience: AUDIENCE, realm }, service: SERVICE, url },
     countIssued: async () => {
-      const text = await (await fetch(`${url}/metrics`)).text();
+      const text = await (await get(`${url}/metrics`)).text();
       const samples = text.matchAll(/^registry_token_issued_total\{[^}]*\} (\d+)$/gm);
       return samples.reduce((sum, [, count]) => sum + Number(count), 0);
     },
-    [Symbol.asyncDispose]: dispose,
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }
 
-function configurationOf({ sections }: Cell, port: number, realm: string): object {
+interface Place {
+  readonly port: number;
+  readonly realm: string;
+  readonly identity: TlsIdentity;
+  readonly redisUrl: string | null;
+}
+
+function configurationOf(cell: Cell, { port, realm, identity, redisUrl }: Place): Section {
+  const tls = { certPath: identity.certificatePath, keyPath: identity.keyPath };
   return {
-    server: { listen: `127.0.0.1:${port}`, shutdownGrace: '1s' },
+    server: {
+      listen: `127.0.0.1:${port}`,
+      shutdownGrace: '1s',
+      workers: cell.workers,
+      ...(cell.tls ? { tls } : {}),
+      ...(cell.binding === 'mtls' ? { trustedProxies: ['127.0.0.1/32'] } : {}),
+    },
     authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE] },
-    senderConstraint: { dpop: { maxAge: PROOF_AGE }, replay: { store: 'memory', capacity: 2_000_000 } },
+    senderConstraint: {
+      dpop: { maxAge: PROOF_AGE },
+      replay:
+        redisUrl === null ? { store: 'memory', capacity: 2_000_000 } : { store: 'redis', url: redisUrl },
+    },
     signing: { issuer: 'registry-token.bench.example', keyPath: 'signing.pem' },
     registry: { realm, allowedServices: [SERVICE] },
     plans: { bench: { repositories: [{ pattern: 'bench/*' }] } },
     defaultPlan: 'bench',
     logging: { level: 'info', format: 'json' },
-    ...sections,
+    ...cell.sections,
   };
+}
+
+/** The service's certificate is its own. */
+function get(url: string): Promise<Response> {
+  return fetch(url, { tls: { rejectUnauthorized: false } });
 }
 
 async function waitUntilReady(url: string, exitCode: () => number | null): Promise<void> {
   const deadline = performance.now() + READY_MS;
   while (performance.now() < deadline && exitCode() === null) {
-    const status = await fetch(`${url}/readyz`)
+    const status = await get(`${url}/readyz`)
       .then(({ status }) => status)
       .catch(() => 0);
     if (status === 200) return;

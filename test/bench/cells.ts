@@ -7,6 +7,8 @@ export interface Cell {
   readonly name: string;
   /** `seen`: all requests bring one OpTok; `new`: each brings one of its own. */
   readonly opTok: 'seen' | 'new';
+  /** What binds the OpTok to its sender: a proof a request, or a certificate that a trusted proxy forwards. */
+  readonly binding: 'dpop' | 'mtls';
   /** Keys of clients that take turns; a key that was seen before costs the service less. */
   readonly clients: number;
   readonly algorithms: {
@@ -19,6 +21,10 @@ export interface Cell {
   readonly connections: number;
   /** Whether a connection is used for more than one request. */
   readonly keepAlive: boolean;
+  /** Whether the service's own TLS listener is asked. */
+  readonly tls: boolean;
+  readonly workers: number | 'auto';
+  readonly replay: 'memory' | 'redis';
   /** Whole sections of the configuration in place of the bench's own. */
   readonly sections: Section;
 }
@@ -29,27 +35,46 @@ export interface FloorOperation {
   readonly algorithm: TestAlgorithm;
 }
 
-const usual: Cell = {
-  name: '',
+const es256 = { authority: 'ES256', proof: 'ES256', signing: 'ES256' } as const;
+
+/** Each other cell differs from this one in what its name says. */
+export const usualCell: Cell = {
+  name: 'optok-seen',
   opTok: 'seen',
+  binding: 'dpop',
   clients: 1,
-  algorithms: { authority: 'ES256', proof: 'ES256', signing: 'ES256' },
+  algorithms: es256,
   scopes: 1,
   connections: 16,
   keepAlive: true,
+  tls: false,
+  workers: 1,
+  replay: 'memory',
   sections: {},
 };
 
 export const cells: readonly Cell[] = [
-  { ...usual, name: 'optok-seen' },
-  { ...usual, name: 'optok-new', opTok: 'new' },
+  usualCell,
+  { ...usualCell, name: 'optok-new', opTok: 'new' },
+  { ...usualCell, name: 'sign-eddsa', algorithms: { ...es256, signing: 'EdDSA' } },
+  { ...usualCell, name: 'sign-rs256', algorithms: { ...es256, signing: 'RS256' } },
+  { ...usualCell, name: 'scopes-8', scopes: 8 },
+  { ...usualCell, name: 'scopes-64', scopes: 64 },
+  { ...usualCell, name: 'mtls-seen', binding: 'mtls' },
+  { ...usualCell, name: 'mtls-new', binding: 'mtls', opTok: 'new' },
+  { ...usualCell, name: 'clients-100', clients: 100 },
+  { ...usualCell, name: 'new-connections', keepAlive: false },
+  { ...usualCell, name: 'tls', tls: true },
+  { ...usualCell, name: 'redis', replay: 'redis' },
+  { ...usualCell, name: 'auto-seen', workers: 'auto' },
+  { ...usualCell, name: 'auto-new', workers: 'auto', opTok: 'new' },
 ];
 
-/** The proof's signature and the token's own; the OpTok's too where it is new each time. */
-export function floorOf({ opTok, algorithms }: Cell): FloorOperation[] {
+/** The proof's signature, where there is one, and the token's own; the OpTok's too where it is new each time. */
+export function floorOf({ opTok, binding, algorithms }: Cell): FloorOperation[] {
   return [
     ...(opTok === 'new' ? [{ operation: 'verify', algorithm: algorithms.authority } as const] : []),
-    { operation: 'verify', algorithm: algorithms.proof },
+    ...(binding === 'dpop' ? [{ operation: 'verify', algorithm: algorithms.proof } as const] : []),
     { operation: 'sign', algorithm: algorithms.signing },
   ];
 }

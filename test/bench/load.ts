@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import type { TemporaryFolder } from '../support/processes.ts';
 import type { Cell } from './cells.ts';
-import { type Claims, type Parties, queryOf, writeRequests } from './requests.ts';
+import { type Claims, certificateHeaderOf, type Parties, queryOf, writeRequests } from './requests.ts';
 
 export interface LoadTarget {
   readonly cell: Cell;
@@ -40,9 +40,14 @@ export interface PreparedLoad extends Disposable {
   readonly prefix: string;
 }
 
-/** Prepares `count` requests, each with a proof of its own, dated now. */
-export function prepareLoad(folder: TemporaryFolder, target: LoadTarget, count: number): PreparedLoad {
-  const prefix = folder.at('requests-');
+/** Prepares `count` requests, each with a proof of its own, dated now, in files that `name` tells apart. */
+export function prepareLoad(
+  folder: TemporaryFolder,
+  target: LoadTarget,
+  name: string,
+  count: number,
+): PreparedLoad {
+  const prefix = folder.at(`requests-${name}-`);
   const files = Array.from({ length: THREADS }, (_, index) => `${prefix}${index}`);
   writeRequests(files, count, target.cell, target.parties, target.claims);
   const remove = () => {
@@ -60,11 +65,12 @@ export async function runLoad(
   seconds: number,
   signal: AbortSignal,
 ): Promise<LoadResult> {
-  const { cell, claims, service, url } = target;
+  const { cell, claims, parties, service, url } = target;
   const load = [`-t${THREADS}`, `-c${cell.connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', SCRIPT];
   const path = `${new URL(claims.realm).pathname}?${queryOf(cell, service)}`;
   const words = [prefix, path, new URL(url).host, cell.keepAlive ? 'keep-alive' : 'close'];
-  const wrk = Bun.spawn(['wrk', ...load, url, '--', ...words], {
+  const headers = certificateHeaderOf(cell, parties);
+  const wrk = Bun.spawn(['wrk', ...load, url, '--', ...words, headers], {
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',

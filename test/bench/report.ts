@@ -1,85 +1,129 @@
 /** What was measured, as one table for people and as JSON for machines. */
 import { cpus, release } from 'node:os';
 import { type Cell, floorOf } from './cells.ts';
-import { type FloorCosts, type OperationCost, sumFloor } from './floor.ts';
-import type { Measurement } from './measure.ts';
+import type { Measurement, Round } from './measure.ts';
+import { medianOf, type Spread, spreadOf } from './spread.ts';
 
 export interface Row {
   readonly cell: Cell;
   readonly measurement: Measurement;
-  /** What each operation cost just before the load, in microseconds. */
-  readonly operations: Readonly<Record<string, OperationCost>>;
-  /** Microseconds of CPU time of the bare cryptography of one request. */
-  readonly floor: OperationCost;
-  /** CPU time for one token, in floors of node:crypto. */
-  readonly ratio: number;
+  /** Medians of the rounds. */
+  readonly tokensPerSecond: number;
+  readonly cpuPerToken: number;
+  /** Microseconds of CPU time of the bare signatures of one request. */
+  readonly floor: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** CPU time for one token, in floors, round by round. */
+  readonly ratio: Spread;
+  /** What part of all cores went into the bare signatures of what was issued: 0.5 is the aim with all cores at work. */
+  readonly coresInFloor: number;
+}
+
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly kernel: string;
 }
 
 export interface Report {
   readonly date: string;
   readonly bun: string;
-  readonly machine: { readonly processor: string; readonly cores: number; readonly kernel: string };
+  readonly machine: Machine;
   readonly rows: readonly Row[];
 }
 
-export function createRow(cell: Cell, measurement: Measurement, costs: FloorCosts): Row {
-  const floor = sumFloor(floorOf(cell), costs);
-  const operations = Object.fromEntries(costs);
-  return { cell, measurement, operations, floor, ratio: measurement.cpuPerToken / floor.nodeCrypto };
+export function createRow(cell: Cell, measurement: Measurement): Row {
+  const { rounds } = measurement;
+  const median = (figure: (round: Round) => number) => medianOf(rounds.map(figure));
+  return {
+    cell,
+    measurement,
+    tokensPerSecond: median((round) => round.tokensPerSecond),
+    cpuPerToken: median((round) => round.cpuPerToken),
+    floor: median((round) => round.floor),
+    p50: median((round) => round.p50),
+    p99: median((round) => round.p99),
+    ratio: spreadOf(rounds.map(({ cpuPerToken, floor }) => cpuPerToken / floor)),
+    coresInFloor: median(
+      ({ tokensPerSecond, floor }) => (tokensPerSecond * floor) / 1e6 / readMachine().cores,
+    ),
+  };
+}
+
+export function readMachine(): Machine {
+  const processors = cpus();
+  return { processor: processors[0]?.model ?? 'unknown', cores: processors.length, kernel: release() };
 }
 
 export function createReport(rows: readonly Row[]): Report {
-  const processors = cpus();
-  return {
-    date: new Date().toISOString(),
-    bun: Bun.version,
-    machine: { processor: processors[0]?.model ?? 'unknown', cores: processors.length, kernel: release() },
-    rows,
-  };
+  return { date: new Date().toISOString(), bun: Bun.version, machine: readMachine(), rows };
+}
+
+export function isFaulty({ measurement }: Row): boolean {
+  return measurement.rounds.some(({ refused, failed }) => refused + failed > 0);
 }
 
 const columns: readonly (readonly [string, (row: Row) => string])[] = [
   ['cell', ({ cell }) => cell.name],
-  ['tokens/s', ({ measurement }) => measurement.tokensPerSecond.toFixed(0)],
-  ['CPU µs/token', ({ measurement }) => measurement.cpuPerToken.toFixed(0)],
-  ['floor µs', ({ floor }) => floor.nodeCrypto.toFixed(0)],
-  ['ratio', ({ ratio }) => ratio.toFixed(2)],
-  ['jose µs', ({ floor }) => floor.jose.toFixed(0)],
-  ['p50 ms', ({ measurement }) => measurement.p50.toFixed(1)],
-  ['p99 ms', ({ measurement }) => measurement.p99.toFixed(1)],
+  ['tokens/s', ({ tokensPerSecond }) => tokensPerSecond.toFixed(0)],
+  ['CPU µs/token', ({ cpuPerToken }) => cpuPerToken.toFixed(0)],
+  ['floor µs', ({ floor }) => floor.toFixed(0)],
+  ['ratio', ({ ratio }) => ratio.median.toFixed(2)],
+  ['low-high', ({ ratio }) => `${ratio.low.toFixed(2)}-${ratio.high.toFixed(2)}`],
+  ['x cores', ({ coresInFloor }) => coresInFloor.toFixed(2)],
+  ['p50 ms', ({ p50 }) => p50.toFixed(1)],
+  ['p99 ms', ({ p99 }) => p99.toFixed(1)],
   ['RSS MiB', ({ measurement }) => measurement.memory.now.toFixed(0)],
-  ['tokens', ({ measurement }) => String(measurement.tokens)],
-  ['not 200', ({ measurement }) => String(measurement.refused + measurement.failed)],
+  ['stolen', ({ measurement }) => `${(measurement.stolen * 100).toFixed(0)}%`],
+  ['tokens', ({ measurement }) => String(sum(measurement.rounds.map(({ tokens }) => tokens)))],
+  [
+    'not 200',
+    ({ measurement }) => String(sum(measurement.rounds.map(({ refused, failed }) => refused + failed))),
+  ],
 ];
 
 /** One line a cell; above it what the figures stand on. */
 export function formatReport({ machine, bun, rows }: Report): string {
-  const operations = Object.assign({}, ...rows.map((row) => row.operations)) as Row['operations'];
-  const floors = Object.entries(operations).map(
-    ([name, { nodeCrypto, jose }]) => `  ${name}: ${nodeCrypto.toFixed(1)} µs, by jose ${jose.toFixed(1)} µs`,
-  );
-  const cells = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, text]) => text(row)))];
-  const widths = columns.map((_, column) => Math.max(...cells.map((line) => line[column]?.length ?? 0)));
-  const table = cells.map((line) =>
-    line
-      .map((text, column) =>
-        column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0),
-      )
-      .join('  '),
-  );
+  const lines = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, text]) => text(row)))];
   return [
     `${machine.processor}, ${machine.cores} cores, Linux ${machine.kernel}, Bun ${bun}`,
-    'The floor is the CPU time of the bare signatures of one request by synchronous node:crypto:',
-    ...floors,
+    'The floor is the CPU time of the bare signatures of one request by synchronous node:crypto, measured before and',
+    'after each round of the load while the other cores are busy. ratio: the median of the rounds; x cores: tokens/s x',
+    'floor / cores.',
     '',
-    ...table,
+    ...formatColumns(lines),
     ...remarksOn(rows),
     '',
   ].join('\n');
 }
 
+/** The first column to the left, the others to the right. */
+export function formatColumns(lines: readonly (readonly string[])[]): string[] {
+  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  return lines.map((line) =>
+    line
+      .map((text, column) =>
+        column === 0 ? text.padEnd(widths?.[0] ?? 0) : text.padStart(widths?.[column] ?? 0),
+      )
+      .join('  '),
+  );
+}
+
 function remarksOn(rows: readonly Row[]): string[] {
   return rows
-    .filter(({ measurement }) => measurement.exhausted)
-    .map(({ cell }) => `${cell.name}: all prepared requests were used before the time was over.`);
+    .filter(({ measurement }) => measurement.rounds.some(({ exhausted }) => exhausted))
+    .map(({ cell }) => `${cell.name}: all prepared requests of a round were used before its time was over.`);
+}
+
+/** `2 verify ES256, 1 sign ES256`: what the floor of a cell is. */
+export function nameFloor(cell: Cell): string {
+  const names = floorOf(cell).map(({ operation, algorithm }) => `${operation} ${algorithm}`);
+  return [...new Set(names)]
+    .map((name) => `${names.filter((other) => other === name).length} ${name}`)
+    .join(', ');
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

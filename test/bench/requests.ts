@@ -1,6 +1,7 @@
 /** The requests of a load, prepared: each has a proof of its own, because the service takes a proof once. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { createKey, type TestKey } from '../support/keys.ts';
+import type { TlsIdentity } from '../support/tls-identities.ts';
 import { opTokMembers, proofMembers, signWith } from '../support/tokens.ts';
 import type { Cell } from './cells.ts';
 
@@ -8,6 +9,8 @@ import type { Cell } from './cells.ts';
 export interface Parties {
   readonly authority: TestKey;
   readonly clients: readonly TestKey[];
+  /** Of the clients that are bound by mTLS. */
+  readonly certificate: Pick<TlsIdentity, 'certificate' | 'thumbprint'>;
 }
 
 export interface Claims {
@@ -17,8 +20,12 @@ export interface Claims {
   readonly realm: string;
 }
 
-export async function createParties({ algorithms, clients }: Cell): Promise<Parties> {
+export async function createParties(
+  { algorithms, clients }: Cell,
+  certificate: Parties['certificate'],
+): Promise<Parties> {
   return {
+    certificate,
     authority: await createKey(algorithms.authority),
     clients: await Promise.all(Array.from({ length: clients }, () => createKey(algorithms.proof))),
   };
@@ -39,22 +46,32 @@ export function queryOf({ scopes }: Cell, service: string): string {
 
 const CHUNK = 1000;
 
+/** The header by which a trusted proxy tells of the client's certificate (RFC 9440); nothing where proofs bind. */
+export function certificateHeaderOf({ binding }: Cell, { certificate }: Parties): string {
+  if (binding === 'dpop') return '';
+  const der = certificate.certificate.replace(/-----[^-]+-----|\s/g, '');
+  return `Client-Cert: :${der}:\r\n`;
+}
+
 /**
- * Writes `count` pairs of OpTok and proof, one a line, in turns to `files`. The proofs are dated now: they are to be
- * used within `senderConstraint.dpop.maxAge`.
+ * Writes `count` requests, one a line, in turns to `files`: the OpTok and its proof, or the OpTok alone where a
+ * certificate binds it. The proofs are dated now: they are to be used within `senderConstraint.dpop.maxAge`.
  */
 export function writeRequests(
   files: readonly string[],
   count: number,
   cell: Cell,
-  { authority, clients }: Parties,
+  { authority, clients, certificate }: Parties,
   { issuer, audience, realm }: Claims,
 ): void {
   const now = Date.now() / 1000;
+  const bound = cell.binding === 'mtls' ? { cnf: { 'x5t#S256': certificate.thumbprint } } : {};
   const createOpTok = (client: TestKey) =>
     signWith(opTokMembers(authority, client, now), authority, {
-      claims: { iss: issuer, aud: audience, exp: Math.floor(now) + 3600 },
+      claims: { iss: issuer, aud: audience, exp: Math.floor(now) + 3600, ...bound },
     });
+  const createProof = (client: TestKey, opTok: string) =>
+    signWith(proofMembers(client, opTok, now), client, { claims: { htu: realm } });
   const seen = clients.map(createOpTok);
   const descriptors = files.map((file) => openSync(file, 'w'));
   try {
@@ -67,8 +84,8 @@ export function writeRequests(
       const client = clients[index % clients.length];
       if (client === undefined) throw new Error('A cell has at least one client.');
       const opTok = cell.opTok === 'new' ? createOpTok(client) : (seen[index % clients.length] ?? '');
-      const proof = signWith(proofMembers(client, opTok, now), client, { claims: { htu: realm } });
-      lines[index % files.length]?.push(`${opTok} ${proof}\n`);
+      const line = cell.binding === 'mtls' ? opTok : `${opTok} ${createProof(client, opTok)}`;
+      lines[index % files.length]?.push(`${line}\n`);
       if (index % CHUNK === CHUNK - 1) flush();
     }
     flush();

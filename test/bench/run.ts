@@ -4,16 +4,16 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type Cell, cells, floorOf } from './cells.ts';
-import { type FloorOptions, measureFloor } from './floor.ts';
+import { type Cell, cells } from './cells.ts';
 import { type MeasureOptions, measureCell } from './measure.ts';
-import { createReport, createRow, formatReport, type Row } from './report.ts';
+import { createReport, createRow, formatReport, isFaulty, type Row } from './report.ts';
 
-const USAGE = `Usage: bun run bench [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
+const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
 
 The figures are good on a machine that does nothing else meanwhile.
 
-  --seconds N     how long each cell is loaded, 1 to 120; default 10
+  --rounds N      how often each cell is loaded, with the floor before and after, 1 to 60; default 6
+  --seconds N     how long each time, 1 to 60; default 1
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
   --smoke         a few hundred requests a cell: whether the bench works, not how fast anything is
   --json FILE     where the figures go; default dist/bench.json
@@ -22,7 +22,6 @@ The figures are good on a machine that does nothing else meanwhile.
 interface Options {
   readonly cells: readonly Cell[];
   readonly measure: Omit<MeasureOptions, 'signal'>;
-  readonly floor: FloorOptions;
   readonly json: string;
 }
 
@@ -31,15 +30,15 @@ function readOptions(words: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...words],
     options: {
-      seconds: { type: 'string', default: '10' },
+      rounds: { type: 'string', default: '6' },
+      seconds: { type: 'string', default: '1' },
       cells: { type: 'string' },
       smoke: { type: 'boolean', default: false },
       json: { type: 'string', default: new URL('../../dist/bench.json', import.meta.url).pathname },
     },
   });
-  const seconds = Number(values.seconds);
-  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 120)
-    throw new Error(`--seconds is a whole number from 1 to 120, not ${values.seconds}`);
+  const seconds = wholeNumber('--seconds', values.seconds);
+  const rounds = wholeNumber('--rounds', values.rounds);
   const named = values.cells?.split(',') ?? cells.map(({ name }) => name);
   const chosen = named.map((name) => {
     const cell = cells.find((candidate) => candidate.name === name);
@@ -50,11 +49,17 @@ function readOptions(words: readonly string[]): Options {
   return {
     cells: chosen,
     measure: smoke
-      ? { seconds: 1, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
-      : { seconds, warmUpSeconds: 4, warmUpRequests: 10_000, mostRequests: 1_000_000 },
-    floor: smoke ? { rounds: 3, perRound: 20 } : { rounds: 11, perRound: 500 },
+      ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
+      : { rounds, seconds, floorMs: 300, warmUpSeconds: 6, warmUpRequests: 30_000, mostRequests: 500_000 },
     json,
   };
+}
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 60)
+    throw new Error(`${name} is a whole number from 1 to 60, not ${text}`);
+  return value;
 }
 
 /** Returns the exit code: 0, 1 where it cannot run or answers were not 200, 2 usage. */
@@ -73,19 +78,17 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
   const report = createReport(await measureRows(options, signal));
   process.stdout.write(formatReport(report));
   await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
-  const faulty = report.rows.filter(({ measurement }) => measurement.refused + measurement.failed > 0);
+  const faulty = report.rows.filter(isFaulty);
   if (faulty.length === 0) return 0;
   process.stderr.write(`Not every answer was 200: ${faulty.map(({ cell }) => cell.name).join(', ')}\n`);
   return 1;
 }
 
-async function measureRows({ cells, measure, floor }: Options, signal: AbortSignal): Promise<Row[]> {
+async function measureRows({ cells, measure }: Options, signal: AbortSignal): Promise<Row[]> {
   const rows: Row[] = [];
   for (const cell of cells) {
     process.stderr.write(`${cell.name}…\n`);
-    // Just before the cell, so that both are of the same machine at the same time.
-    const costs = await measureFloor(floorOf(cell), floor);
-    rows.push(createRow(cell, await measureCell(cell, { ...measure, signal }), costs));
+    rows.push(createRow(cell, await measureCell(cell, { ...measure, signal })));
   }
   return rows;
 }
