@@ -2,6 +2,7 @@
  * The Bun.serve behind the TLS listener, on loopback: it reads HTTP and answers. A request counts only where its
  * connection is the end of a tunnel, known by source address and port; a direct connection gets a 403, whatever it says.
  */
+import { Drain } from './drain.ts';
 import type { ListenOptions } from './listen.ts';
 import { MAX_BODY_BYTES } from './listen.ts';
 import { type Routes, routeKey, type TlsTunnel } from './tls-tunnel.ts';
@@ -10,6 +11,8 @@ export interface InnerServer {
   readonly routes: Routes;
   /** Opens the tunnel's inner connection; where it cannot be had, the tunnel is given up. */
   readonly carry: (tunnel: TlsTunnel) => void;
+  /** Closes each connection with its next answer, until no more requests come or are expected, for at most so long. */
+  readonly drain: Drain['start'];
   /** Takes no more connections; those that wait for an answer get it. */
   readonly finish: () => void;
   readonly stop: () => Promise<void>;
@@ -20,6 +23,7 @@ const HOST = '127.0.0.1';
 /** Starts at once, on a free port. */
 export function openInnerServer(handle: ListenOptions['handle'], idleSeconds: number): InnerServer {
   const routes: Routes = new Map();
+  const drain = new Drain();
   const server = Bun.serve({
     hostname: HOST,
     port: 0,
@@ -30,7 +34,7 @@ export function openInnerServer(handle: ListenOptions['handle'], idleSeconds: nu
       const source = server.requestIP(request);
       const tunnel = source === null ? undefined : routes.get(routeKey(source.address, source.port));
       if (tunnel === undefined) return new Response(null, { status: 403 });
-      return tunnel.answer((connection) => handle(request, connection));
+      return drain.closing(tunnel.answer((connection) => handle(request, connection)));
     },
   });
   const { port } = server;
@@ -42,6 +46,7 @@ export function openInnerServer(handle: ListenOptions['handle'], idleSeconds: nu
       const options = { hostname: HOST, port, allowHalfOpen: true, data: tunnel, socket: tunnelEnd };
       Bun.connect(options).catch(() => tunnel.terminate());
     },
+    drain: (mostMs, isExpecting) => drain.start(mostMs, isExpecting),
     finish: () => void server.stop(),
     stop: () => server.stop(true),
   };

@@ -94,11 +94,13 @@ export function listenTls({
       previous.stop();
     },
     stop: async (graceMs) => {
+      const end = performance.now() + graceMs;
       stopping = true;
+      await inner.drain(graceMs, () => tunnels.values().some(({ isShakingHands }) => isShakingHands));
       current.stop();
       for (const tunnel of tunnels) tunnel.retire();
       inner.finish();
-      await waitAtMost(graceMs, allAnswered.promise);
+      await waitAtMost(end - performance.now(), allAnswered.promise);
       for (const tunnel of tunnels) if (tunnel.isBusy) tunnel.terminate();
       await inner.stop();
     },

@@ -4,6 +4,7 @@
 import type { Server } from 'bun';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import type { ClientConnection } from '../request/client-connection.ts';
+import { Drain } from './drain.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -17,7 +18,10 @@ export interface Listener {
   /** Where it listens, `http://127.0.0.1:8085`; the port is the real one where 0 was asked for. */
   readonly url: string;
   readonly port: number;
-  /** Takes no more connections, and resolves when running requests are answered or `graceMs` have passed. */
+  /**
+   * Closes each connection with its next answer; when no more requests come, takes no more connections, and resolves when
+   * running requests are answered or `graceMs` have passed.
+   */
   readonly stop: (graceMs: number) => Promise<void>;
   /**
    * Of a TLS listener alone. When it resolves, new connections get this material; open ones keep theirs, and with it
@@ -33,6 +37,7 @@ export const IDLE_SECONDS = 30;
 
 /** Listens at once. Throws where the address cannot be had. */
 export function listen({ host, port, handle, sharesPort = false }: ListenOptions): Listener {
+  const drain = new Drain();
   const server: Server<undefined> = Bun.serve({
     hostname: host,
     port,
@@ -42,14 +47,18 @@ export function listen({ host, port, handle, sharesPort = false }: ListenOptions
     // Bun's default beside `development: false` is to share the port: two services would, without a word.
     reusePort: sharesPort,
     fetch: (request, server): Promise<Response> =>
-      handle(request, { address: peerAddress(server.requestIP(request)?.address), certificate: null }),
+      drain.closing(
+        handle(request, { address: peerAddress(server.requestIP(request)?.address), certificate: null }),
+      ),
   });
   const bound = server.port ?? port;
   return {
     url: listenerUrl('http', host, bound),
     port: bound,
     stop: async (graceMs) => {
-      await waitAtMost(graceMs, server.stop());
+      const end = performance.now() + graceMs;
+      await drain.start(graceMs);
+      await waitAtMost(end - performance.now(), server.stop());
       await server.stop(true);
     },
   };

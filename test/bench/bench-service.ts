@@ -12,6 +12,8 @@ import { createParties, jwksOf } from './requests.ts';
 
 export interface BenchService extends AsyncDisposable {
   readonly pid: number;
+  /** Resolves at its end, whoever ended it: the exit code. */
+  readonly ended: Promise<number>;
   readonly target: LoadTarget;
   /** How many tokens it has issued. */
   readonly countIssued: () => Promise<number>;
@@ -63,6 +65,7 @@ export async function startBenchService(folder: TemporaryFolder, cell: Cell): Pr
   const started = starting.move();
   return {
     pid: child.pid,
+    ended: child.exited,
     target: { cell, parties, claims: { issuer: ISSUER, audience: AUDIENCE, realm }, service: SERVICE, url },
     countIssued: async () => {
       const text = await (await get(`${url}/metrics`)).text();

@@ -1,6 +1,6 @@
 /** The end of a listener, and addresses that cannot be had. */
 import { expect, test } from 'bun:test';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { listen } from '../../src/server/listen.ts';
 
 function listenWith(handle: () => Promise<Response>) {
@@ -20,12 +20,34 @@ test('a stop answers a running request first, and takes no new one', async () =>
   const stop = listener.stop(10_000).then(() => {
     stopped = true;
   });
-  await Bun.sleep(50);
+  // No request comes meanwhile.
+  await Bun.sleep(300);
   expect(stopped).toBe(false);
   expect(await fetch(listener.url).catch(() => 'refused')).toBe('refused');
   answer.resolve(new Response('done'));
   expect(await (await running).text()).toBe('done');
   await stop;
+});
+
+test('a stop answers what is written to an idle connection, and closes that with the answer', async () => {
+  const listener = listenWith(async () => new Response('x'));
+  const { promise: closed, resolve } = Promise.withResolvers<string>();
+  const socket = connect({ host: '127.0.0.1', port: listener.port });
+  let received = '';
+  socket.on('data', (bytes) => {
+    received += bytes.toString('latin1');
+  });
+  socket.on('close', () => resolve(received));
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await Bun.sleep(50);
+  const stopped = listener.stop(10_000);
+  received = '';
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  const answer = (await closed).toLowerCase();
+  expect(answer).toStartWith('http/1.1 200 ok\r\n');
+  expect(answer).toInclude('\r\nconnection: close\r\n');
+  expect(answer).toEndWith('\r\n\r\nx');
+  await stopped;
 });
 
 test('a stop does not wait for longer than it may', async () => {
