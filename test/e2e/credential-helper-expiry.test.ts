@@ -51,8 +51,8 @@ describeWith(['faketime', 'docker-registry', 'nginx', 'openssl'], 'through the c
     return JSON.parse(await readFile(file, 'utf8')).accessToken;
   };
 
-  const lastDecision = () => {
-    const lines = front.serviceLog().split('\n');
+  const lastDecision = async () => {
+    const lines = (await front.serviceLog()).split('\n');
     return JSON.parse(lines.findLast((line) => line.includes('"durationMs"')) ?? '{}');
   };
 
@@ -82,7 +82,7 @@ describeWith(['faketime', 'docker-registry', 'nginx', 'openssl'], 'through the c
         clock.move(0);
         const byFirst = { credentials: `any:${first}`, certificateFolder };
         expect(await client.pull(target, byFirst)).toMatchObject({ id: null });
-        expect(lastDecision().reason).toBe('token-expired');
+        expect((await lastDecision()).reason).toBe('token-expired');
 
         expect(await client.pull(target, access)).toMatchObject({ id: await imageId(image) });
         expect(opToksGiven()).toBe(before + 2);

@@ -48,11 +48,11 @@ for (const [name, startFront] of Object.entries(fronts))
           const client = createGoClient(clientName, folder);
           const image = await parties.newImage();
           const target = `${front.registryHost}/team-a/${clientName}:1`;
-          const before = front.serviceLog().length;
+          const before = (await front.serviceLog()).length;
           const pushed = await client.push(image, target, access);
           if (!isServed) {
             expect(pushed.exitCode).not.toBe(0);
-            expect(front.serviceLog().slice(before)).toContain('"reason":"certificate-missing"');
+            expect((await front.serviceLog()).slice(before)).toContain('"reason":"certificate-missing"');
             return;
           }
           expect(pushed).toMatchObject({ exitCode: 0 });
