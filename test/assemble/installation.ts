@@ -6,6 +6,7 @@ import { ConfigurationFault } from '../../src/config/mistakes.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
+import { checkOutput } from '../support/secret-watch.ts';
 import {
   AUDIENCE,
   ISSUER,
@@ -43,7 +44,10 @@ export async function createInstallation(): Promise<Installation> {
   const authorityKey = await createKey('ES256');
   const clientKey = await createKey('ES256');
   const logLines: Record<string, unknown>[] = [];
-  const log = createLog('debug', 'json', (line) => logLines.push(JSON.parse(line)));
+  const log = createLog('debug', 'json', (line) => {
+    checkOutput(['registry-token', 'serve'], { stderr: line });
+    logLines.push(JSON.parse(line));
+  });
   const processUsage = () => ({ cpuSeconds: 1, residentBytes: 2, startedAt: 3 });
   const write = (name: string, content: string | Uint8Array) => writeFileSync(folder.at(name), content);
   const load = () => loadConfiguration(folder.at('registry-token.yaml'), {});

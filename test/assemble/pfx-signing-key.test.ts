@@ -5,6 +5,7 @@ import { compactVerify, decodeProtectedHeader, importX509 } from 'jose';
 import { loadConfiguration } from '../../src/config/load.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { runOrFail } from '../support/processes.ts';
+import { keepSecret } from '../support/secret-watch.ts';
 import { createInstallation, type Section } from './installation.ts';
 
 const PASSWORD = 'Pässwörd: battery # staple';
@@ -26,6 +27,7 @@ async function writeCertificates(): Promise<void> {
 }
 
 async function writePfx(name: string, password: string, ...options: string[]): Promise<void> {
+  keepSecret(password);
   const from = ['-inkey', 'leaf.key', '-in', 'leaf.crt', '-certfile', 'root.crt'];
   await openssl('pkcs12', '-export', ...from, '-out', name, '-passout', `pass:${password}`, ...options);
 }

@@ -4,7 +4,7 @@ import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { openDpopKey, parseDpopKey } from '../../src/client/dpop-key.ts';
 import { createKey } from '../support/keys.ts';
-import { createTemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, runOrFail } from '../support/processes.ts';
 
 test('a key that does not exist is made, for its owner alone, and read again the next time', async () => {
   await using folder = await createTemporaryFolder();
@@ -31,8 +31,8 @@ test('clients that start at once end with the same key', async () => {
   await using folder = await createTemporaryFolder();
   const script = `import { openDpopKey } from ${JSON.stringify(import.meta.resolve('../../src/client/dpop-key.ts'))};
     process.stdout.write((await openDpopKey(${JSON.stringify(folder.at('dpop.pem'))})).key.thumbprint)`;
-  const children = Array.from({ length: 3 }, () => Bun.spawn([process.execPath, '-e', script]));
-  const thumbprints = await Promise.all(children.map((child) => new Response(child.stdout).text()));
+  const children = Array.from({ length: 3 }, () => runOrFail([process.execPath, '-e', script]));
+  const thumbprints = await Promise.all(children);
   const { key } = await openDpopKey(folder.at('dpop.pem'));
   expect(thumbprints).toEqual([key.thumbprint, key.thumbprint, key.thumbprint]);
 });

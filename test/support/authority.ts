@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import type { ClientMetadata, Configuration, default as Provider } from 'oidc-provider';
 import { findFreePort } from './processes.ts';
+import { keepSecret } from './secret-watch.ts';
 import { clientCertificateOf, listenTls, type TlsFiles } from './tls-listener.ts';
 
 /** A client of the Authority, and what its OpToks say of it. */
@@ -60,7 +61,7 @@ export async function startAuthority(
   const { algorithm = 'ES256' } = options;
   const port = await findFreePort();
   const issuer = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
-  const clientSecret = randomUUID();
+  const clientSecret = keepSecret(randomUUID());
   const requests = new Map<string, number>();
   let keys = [await createKey(algorithm)];
   let available = true;

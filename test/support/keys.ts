@@ -8,6 +8,7 @@ import {
   sign,
 } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { keepSecret } from './secret-watch.ts';
 
 export type TestAlgorithm = 'ES256' | 'ES384' | 'EdDSA' | 'PS256' | 'RS256';
 
@@ -26,6 +27,7 @@ export async function createKey(algorithm: TestAlgorithm, modulusLength = 2048):
   const { publicKey, privateKey } = generate(algorithm, modulusLength);
   const publicJwk = publicKey.export({ format: 'jwk' }) as JWK;
   const privateJwk = privateKey.export({ format: 'jwk' }) as JWK;
+  keepSecret(privateJwk.d ?? '');
   const thumbprint = await calculateJwkThumbprint(publicJwk);
   return { algorithm, privateKey, publicKey, publicJwk, privateJwk, thumbprint };
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkOutput } from './secret-watch.ts';
 
 export interface ChildOptions {
   readonly cwd?: string;
@@ -12,7 +13,7 @@ export interface ChildOptions {
 
 export interface Child extends AsyncDisposable {
   readonly pid: number;
-  /** Resolves at its end: the exit code, or 128 + the number of the signal. */
+  /** Resolves at its end: the exit code, or 128 + the number of the signal. Rejects where its output holds a secret. */
   readonly exited: Promise<number>;
   readonly stdout: () => string;
   readonly stderr: () => string;
@@ -35,7 +36,10 @@ export function start(command: readonly string[], options: ChildOptions = {}): C
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   const output = () => `${stdout.text()}${stderr.text()}`;
-  const exited = Promise.all([child.exited, stdout.done, stderr.done]).then(([code]) => code);
+  const exited = Promise.all([child.exited, stdout.done, stderr.done]).then(([code]) => {
+    checkOutput(command, { stdout: stdout.text(), stderr: stderr.text() });
+    return code;
+  });
   const name = command.join(' ');
 
   const until = async <Value>(what: string, timeoutMs: number, look: () => Promise<Value | null>) => {
@@ -55,9 +59,7 @@ export function start(command: readonly string[], options: ChildOptions = {}): C
   const stop = async () => {
     if (child.exitCode === null) child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-    const code = await exited;
-    clearTimeout(timer);
-    return code;
+    return exited.finally(() => clearTimeout(timer));
   };
 
   return {
@@ -86,7 +88,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a program to its end, which is SIGKILL after `timeoutMs`. */
+/** Runs a program to its end, which is SIGKILL after `timeoutMs`. Rejects where its output holds a secret. */
 export async function run(
   command: readonly string[],
   options: ChildOptions & { readonly input?: string; readonly timeoutMs?: number } = {},
@@ -100,6 +102,7 @@ export async function run(
     new Response(child.stderr).text(),
   ]);
   clearTimeout(timer);
+  checkOutput(command, { stdout, stderr });
   return { exitCode, stdout, stderr };
 }
 

@@ -1,6 +1,7 @@
 /** Debian's redis-server on a free port of loopback, in a folder of its own, with the faults that a Redis can have. */
 import { RedisClient } from 'bun';
 import { type Child, createTemporaryFolder, findFreePort, start } from './processes.ts';
+import { keepSecret } from './secret-watch.ts';
 
 export interface RedisOptions {
   /** Default: a free one. */
@@ -32,7 +33,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const { password, tls, settings = [] } = options;
   const folder = await createTemporaryFolder();
   const port = options.port ?? (await findFreePort());
-  const user = password === undefined ? '' : `:${encodeURIComponent(password)}@`;
+  const user = password === undefined ? '' : `:${encodeURIComponent(keepSecret(password))}@`;
   const url = `${tls === undefined ? 'redis' : 'rediss'}://${user}127.0.0.1:${port}`;
   const command = [
     ...['redis-server', '--bind', '127.0.0.1', '--dir', folder.path, '--save', ''],

@@ -1,5 +1,6 @@
 /** A command of the command line in this process: its words in, its outputs and its exit code out. */
 import { type Command, CommandFailure, ConfigurationFault, UsageError } from '../../src/cli/command.ts';
+import { checkOutput } from './secret-watch.ts';
 
 export interface CommandResult {
   /** 0 success, 1 failure, 2 usage, 78 configuration. */
@@ -8,11 +9,23 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
+/** Throws where an output holds a secret that is not the command's result. */
 export async function runCommand(
   command: Command,
   args: readonly string[],
   input = '',
   env: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
+  const result = await runToEnd(command, args, input, env);
+  checkOutput(['registry-token', command.name], result);
+  return result;
+}
+
+async function runToEnd(
+  command: Command,
+  args: readonly string[],
+  input: string,
+  env: Readonly<Record<string, string>>,
 ): Promise<CommandResult> {
   let stdout = '';
   let stderr = '';
