@@ -23,13 +23,29 @@ export function parseRules(text: string): readonly Rule[] {
 
 export interface Panel {
   readonly id: number;
+  readonly type: string;
   readonly title: string;
   readonly datasource: { readonly type: string; readonly uid: string };
   readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>>;
-  readonly targets: readonly { readonly expr: string; readonly refId: string }[];
+  readonly fieldConfig: { readonly defaults: FieldDefaults };
+  readonly targets: readonly {
+    readonly expr: string;
+    readonly refId: string;
+    readonly legendFormat?: string;
+  }[];
+}
+
+export interface FieldDefaults {
+  readonly unit?: string;
+  readonly max?: number;
+  readonly thresholds?: {
+    readonly steps: readonly { readonly color: string; readonly value: number | null }[];
+  };
+  readonly custom?: { readonly thresholdsStyle?: { readonly mode: string } };
 }
 
 export interface Dashboard {
+  readonly title: string;
   readonly schemaVersion: number;
   readonly panels: readonly Panel[];
   readonly annotations: { readonly list: readonly { readonly expr?: string }[] };
@@ -38,15 +54,16 @@ export interface Dashboard {
   };
 }
 
+export const grafanaFolder = new URL('../../etc/grafana/', import.meta.url).pathname;
+
 export function readDashboard(): Dashboard {
-  const path = new URL('../../etc/grafana/registry-token.json', import.meta.url).pathname;
-  return JSON.parse(readFileSync(path, 'utf8')) as Dashboard;
+  return JSON.parse(readFileSync(`${grafanaFolder}registry-token.json`, 'utf8')) as Dashboard;
 }
 
 /** A query of the dashboard as Grafana sends it, with all instances chosen. */
-export function fillVariables(expression: string): string {
+export function fillVariables(expression: string, rateInterval = '1m'): string {
   const filled = expression
-    .replaceAll('$__rate_interval', '1m')
+    .replaceAll('$__rate_interval', rateInterval)
     .replaceAll('$job', 'registry-token')
     .replaceAll('$instance', '.+');
   if (filled.includes('$')) throw new Error(`A variable is left in ${filled}`);

@@ -9,6 +9,19 @@ export interface Series {
   readonly value: readonly [number, string];
 }
 
+export interface RangeSeries {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly values: readonly Series['value'][];
+}
+
+export interface Range {
+  /** Epoch seconds. */
+  readonly start: number;
+  readonly end: number;
+  /** Seconds. */
+  readonly step: number;
+}
+
 export interface Alert {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -18,6 +31,8 @@ export interface Alert {
 export interface Prometheus extends AsyncDisposable {
   /** Evaluates an expression now. Throws with the answer where it is not taken. */
   readonly query: (expression: string) => Promise<readonly Series[]>;
+  /** Evaluates an expression at each step of a stretch of time. */
+  readonly queryRange: (expression: string, range: Range) => Promise<readonly RangeSeries[]>;
   /** The values of a label over the series that a selector finds. */
   readonly labelValues: (label: string, selector: string) => Promise<readonly string[]>;
   readonly alerts: () => Promise<readonly Alert[]>;
@@ -26,8 +41,8 @@ export interface Prometheus extends AsyncDisposable {
 export interface PrometheusOptions {
   /** The text of a rules file. */
   readonly rules: string;
-  /** `host:port` of what it scrapes, as the job `registry-token`. */
-  readonly targets: readonly string[];
+  /** What it scrapes, as the job `registry-token`: `host:port`, and what its label `instance` says in place of that. */
+  readonly targets: readonly (string | { readonly address: string; readonly instance: string })[];
 }
 
 export async function startPrometheus({ rules, targets }: PrometheusOptions): Promise<Prometheus> {
@@ -36,7 +51,7 @@ export async function startPrometheus({ rules, targets }: PrometheusOptions): Pr
   const configuration = {
     global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
     rule_files: ['rules.yml'],
-    scrape_configs: [{ job_name: 'registry-token', static_configs: [{ targets }] }],
+    scrape_configs: [{ job_name: 'registry-token', static_configs: targets.map(staticConfig) }],
   };
   await writeFile(folder.at('rules.yml'), rules);
   await writeFile(folder.at('prometheus.yml'), stringify(configuration));
@@ -64,10 +79,23 @@ export async function startPrometheus({ rules, targets }: PrometheusOptions): Pr
       });
       return result;
     },
+    queryRange: async (expression, range) => {
+      const parameters = { query: expression, ...mapToText(range) };
+      return (await ask<{ readonly result: readonly RangeSeries[] }>(url, 'query_range', parameters)).result;
+    },
     labelValues: (label, selector) => ask(url, `label/${label}/values`, { 'match[]': selector }),
     alerts: async () => (await ask<{ readonly alerts: readonly Alert[] }>(url, 'alerts', {})).alerts,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+function staticConfig(target: PrometheusOptions['targets'][number]) {
+  if (typeof target === 'string') return { targets: [target] };
+  return { targets: [target.address], labels: { instance: target.instance } };
+}
+
+function mapToText({ start, end, step }: Range): Readonly<Record<keyof Range, string>> {
+  return { start: String(start), end: String(end), step: String(step) };
 }
 
 /** The `data` of an answer of the HTTP API. */
