@@ -1,6 +1,7 @@
 /** Which path answers what (CONTRACT §2). */
 import type { JWK } from 'jose';
 import type { ClientConnection } from './request/client-connection.ts';
+import { requestIdOf } from './request/request-id.ts';
 import { renderProblem } from './respond/problem.ts';
 import { answerTokenRequest, type ServiceParts } from './service.ts';
 
@@ -25,31 +26,43 @@ export const otherPaths = ['/healthz', '/readyz', '/metrics', '/.well-known/jwks
 
 export type Handle = (request: Request, connection: ClientConnection) => Promise<Response>;
 
-/** Joins the endpoints to one function. It never throws. */
+/** Joins the endpoints to one function. It never throws. Every answer has its request's ID. */
 export function createEndpoints(parts: EndpointParts): Handle {
   return async (request, connection) => {
-    const path = pathOf(request.url);
-    if (parts.tokenPaths.has(path)) {
-      if (request.method === 'GET' || request.method === 'POST')
-        return answerTokenRequest(request, connection, parts.service);
-      return methodNotAllowed(request.method, 'GET, POST');
-    }
-    if (!otherPaths.some((other) => other === path)) return notFound(path);
-    if (request.method !== 'GET' && request.method !== 'HEAD')
-      return methodNotAllowed(request.method, 'GET, HEAD');
-    switch (path as (typeof otherPaths)[number]) {
-      case '/healthz':
-        return text('ok\n');
-      case '/readyz':
-        return readiness(await parts.failingParts());
-      case '/metrics':
-        return text(await parts.exposeMetrics(), 'text/plain; version=0.0.4; charset=utf-8');
-      case '/.well-known/jwks.json':
-        return new Response(JSON.stringify(parts.jwks), {
-          headers: { 'Content-Type': 'application/jwk-set+json', 'Cache-Control': 'public, max-age=300' },
-        });
-    }
+    const requestId = requestIdOf(request.headers, connection, parts.service.request.forwarded);
+    const response = await answer(request, connection, requestId, parts);
+    response.headers.set('X-Request-ID', requestId);
+    return response;
   };
+}
+
+async function answer(
+  request: Request,
+  connection: ClientConnection,
+  requestId: string,
+  parts: EndpointParts,
+): Promise<Response> {
+  const path = pathOf(request.url);
+  if (parts.tokenPaths.has(path)) {
+    if (request.method === 'GET' || request.method === 'POST')
+      return answerTokenRequest(request, connection, requestId, parts.service);
+    return methodNotAllowed(request.method, 'GET, POST');
+  }
+  if (!otherPaths.some((other) => other === path)) return notFound(path);
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return methodNotAllowed(request.method, 'GET, HEAD');
+  switch (path as (typeof otherPaths)[number]) {
+    case '/healthz':
+      return text('ok\n');
+    case '/readyz':
+      return readiness(await parts.failingParts());
+    case '/metrics':
+      return text(await parts.exposeMetrics(), 'text/plain; version=0.0.4; charset=utf-8');
+    case '/.well-known/jwks.json':
+      return new Response(JSON.stringify(parts.jwks), {
+        headers: { 'Content-Type': 'application/jwk-set+json', 'Cache-Control': 'public, max-age=300' },
+      });
+  }
 }
 
 /**

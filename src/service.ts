@@ -17,6 +17,8 @@ export type Clock = () => number;
 
 /** What was known of a request when it was answered: exactly one of `issued` and `refusal` is there. */
 export interface Decision {
+  /** The request's name, which its answer has as `X-Request-ID`. */
+  readonly requestId: string;
   /** The client's IP address, as far as trusted proxies tell it. */
   readonly address: string;
   readonly request: TokenRequest | null;
@@ -47,6 +49,7 @@ export interface ServiceParts {
 export async function answerTokenRequest(
   httpRequest: Request,
   peer: ClientConnection,
+  requestId: string,
   parts: ServiceParts,
 ): Promise<Response> {
   const started = performance.now();
@@ -78,6 +81,6 @@ export async function answerTokenRequest(
     response = renderRefusal(refusal, scheme, parts.challenge, nonce);
   }
   const durationMs = performance.now() - started;
-  parts.record({ address, request, caller, grant, issued, refusal, fault, durationMs });
+  parts.record({ requestId, address, request, caller, grant, issued, refusal, fault, durationMs });
   return response;
 }

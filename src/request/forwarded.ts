@@ -16,7 +16,7 @@ export type CertificateHeader = 'Client-Cert' | 'X-SSL-Client-Cert';
 const certificateHeaders = ['Client-Cert', 'Client-Cert-Chain', 'X-SSL-Client-Cert'] as const;
 
 /** True where this peer is one of the trusted proxies. */
-function isTrusted(address: string, { trustedProxies }: ForwardedOptions): boolean {
+export function isTrusted(address: string, { trustedProxies }: ForwardedOptions): boolean {
   if (isIPv4(address)) return trustedProxies.check(address, 'ipv4');
   return isIPv6(address) && trustedProxies.check(address, 'ipv6');
 }

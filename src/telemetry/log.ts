@@ -63,7 +63,7 @@ function prettyValue(value: unknown): string {
 /** The one line of a decision: who asked for what, from where, and what became of it. */
 export function logDecision(
   log: Log,
-  { request, caller, grant, issued, refusal, fault, address, durationMs }: Decision,
+  { requestId, request, caller, grant, issued, refusal, fault, address, durationMs }: Decision,
 ): void {
   const fields = {
     subject: caller?.kind === 'verified' ? caller.subject : null,
@@ -76,6 +76,7 @@ export function logDecision(
     detail: refusal?.detail ?? null,
     address,
     jti: issued?.jti ?? null,
+    requestId,
     durationMs: Math.round(durationMs * 1000) / 1000,
   };
   if (refusal === null) log.info('issued', fields);

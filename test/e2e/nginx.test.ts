@@ -85,6 +85,11 @@ describeWith(['nginx', 'docker-registry', 'openssl', 'curl'], 'nginx with the sa
     await expectRefused('certificate-missing', await asks(null, aliceOpTok));
   });
 
+  test('gives the request a name of its own, whatever the client calls it', async () => {
+    expectTokenOf('alice', await asks(alice, aliceOpTok, '-H', 'X-Request-ID: client'));
+    expect((await decision()).requestId).toMatch(/^[0-9a-f]{32}$/);
+  });
+
   test('answers at /auth/token as it does at /token', async () => {
     const url = `${front.realm.replace('/token', '/auth/token')}${query}`;
     expectTokenOf('alice', await curl(side(alice), '-u', `any:${aliceOpTok}`, url));
