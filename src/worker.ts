@@ -11,11 +11,13 @@ import { createLog } from './telemetry/log.ts';
 declare const self: WorkerScope;
 
 runWorker<PlacedWorkerSetup, FetchedKeySet, WorkerQuestion>(self, async (setup, main) => {
-  const { level, format } = setup.logging;
-  const lines = createLineBatch(main.writeLines);
+  const { level, format, audits } = setup.logging;
+  const lines = createLineBatch((text) => main.writeLines(text, 'log'));
+  const auditLines = createLineBatch((text) => main.writeLines(text, 'audit'));
   const log = createLog(level, format, lines.write, lines.flush);
   const clock = () => Date.now() / 1000;
-  const runtime = await WorkerRuntime.create(setup, { clock, log, ask: main.ask });
+  const audit = audits ? createLog('info', 'json', auditLines.write) : null;
+  const runtime = await WorkerRuntime.create(setup, { clock, log, audit, ask: main.ask });
   const { handle, tls } = runtime;
   const address = { ...setup.listen, handle, sharesPort: true };
   const listener = tls === null ? listen(address) : listenTls({ ...address, material: tls });
@@ -29,6 +31,7 @@ runWorker<PlacedWorkerSetup, FetchedKeySet, WorkerQuestion>(self, async (setup, 
     close: () => {
       runtime.close();
       lines.flush();
+      auditLines.flush();
     },
   };
 });

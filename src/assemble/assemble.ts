@@ -87,7 +87,7 @@ interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow
 function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const { loaded, authorityKeys, formerWindow } = parts;
   const { configuration } = loaded;
-  const { clock, log, tally, replayStore, rateTable } = foundation;
+  const { clock, log, audit, tally, replayStore, rateTable } = foundation;
   const { signingKey } = material;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
@@ -115,6 +115,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
       challenge: challengeOptions(configuration),
       record: (decision) => {
         logDecision(log, decision);
+        if (audit !== null) logDecision(audit, decision);
         countDecision(tally, decision);
       },
     },

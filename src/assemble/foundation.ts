@@ -18,11 +18,15 @@ import { findFailingParts } from './readiness.ts';
 export interface Surroundings {
   readonly clock: Clock;
   readonly log: Log;
+  /** Where decisions go beside the log. */
+  readonly audit?: { readonly log: Log; readonly dropped: () => number } | null;
   readonly processUsage: () => ProcessUsage;
 }
 
 /** What the service stands on, in whichever thread it runs. */
 export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
+  /** Takes decisions alone; null without an audit file. */
+  readonly audit: Log | null;
   /** Threads that answer requests, each for its share of what is bounded for all. */
   readonly workers: number;
   readonly tally: Tally;
@@ -50,7 +54,7 @@ export interface FoundationOptions extends Surroundings {
 
 export function layFoundation(
   { configuration }: LoadedConfiguration,
-  { clock, log, processUsage, onKeySet, observe }: FoundationOptions,
+  { clock, log, audit = null, processUsage, onKeySet, observe }: FoundationOptions,
 ): MainFoundation {
   const replayStore = createReplayStore(configuration, { clock, log });
   const memory = replayStore instanceof MemoryReplayStore ? replayStore : null;
@@ -61,6 +65,7 @@ export function layFoundation(
       ...observe(),
       replayEntries: memory?.count(clock()) ?? null,
       replayCapacity: memory?.capacity ?? null,
+      auditDropped: audit?.dropped() ?? null,
     }),
     processUsage,
   );
@@ -71,6 +76,7 @@ export function layFoundation(
   return {
     clock,
     log,
+    audit: audit?.log ?? null,
     workers: 1,
     tally,
     metrics,

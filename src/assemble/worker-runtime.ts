@@ -16,6 +16,8 @@ import { restoreConfiguration, type WorkerQuestion, type WorkerSetup } from './w
 export interface WorkerSurroundings {
   readonly clock: Clock;
   readonly log: Log;
+  /** Takes decisions alone; null without an audit file. */
+  readonly audit: Log | null;
   readonly ask: (question: WorkerQuestion) => Promise<unknown>;
 }
 
@@ -59,12 +61,13 @@ export class WorkerRuntime {
 }
 
 function shareFoundation(setup: WorkerSetup, surroundings: WorkerSurroundings): Foundation {
-  const { ask, clock, log } = surroundings;
+  const { ask, clock, log, audit } = surroundings;
   const { shared, thread, workers } = setup;
   const { url } = setup.configuration.senderConstraint.replay;
   return {
     clock,
     log,
+    audit,
     workers,
     tally: new Tally(shared.tally),
     replayStore:

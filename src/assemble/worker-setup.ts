@@ -27,7 +27,12 @@ export interface WorkerSetup {
 /** And where it listens, and how its log is to look. */
 export interface PlacedWorkerSetup extends WorkerSetup {
   readonly listen: { readonly host: string; readonly port: number };
-  readonly logging: { readonly level: LogLevel; readonly format: 'json' | 'pretty' };
+  readonly logging: {
+    readonly level: LogLevel;
+    readonly format: 'json' | 'pretty';
+    /** Whether its decisions go to the audit file as well. */
+    readonly audits: boolean;
+  };
 }
 
 export interface SharedMemory {

@@ -5,6 +5,7 @@ import type { PlacedWorkerSetup, WorkerQuestion } from '../assemble/worker-setup
 import type { FetchedKeySet } from '../keys/remote-authority-keys.ts';
 import { checkPortIsFree, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
+import type { LineTarget } from '../server/worker-messages.ts';
 import { startWorkers } from '../server/worker-pool.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -21,8 +22,8 @@ export interface FrontOptions {
   readonly createWorker: () => Worker;
   readonly log: Log;
   readonly logging: PlacedWorkerSetup['logging'];
-  /** Lines of workers, for the log. */
-  readonly writeLines: (lines: string) => void;
+  /** Takes lines of workers. */
+  readonly writeLines: Readonly<Record<LineTarget, (lines: string) => void>>;
 }
 
 /** Listens when it resolves. Rejects where the address cannot be had. */
@@ -67,7 +68,7 @@ async function openWorkers(
       logging,
     }),
     answer: (question) => runtime.answerWorker(question),
-    onLines: writeLines,
+    onLines: (lines, to) => writeLines[to](lines),
     onDeath: (thread, fault) => {
       log.error('a worker died; another takes its place', { worker: thread, fault });
       runtime.workerDied(thread);

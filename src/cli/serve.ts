@@ -10,6 +10,7 @@ import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
+import { openAudit } from './audit.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 import { type Front, openFront } from './front.ts';
 
@@ -41,15 +42,33 @@ Example:
     const overrides = options.listen === undefined ? env : withListen(env, options.listen);
     const file = findConfigurationFile(options.config, env);
     const load = () => loadConfiguration(file, overrides);
-    const { server, telemetry, logging } = load().configuration;
+    const loaded = load();
+    const { server, telemetry, logging } = loaded.configuration;
     const format = logging.format === 'auto' ? (isTerminal ? 'pretty' : 'json') : logging.format;
     const lines = createLineBatch(tell);
     const log = createLog(logging.level, format, lines.write, lines.flush);
     await using ending = new AsyncDisposableStack();
     ending.defer(lines.flush);
-    const runtime = await Runtime.create(load, { clock: () => Date.now() / 1000, log, processUsage });
+    const audit = openAudit(loaded, log);
+    if (audit !== null) ending.defer(audit.close);
+    // From the start on: SIGHUP would end a process that does not wait for it.
+    let isReloadWanted = false;
+    let reload = async () => {
+      isReloadWanted = true;
+    };
+    onReloadRequested(() => {
+      audit?.reopen();
+      void reload();
+    });
+    const clock = () => Date.now() / 1000;
+    const runtime = await Runtime.create(load, { clock, log, processUsage, audit });
     ending.defer(() => runtime.close());
-    const threads = { createWorker, log, logging: { level: logging.level, format }, writeLines: lines.write };
+    const threads = {
+      createWorker,
+      log,
+      logging: { level: logging.level, format, audits: audit !== null },
+      writeLines: { log: lines.write, audit: audit?.write ?? (() => {}) },
+    };
     const front = await orAddressFault(server.listen, '--listen names another address', () =>
       openFront(runtime, threads),
     );
@@ -62,12 +81,11 @@ Example:
     void runtime.open();
     warnOfLaxity(runtime, log);
     const status = `listening on ${front.url}`;
-    const reload = async () => {
+    reload = async () => {
       manager.reloading();
       const isReloaded = await reloadAndTell(runtime, front, log);
       manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
     };
-    onReloadRequested(() => void reload());
     const stopWatching = watchFiles(
       () => runtime.files,
       () => void reload(),
@@ -75,6 +93,7 @@ Example:
     const { version, commit } = buildInfo();
     log.info('ready', { url: front.url, configuration: file, version, commit });
     manager.ready(status);
+    if (isReloadWanted) void reload();
     await stopRequested;
     stopWatching();
     manager.stopping(server.shutdownGrace * 1000);

@@ -69,5 +69,5 @@ export const descriptions: Readonly<Record<string, string>> = {
   logging: 'The log, on standard error.',
   'logging.level': 'The least that is logged.',
   'logging.format': 'auto = pretty on a terminal, else json.',
-  'logging.auditPath': 'A file that gets each decision.',
+  'logging.auditPath': 'Gets each decision as well; opened anew on SIGHUP and after a rename.',
 };

@@ -172,7 +172,6 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
 
 /** Keys whose feature is still to come: refused rather than silently ignored. */
 export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
-  { key: 'logging.auditPath' },
 ];
 
 /** Keys whose values no message may show. */

@@ -13,11 +13,14 @@ export type ToWorker<Setup, News> =
   | { readonly kind: 'answer'; readonly id: number; readonly answer?: unknown; readonly fault?: string }
   | { readonly kind: 'stop'; readonly graceMs: number };
 
+/** What the main thread alone writes to. */
+export type LineTarget = 'log' | 'audit';
+
 export type FromWorker<Question> =
   | { readonly kind: 'listening'; readonly url: string; readonly port: number }
   | { readonly kind: 'not-started'; readonly fault: string }
   | { readonly kind: 'done'; readonly id: number; readonly fault: string | null }
   | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
-  /** Lines for the log, whole ones. */
-  | { readonly kind: 'lines'; readonly lines: string }
+  /** Whole lines. */
+  | { readonly kind: 'lines'; readonly to: LineTarget; readonly lines: string }
   | { readonly kind: 'stopped' };

@@ -3,7 +3,7 @@
  * What they serve is theirs; here is only that they do.
  */
 import { waitAtMost } from './listen.ts';
-import type { FromWorker, ToWorker } from './worker-messages.ts';
+import type { FromWorker, LineTarget, ToWorker } from './worker-messages.ts';
 
 export interface PoolOptions<Setup, Question> {
   readonly count: number;
@@ -12,7 +12,7 @@ export interface PoolOptions<Setup, Question> {
   readonly setup: (thread: number, port: number | null) => Setup;
   /** Rejects with an Error whose message the worker may have. */
   readonly answer: (question: Question) => Promise<unknown>;
-  readonly onLines: (lines: string) => void;
+  readonly onLines: (lines: string, to: LineTarget) => void;
   /** A worker has ended by itself; another takes its place. */
   readonly onDeath: (thread: number, fault: string) => void;
 }
@@ -178,7 +178,7 @@ class Member<Setup, News, Question> {
         void this.#answer(message.id, message.question);
         return;
       case 'lines':
-        this.#options.onLines(message.lines);
+        this.#options.onLines(message.lines, message.to);
         return;
       case 'stopped':
         this.#stopped.resolve();

@@ -1,12 +1,12 @@
 /** The worker's end: it does what the main thread says, and asks there for what only the main thread has. */
 import type { Listener } from './listen.ts';
-import type { FromWorker, ToWorker } from './worker-messages.ts';
+import type { FromWorker, LineTarget, ToWorker } from './worker-messages.ts';
 
 /** The way to the main thread. */
 export interface MainThread<Question> {
   /** Rejects with the fault that the main thread tells. */
   readonly ask: (question: Question) => Promise<unknown>;
-  readonly writeLines: (lines: string) => void;
+  readonly writeLines: (lines: string, to: LineTarget) => void;
 }
 
 /** What runs in the worker. */
@@ -41,7 +41,7 @@ export function runWorker<Setup, News, Question>(
       post({ kind: 'ask', id: lastId, question });
       return answer.promise;
     },
-    writeLines: (lines) => post({ kind: 'lines', lines }),
+    writeLines: (lines, to) => post({ kind: 'lines', to, lines }),
   };
   let service: WorkerService<Setup, News> | null = null;
 

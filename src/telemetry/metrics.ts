@@ -25,6 +25,8 @@ export interface Observations {
   readonly authorityKeysAge: number | null;
   /** Epoch seconds. */
   readonly signingCertificateExpiry: number | null;
+  /** Lines that the audit file has not got. */
+  readonly auditDropped: number | null;
 }
 
 /** The process as the operating system counts it. */
@@ -124,6 +126,14 @@ function observeService(meter: Meter, observe: () => Observations): void {
     'When the first of the signing certificates ends.',
     () => observe().signingCertificateExpiry,
   );
+  meter
+    .createObservableCounter('registry_token_audit_dropped_total', {
+      description: 'Decisions that the audit file has not got.',
+    })
+    .addCallback((result) => {
+      const { auditDropped } = observe();
+      if (auditDropped !== null) result.observe(auditDropped);
+    });
 }
 
 function observeProcess(meter: Meter, processUsage: () => ProcessUsage): void {

@@ -35,7 +35,7 @@ async function startPool(count: number, word = 'first'): Promise<Site> {
       if (state.answer instanceof Error) throw state.answer;
       return state.answer;
     },
-    onLines: (text) => lines.push(text),
+    onLines: (text, to) => lines.push(`${to}: ${text}`),
     onDeath: (thread, fault) => deaths.push([thread, fault]),
   });
   running = pool;
@@ -98,7 +98,7 @@ test('lines of a worker come to the main thread, the last ones at its stop', asy
   await site.get('/log');
   await until(() => site.lines.length === 1);
   await site.pool.stop(1000);
-  expect(site.lines).toEqual(['line of 1\n', 'last line of 1\n']);
+  expect(site.lines).toEqual(['audit: line of 1\n', 'log: last line of 1\n']);
 });
 
 describe('a worker that dies', () => {

@@ -25,7 +25,7 @@ runWorker<PoolWorkerSetup, string, string>(self, async (setup, main) => {
       if (pathname === '/slow') await Bun.sleep(300);
       if (pathname === '/ask')
         return new Response(String(await main.ask('a question').catch((cause) => cause.message)));
-      if (pathname === '/log') main.writeLines(`line of ${setup.thread}\n`);
+      if (pathname === '/log') main.writeLines(`line of ${setup.thread}\n`, 'audit');
       return Response.json({ thread: setup.thread, word });
     },
   });
@@ -38,7 +38,7 @@ runWorker<PoolWorkerSetup, string, string>(self, async (setup, main) => {
     hear: (news) => {
       word = news;
     },
-    close: () => main.writeLines(`last line of ${setup.thread}\n`),
+    close: () => main.writeLines(`last line of ${setup.thread}\n`, 'log'),
   };
 });
 

@@ -14,6 +14,7 @@ const observations: Observations = {
   replayCapacity: 1000,
   authorityKeysAge: 12.5,
   signingCertificateExpiry: 1_900_000_000,
+  auditDropped: 5,
 };
 const usage = { cpuSeconds: 1.5, residentBytes: 50_000_000, startedAt: 1_800_000_000 };
 
@@ -27,7 +28,7 @@ function createTestMetrics(observed: Partial<Observations> = {}) {
   return { tally, metrics, read: async () => parseExposition(await metrics.expose()) };
 }
 
-/** What CONTRACT §6 names, with its type and the names of its labels, and the deaths of workers. */
+/** What CONTRACT §6 names, with its type and the names of its labels, the deaths of workers, and lost audit lines. */
 const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_issued_total', 'counter', ['plan']],
   ['registry_token_rejected_total', 'counter', ['reason']],
@@ -38,6 +39,7 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_replay_capacity', 'gauge', []],
   ['registry_token_config_reload_total', 'counter', ['result']],
   ['registry_token_worker_deaths_total', 'counter', []],
+  ['registry_token_audit_dropped_total', 'counter', []],
   ['registry_token_signing_certificate_expiry_timestamp_seconds', 'gauge', []],
   ['registry_token_build_info', 'gauge', ['bun', 'commit', 'version']],
   ['process_cpu_seconds_total', 'counter', []],

@@ -1,0 +1,43 @@
+/** The audit mode of `serve`: the file that the configuration names, and the log of decisions that ends in it. */
+import type { LoadedConfiguration } from '../config/load.ts';
+import { ConfigurationFault } from '../config/mistakes.ts';
+import { AuditFile, checkAuditFile } from '../telemetry/audit-file.ts';
+import { createLineBatch } from '../telemetry/line-batch.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+
+export interface OpenAudit {
+  /** Takes decisions alone. */
+  readonly log: Log;
+  readonly dropped: () => number;
+  /** Lines of a worker's log of decisions. */
+  readonly write: (lines: string) => void;
+  readonly reopen: () => void;
+  readonly close: () => Promise<void>;
+}
+
+/** null where no file is named. Throws ConfigurationFault where it cannot be written to. */
+export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | null {
+  const { auditPath } = loaded.configuration.logging;
+  if (auditPath === undefined) return null;
+  const path = loaded.resolvePath(auditPath);
+  try {
+    checkAuditFile(path);
+  } catch (cause) {
+    const fault = cause instanceof Error && 'code' in cause ? cause.code : 'unknown fault';
+    const message = `${path} cannot be appended to (${fault}): give its folder to the service's user`;
+    throw new ConfigurationFault([loaded.mistakeAt('logging.auditPath', message)]);
+  }
+  const file = new AuditFile({ path, log });
+  const write = (lines: string) => file.write(lines);
+  const batch = createLineBatch(write);
+  return {
+    log: createLog('info', 'json', batch.write),
+    dropped: () => file.dropped,
+    write,
+    reopen: () => file.reopen(),
+    close: async () => {
+      batch.flush();
+      await file.close();
+    },
+  };
+}

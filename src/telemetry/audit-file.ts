@@ -1,0 +1,214 @@
+/**
+ * The file of decisions (`logging.auditPath`): appended to by one thread, and never waited for by a request. What the
+ * disk does not take at once is kept up to a bound; beyond it lines are dropped and counted.
+ */
+import { closeSync, constants, openSync, type Stats, statSync } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import type { Log } from './log.ts';
+
+export interface AuditFileOptions {
+  /** Absolute. */
+  readonly path: string;
+  readonly log: Log;
+  /** Characters that may wait; default 8 Mi. */
+  readonly maxWaiting?: number;
+  /** Milliseconds until the next try after a failed one; default 1000. */
+  readonly retryMs?: number;
+}
+
+const MAX_WAITING = 8 * 1024 * 1024;
+const RETRY_MS = 1000;
+/** How often a renamed or removed file is looked for, in milliseconds. */
+const LOOK_MS = 1000;
+/** What stopping may take, in milliseconds: the disk may hang. */
+const CLOSE_MS = 2000;
+/** Only its owner reads who asked for what. */
+const MODE = 0o600;
+
+/**
+ * Throws an Error with a `code` where nothing can be appended to the file: a mistake in the configuration. It is made,
+ * for its owner alone, where it does not exist.
+ */
+export function checkAuditFile(path: string): void {
+  const known = statSync(path, { throwIfNoEntry: false });
+  // To open a pipe would wait for its reader.
+  if (known !== undefined && !isWritten(known)) throw Object.assign(new Error(), { code: 'no regular file' });
+  closeSync(openSync(path, 'a', MODE));
+}
+
+export class AuditFile {
+  readonly #path: string;
+  readonly #log: Log;
+  readonly #maxWaiting: number;
+  readonly #retryMs: number;
+  #waiting: string[] = [];
+  #waitingLength = 0;
+  /** What is being written, from where the disk stopped taking it. */
+  #rest: Buffer = Buffer.alloc(0);
+  #handle: FileHandle | null = null;
+  #inode = '';
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #run: Promise<void> | null = null;
+  #wake: (() => void) | null = null;
+  #isClosing = false;
+  #isFailing = false;
+  #droppedHere = 0;
+  #dropped = 0;
+
+  constructor({ path, log, maxWaiting = MAX_WAITING, retryMs = RETRY_MS }: AuditFileOptions) {
+    this.#path = path;
+    this.#log = log;
+    this.#maxWaiting = maxWaiting;
+    this.#retryMs = retryMs;
+  }
+
+  /** Lines lost since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Whole lines. Returns at once. */
+  write(lines: string): void {
+    if (this.#waitingLength + lines.length > this.#maxWaiting) {
+      this.#drop(countLines(lines));
+      return;
+    }
+    this.#waiting.push(lines);
+    this.#waitingLength += lines.length;
+    this.#start();
+  }
+
+  /** The next line goes to whatever is at the path then: for whoever has renamed the file. */
+  reopen(): void {
+    this.#lookedAt = Number.NEGATIVE_INFINITY;
+    this.#wake?.();
+  }
+
+  /** Writes what waits, as far as the disk takes it, and resolves within two seconds. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#wake?.();
+    const timer = Promise.withResolvers<void>();
+    const timeout = setTimeout(timer.resolve, CLOSE_MS);
+    await Promise.race([this.#run, timer.promise]);
+    clearTimeout(timeout);
+    const lost = countLines(this.#waiting.join('')) + countLines(this.#rest.toString());
+    if (lost > 0) this.#drop(lost);
+    if (this.#droppedHere > 0) this.#log.warn('audit lines were lost', { dropped: this.#droppedHere });
+    if (this.#run === null) await this.#handle?.close().catch(() => {});
+  }
+
+  #start(): void {
+    this.#run ??= this.#writeAll().finally(() => {
+      this.#run = null;
+      // What came between the last look and now.
+      if (this.#waiting.length > 0 && !this.#isClosing) this.#start();
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#waiting.length > 0 || this.#rest.length > 0) {
+      try {
+        await this.#writeSome();
+        this.#recovered();
+      } catch (cause) {
+        this.#failed(cause);
+        if (this.#isClosing) return;
+        await this.#pause();
+      }
+    }
+  }
+
+  async #writeSome(): Promise<void> {
+    const handle = await this.#current();
+    if (this.#rest.length === 0) {
+      this.#rest = Buffer.from(this.#waiting.join(''));
+      this.#waiting = [];
+    }
+    while (this.#rest.length > 0) {
+      const { bytesWritten } = await handle.write(this.#rest);
+      if (bytesWritten === 0) throw Object.assign(new Error(), { code: 'nothing written' });
+      this.#rest = this.#rest.subarray(bytesWritten);
+    }
+    // Until then it counts as waiting: it is in memory.
+    this.#waitingLength = this.#waiting.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** The file at the path: opened anew where it has been renamed or removed meanwhile. */
+  async #current(): Promise<FileHandle> {
+    const now = performance.now();
+    if (this.#handle !== null && now - this.#lookedAt < LOOK_MS) return this.#handle;
+    if (this.#handle !== null && this.#inode === (await inodeAt(this.#path))) {
+      this.#lookedAt = now;
+      return this.#handle;
+    }
+    const before = this.#handle;
+    this.#handle = null;
+    await before?.close().catch(() => {});
+    const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+    const handle = await open(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, MODE);
+    this.#handle = handle;
+    this.#inode = inodeOf(await handle.stat());
+    this.#lookedAt = now;
+    return handle;
+  }
+
+  async #pause(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timeout = setTimeout(resolve, this.#retryMs);
+    await promise;
+    clearTimeout(timeout);
+    this.#wake = null;
+  }
+
+  #failed(cause: unknown): void {
+    // Opened anew for the next try: the fault may be the file's, and another be there by then.
+    this.#lookedAt = Number.NEGATIVE_INFINITY;
+    if (this.#isFailing) return;
+    this.#isFailing = true;
+    this.#log.warn('audit file not written; lines wait, and are dropped when too many do', {
+      path: this.#path,
+      fault: codeOf(cause),
+    });
+  }
+
+  #drop(lines: number): void {
+    if (this.#droppedHere === 0) this.#log.warn('audit lines are dropped', { path: this.#path });
+    this.#droppedHere += lines;
+    this.#dropped += lines;
+  }
+
+  #recovered(): void {
+    if (!this.#isFailing && this.#droppedHere === 0) return;
+    this.#log.warn('audit file is written again', { path: this.#path, dropped: this.#droppedHere });
+    this.#isFailing = false;
+    this.#droppedHere = 0;
+  }
+}
+
+function isWritten(file: Stats): boolean {
+  return file.isFile() || file.isCharacterDevice();
+}
+
+async function inodeAt(path: string): Promise<string> {
+  try {
+    return inodeOf(await stat(path));
+  } catch {
+    return 'none';
+  }
+}
+
+function inodeOf({ dev, ino }: Pick<Stats, 'dev' | 'ino'>): string {
+  return `${dev}:${ino}`;
+}
+
+function countLines(lines: string): number {
+  let count = 0;
+  for (let at = lines.indexOf('\n'); at !== -1; at = lines.indexOf('\n', at + 1)) count += 1;
+  return count;
+}
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+}
