@@ -12,8 +12,10 @@ export interface EndpointParts {
   readonly jwks: { readonly keys: readonly JWK[] };
   /** The parts that cannot do their work now, each with why; none: ready to issue. */
   readonly failingParts: () => Promise<readonly FailingPart[]>;
-  /** The Prometheus text exposition. */
-  readonly exposeMetrics: () => Promise<string>;
+  /** The exposition that suits the `Accept` of a request, with its media type. */
+  readonly exposeMetrics: (
+    accept: string | null,
+  ) => Promise<{ readonly type: string; readonly text: string }>;
 }
 
 export interface FailingPart {
@@ -56,8 +58,10 @@ async function answer(
       return text('ok\n');
     case '/readyz':
       return readiness(await parts.failingParts());
-    case '/metrics':
-      return text(await parts.exposeMetrics(), 'text/plain; version=0.0.4; charset=utf-8');
+    case '/metrics': {
+      const exposition = await parts.exposeMetrics(request.headers.get('accept'));
+      return text(exposition.text, exposition.type);
+    }
     case '/.well-known/jwks.json':
       return new Response(JSON.stringify(parts.jwks), {
         headers: { 'Content-Type': 'application/jwk-set+json', 'Cache-Control': 'public, max-age=300' },

@@ -14,6 +14,7 @@ import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
 import type { Decision } from '../service.ts';
+import { createExposition } from '../telemetry/exposition.ts';
 import { logDecision } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import type { Tally } from '../telemetry/tally.ts';
@@ -93,7 +94,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
     jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
-    exposeMetrics: foundation.exposeMetrics,
+    exposeMetrics: createExposition(foundation.exposeMetrics),
     failingParts: () => foundation.findFailingParts(authorityKeys),
     service: {
       clock,

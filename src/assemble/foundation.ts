@@ -36,6 +36,7 @@ export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
   /** For DPoP nonces where the configuration names no secret. */
   readonly nonceSecret: Uint8Array;
   readonly keyFetching: KeyFetching;
+  /** In the Prometheus text format. */
   readonly exposeMetrics: () => Promise<string>;
   readonly findFailingParts: (authorityKeys: AuthorityKeys) => Promise<readonly FailingPart[]>;
 }

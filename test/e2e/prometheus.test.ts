@@ -92,6 +92,14 @@ describeWith(['promtool', 'redis-server', 'openssl'], 'Prometheus', () => {
       .filter(({ state }) => state === 'firing')
       .map(({ labels }) => labels.alertname ?? '');
 
+  test('is given OpenMetrics, which it asks for', async () => {
+    expect(await prometheus.metadata()).toMatchObject({
+      // The text format has these families by other names and without a unit.
+      registry_token_issued: [{ type: 'counter' }],
+      registry_token_request_duration_seconds: [{ type: 'histogram', unit: 'seconds' }],
+    });
+  });
+
   test('tells of refusals by the plan, and not for a stray one', async () => {
     expect(await ask(service, ALLOWED, 3)).toEqual([200, 200, 200]);
     expect(await ask(service, DENIED, 1)).toEqual([403]);

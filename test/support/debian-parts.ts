@@ -1,5 +1,6 @@
 /** Programs that are the other side of a test: the real registries, real clients, real proxies. Most are Debian's. */
 import { describe, test } from 'bun:test';
+import { existsSync } from 'node:fs';
 import { searchPath } from './processes.ts';
 
 /** Each with the Debian package that has it. */
@@ -15,6 +16,7 @@ const packages = {
   buildah: 'buildah',
   podman: 'podman',
   promtool: 'prometheus',
+  'python3-prometheus-client': 'python3-prometheus-client',
   'redis-server': 'redis-server',
   skopeo: 'skopeo',
   'systemd-analyze': 'systemd',
@@ -26,12 +28,17 @@ export const goParts = ['crane', 'helm', 'oras', 'regctl', 'registry-3.0', 'regi
 
 export type Part = keyof typeof packages | (typeof goParts)[number];
 
+/** Parts that are no program: where they are. */
+const files: Readonly<Record<string, string>> = {
+  'python3-prometheus-client': '/usr/lib/python3/dist-packages/prometheus_client',
+};
+
 /**
  * As `describe`, for rules that are seen only with these programs. Where one is missing they are skipped, and a
  * line says what to install; with CI=true nothing is skipped, so they fail.
  */
 export function describeWith(parts: readonly Part[], title: string, body: () => void): void {
-  const missing = parts.filter((part) => Bun.which(part, { PATH: searchPath }) === null);
+  const missing = parts.filter((part) => !isThere(part));
   if (missing.length === 0) {
     describe(title, body);
     return;
@@ -55,4 +62,9 @@ function howToInstall(missing: readonly Part[]): string {
     ...(fromDebian.length === 0 ? [] : [`apt-get install ${[...new Set(fromDebian)].join(' ')}`]),
     ...(fromDebian.length === missing.length ? [] : ['.ci/go-parts']),
   ].join(' && ');
+}
+
+function isThere(part: Part): boolean {
+  const file = files[part];
+  return file === undefined ? Bun.which(part, { PATH: searchPath }) !== null : existsSync(file);
 }

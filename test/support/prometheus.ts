@@ -35,6 +35,8 @@ export interface Prometheus extends AsyncDisposable {
   readonly queryRange: (expression: string, range: Range) => Promise<readonly RangeSeries[]>;
   /** The values of a label over the series that a selector finds. */
   readonly labelValues: (label: string, selector: string) => Promise<readonly string[]>;
+  /** What the scrapes said of each family of series. */
+  readonly metadata: () => Promise<Readonly<Record<string, readonly { type: string; unit: string }[]>>>;
   readonly alerts: () => Promise<readonly Alert[]>;
 }
 
@@ -84,6 +86,7 @@ export async function startPrometheus({ rules, targets }: PrometheusOptions): Pr
       return (await ask<{ readonly result: readonly RangeSeries[] }>(url, 'query_range', parameters)).result;
     },
     labelValues: (label, selector) => ask(url, `label/${label}/values`, { 'match[]': selector }),
+    metadata: () => ask(url, 'metadata', {}),
     alerts: async () => (await ask<{ readonly alerts: readonly Alert[] }>(url, 'alerts', {})).alerts,
     [Symbol.asyncDispose]: dispose,
   };
