@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { descriptions } from './descriptions.ts';
-import { configurationSchema, notSupportedYet } from './schema.ts';
+import { configurationSchema } from './schema.ts';
 
 /** The part of a JSON Schema that keys are found by. */
 interface SchemaNode {
@@ -39,8 +39,7 @@ function keysOf(node: SchemaNode, path = ''): [string, SchemaNode][] {
 function describe(path: string): string {
   const description = descriptions[path];
   if (description === undefined) throw new Error(`descriptions.ts says nothing of ${path}`);
-  const refused = notSupportedYet.some(({ key, unless }) => key === path && unless === undefined);
-  return refused ? `${description} Not supported yet.` : description;
+  return description;
 }
 
 if (import.meta.main)

@@ -5,7 +5,7 @@ import { type ConfigurationDocument, type KeyPath, parseConfigurationDocument } 
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
 import { explainIssue, formatKey } from './issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from './mistakes.ts';
-import { type Configuration, configurationSchema, notSupportedYet, secretKeys } from './schema.ts';
+import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
@@ -61,9 +61,6 @@ export function loadConfiguration(
         mistakeAt: (path, message) => mistakeAtKey(path, message, document, overrides),
       }),
     ),
-    ...findUnsupported(input).map((key) =>
-      mistakeAtKey(key.split('.'), 'is not supported yet', document, overrides),
-    ),
   ];
   if (all.length > 0 || result.data === undefined) throw new ConfigurationFault(all);
   return {
@@ -99,17 +96,6 @@ function faultOf(source: string, message: string, document?: ConfigurationDocume
 function holdsSecret(path: KeyPath): boolean {
   const key = path.join('.');
   return [...secretKeys].some((secret) => secret === key || secret.startsWith(`${key}.`));
-}
-
-function findUnsupported(input: unknown): string[] {
-  return notSupportedYet
-    .filter(({ key, unless }) => {
-      let value = input;
-      for (const part of key.split('.'))
-        value = (value as Record<string, unknown> | null | undefined)?.[part];
-      return value !== undefined && value !== unless;
-    })
-    .map(({ key }) => key);
 }
 
 function mistakeAtKey(

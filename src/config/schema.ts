@@ -170,10 +170,6 @@ function planNames(plans: Readonly<Record<string, unknown>>): string {
   return names.length === 0 ? 'which is empty' : `which has ${names.slice(0, 10).join(', ')}`;
 }
 
-/** Keys whose feature is still to come: refused rather than silently ignored. */
-export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
-];
-
 /** Keys whose values no message may show. */
 export const secretKeys: ReadonlySet<string> = new Set([
   'signing.keyPassword',

@@ -1,6 +1,5 @@
 /** CONTRACT §4: a mistake names file, line, column, key, what was found and what is allowed; all of them at once. */
 import { describe, expect, test } from 'bun:test';
-import { notSupportedYet } from '../../src/config/schema.ts';
 import {
   changedAt,
   dotted,
@@ -241,26 +240,3 @@ describe('mistakes', () => {
     expect(judge(text).message).toStartWith(`test.yaml:${line}:2: "ünknown": is no known key`);
   });
 });
-
-describe('a key whose feature is still to come', () => {
-  test.each(notSupportedYet.map(({ key }) => [key]))('%s is refused rather than ignored', (key) => {
-    const path = key.split('.');
-    const values: unknown[] = ['x', 2, ['x'], { listen: '127.0.0.1:1' }, 'auto', 'redis', 'required'];
-    const { text, places } = writeYaml(minimum);
-    expect(places.has(JSON.stringify(path))).toBe(false);
-    expect(judge(text).message).not.toInclude('not supported yet');
-    for (const value of values) {
-      let change = value;
-      for (const part of path.slice(1).reverse()) change = { [part]: change };
-      const merged = mergeAt(minimum, path[0] ?? '', change);
-      expect(judge(writeYaml(merged).text).message).toInclude(`${key}: is not supported yet`);
-    }
-  });
-});
-
-function mergeAt(value: object, key: string, change: unknown): object {
-  const current = (value as Record<string, unknown>)[key];
-  const isMapping = (at: unknown): at is object =>
-    typeof at === 'object' && at !== null && !Array.isArray(at);
-  return { ...value, [key]: isMapping(current) && isMapping(change) ? { ...current, ...change } : change };
-}
