@@ -6,6 +6,7 @@ import type { FormerWindow } from '../authenticate/authenticate.ts';
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
+import type { RevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../config/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
@@ -38,6 +39,7 @@ export interface Service {
   readonly handle: Handle;
   readonly authorityKeys: AuthorityKeys;
   readonly signingKey: SigningKey;
+  readonly revokedLicenses: RevokedLicenses;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
   /** null where proofs have always been good for as long as now. */
@@ -50,7 +52,8 @@ export interface Service {
 }
 
 /**
- * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces.
+ * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces,
+ * `licenses` are those that stay where the list has not changed.
  * Throws ConfigurationFault with every file, key and certificate that cannot be used.
  */
 export async function assemble(
@@ -58,9 +61,10 @@ export async function assemble(
   files: FileReader,
   foundation: Foundation,
   previous: Service | null,
+  licenses: RevokedLicenses | null = previous?.revokedLicenses ?? null,
 ): Promise<Service> {
   const now = foundation.clock();
-  const material = await openMaterial(loaded, files, now);
+  const material = await openMaterial(loaded, files, now, licenses);
   const opened = openAuthorityKeys(loaded, files, foundation.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
@@ -125,6 +129,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
     ...parts,
     handle,
     signingKey,
+    revokedLicenses: material.revokedLicenses,
     tls: material.tls,
     observe: () => ({
       authorityKeysAge: ageOf(authorityKeys, clock()),

@@ -1,11 +1,14 @@
 /** The files that a configuration names: read, or a mistake at the key that names them. All mistakes are kept. */
 import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../config/mistakes.ts';
 import { fileState } from './file-state.ts';
 
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
+/** Of a file that is read in pieces. */
+const PIECE = 4 * 1024 * 1024;
 
 export interface FileReaderOptions {
   /** Throws as that of Node does. */
@@ -48,18 +51,28 @@ export class FileReader {
     this.#states.set(file, fileState(file));
     try {
       const bytes = this.#readFile(file);
-      if (bytes.length <= MAX_BYTES) {
-        this.#contents?.set(file, shareable(bytes));
-        return bytes;
-      }
-      this.report(key, `${file} is larger than ${MAX_BYTES} bytes`);
+      if (bytes.length > MAX_BYTES) return this.#reportSize(key, file);
+      this.#contents?.set(file, shareable(bytes));
+      return bytes;
     } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
-      // A password that was written where its path belongs is not shown.
-      const shown = key === 'signing.keyPasswordPath' ? 'the file' : file;
-      this.report(key, `${shown} cannot be read (${code})`);
+      return this.#reportUnreadable(key, file, cause);
     }
-    return null;
+  }
+
+  /** The same, in memory that threads can share, and without keeping others waiting while a long file is read. */
+  async readShared(key: string, path: string | undefined): Promise<Uint8Array | null> {
+    // Contents that were handed over are shared already.
+    if (path === undefined || this.#readFile !== readFileSync) return this.read(key, path);
+    const file = this.#loaded.resolvePath(path);
+    this.#states.set(file, fileState(file));
+    try {
+      const bytes = await readInPieces(file);
+      if (bytes === null) return this.#reportSize(key, file);
+      this.#contents?.set(file, bytes);
+      return bytes;
+    } catch (cause) {
+      return this.#reportUnreadable(key, file, cause);
+    }
   }
 
   readText(key: string, path: string | undefined): string | null {
@@ -70,6 +83,37 @@ export class FileReader {
   report(key: string, message: string): void {
     this.#mistakes.push(this.#loaded.mistakeAt(key, message));
   }
+
+  #reportSize(key: string, file: string): null {
+    this.report(key, `${file} is larger than ${MAX_BYTES} bytes`);
+    return null;
+  }
+
+  #reportUnreadable(key: string, file: string, cause: unknown): null {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    // A password that was written where its path belongs is not shown.
+    const shown = key === 'signing.keyPasswordPath' ? 'the file' : file;
+    this.report(key, `${shown} cannot be read (${code})`);
+    return null;
+  }
+}
+
+/** Null where the file is too long. Rejects as Node does. */
+async function readInPieces(file: string): Promise<Uint8Array | null> {
+  await using handle = await open(file);
+  const stats = await handle.stat();
+  // The length of a pipe is not known beforehand.
+  if (!stats.isFile()) return shareable(readFileSync(file));
+  const { size } = stats;
+  if (size > MAX_BYTES) return null;
+  const bytes = new Uint8Array(new SharedArrayBuffer(size));
+  let length = 0;
+  while (length < size) {
+    const { bytesRead } = await handle.read(bytes, length, Math.min(size - length, PIECE), length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return bytes.subarray(0, length);
 }
 
 function shareable(bytes: Buffer): Uint8Array {

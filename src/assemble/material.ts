@@ -1,4 +1,6 @@
 /** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
+import { isUtf8 } from 'node:buffer';
+import { RevokedLicenses, readRevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { KeyFault } from '../keys/key-fault.ts';
 import { openPublicKeys, type PublicKey } from '../keys/public-key.ts';
@@ -12,19 +14,24 @@ export interface Material {
   readonly additionalKeys: readonly PublicKey[];
   /** null where none is configured. */
   readonly nonceSecret: Buffer | null;
-  readonly revokedLicenses: readonly string[];
+  /** Those of `revokedLicensesPath`. */
+  readonly revokedLicenses: RevokedLicenses;
   /** null where the service speaks plain HTTP. */
   readonly tls: TlsMaterial | null;
 }
 
-/** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
+/**
+ * Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. `licenses` are
+ * those in use: they stay where the list has not changed.
+ */
 export async function openMaterial(
   loaded: LoadedConfiguration,
   files: FileReader,
   now: number,
+  licenses: RevokedLicenses | null = null,
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
-  const revokedLicenses = readRevokedLicenses(loaded, files);
+  const revokedLicenses = await openRevokedLicenses(loaded, files, licenses);
   const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
   const signingKey = await readSigningKey(loaded, files, now);
@@ -107,16 +114,20 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
 }
 
 /**
- * The licences of `revokedLicensesPath`: one a line; blank lines and what comes after a `#` do not count, where the `#`
- * begins the line or follows a space. A file that is no UTF-8 text is a mistake: it would revoke nothing.
+ * The licences of `revokedLicensesPath`; those of `before` where its text is that of the file. A file that is no UTF-8 text
+ * is a mistake: it would revoke nothing. A long one is read in pieces, between which requests are answered.
  */
-export function readRevokedLicenses({ configuration }: LoadedConfiguration, files: FileReader): string[] {
+export async function openRevokedLicenses(
+  { configuration }: LoadedConfiguration,
+  files: FileReader,
+  before: RevokedLicenses | null = null,
+): Promise<RevokedLicenses> {
   const key = 'revokedLicensesPath';
-  const text = files.readText(key, configuration.revokedLicensesPath) ?? '';
-  if (/[\0\ufffd]/.test(text))
+  const text = (await files.readShared(key, configuration.revokedLicensesPath)) ?? new Uint8Array();
+  if (before !== null && Buffer.compare(before.table.text, text) === 0)
+    return new RevokedLicenses({ ...before.table, text });
+  const bytes = Buffer.from(text.buffer, text.byteOffset, text.length);
+  if (!isUtf8(bytes) || bytes.includes('\0') || bytes.includes('\ufffd'))
     files.report(key, 'is not text in UTF-8 (iconv -f UTF-16 -t UTF-8 makes it so)');
-  return text
-    .split('\n')
-    .map((line) => line.replace(/(?:^|\s)#.*$/, '').trim())
-    .filter((line) => line !== '');
+  return readRevokedLicenses(text, () => new Promise((resolve) => setImmediate(resolve)));
 }

@@ -41,19 +41,20 @@ function withBothNames(algorithms: readonly string[]): readonly string[] {
   return [...algorithms, ...names.filter((name) => !algorithms.includes(name))];
 }
 
-/** `revokedLicenses`: those of the list file, beside those of the configuration itself. */
-export function createPolicy(configuration: Configuration, revokedLicenses: readonly string[]): Policy {
+/** `listed`: the licences of the list file, beside those of the configuration itself. */
+export function createPolicy(configuration: Configuration, listed: Policy['revokedLicenses']): Policy {
   const plans = Object.entries(configuration.plans).map(([name, plan]) => ({
     name,
     catalog: plan.catalog,
     lifetime: plan.lifetime ?? null,
     rules: plan.repositories.map(({ pattern, actions }) => createRule(pattern, actions)),
   }));
+  const own = new Set(configuration.revokedLicenses);
   return {
     plans: new Map(plans.map((plan) => [plan.name, plan])),
     defaultPlan: configuration.defaultPlan ?? null,
     anonymousPlan: configuration.anonymousPlan ?? null,
-    revokedLicenses: new Set([...configuration.revokedLicenses, ...revokedLicenses]),
+    revokedLicenses: { has: (license) => own.has(license) || listed.has(license) },
     grant: configuration.registry.grant,
     claims: configuration.authority.claims,
     lifetime: configuration.signing.lifetime,

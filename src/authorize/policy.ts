@@ -7,7 +7,7 @@ export interface Policy {
   readonly defaultPlan: string | null;
   /** The plan of a request without credentials; null where there is none. */
   readonly anonymousPlan: string | null;
-  readonly revokedLicenses: ReadonlySet<string>;
+  readonly revokedLicenses: { readonly has: (license: string) => boolean };
   /** `strict`: one denial refuses the request. `intersection`: what is allowed is granted. */
   readonly grant: 'strict' | 'intersection';
   /** The names of the OpTok's claims that hold plan and licence. */

@@ -1,6 +1,6 @@
 /** `explain`: what a caller would be granted, and by which line of the configuration. */
 import { FileReader } from '../assemble/file-reader.ts';
-import { readRevokedLicenses } from '../assemble/material.ts';
+import { openRevokedLicenses } from '../assemble/material.ts';
 import { readOpTokCaller, verifyOpTokCaller } from '../assemble/op-tok-caller.ts';
 import { createPolicy } from '../assemble/options.ts';
 import type { Caller } from '../authenticate/authenticate.ts';
@@ -49,7 +49,7 @@ Example:
     const { values, positionals } = readWords(context.args, options);
     const loaded = loadConfiguration(findConfigurationFile(values.config, context.env), context.env);
     const files = new FileReader(loaded);
-    const policy = createPolicy(loaded.configuration, readRevokedLicenses(loaded, files));
+    const policy = createPolicy(loaded.configuration, await openRevokedLicenses(loaded, files));
     if (files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
     let explanation: Explanation;
     try {
