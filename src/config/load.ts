@@ -1,6 +1,8 @@
 /** The configuration from its file and the environment, checked whole: every mistake at once, or a value. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import type { z } from 'zod';
+import { findContradictions } from './contradictions.ts';
 import { type ConfigurationDocument, type KeyPath, parseConfigurationDocument } from './document.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
 import { explainIssue, formatKey } from './issues.ts';
@@ -52,24 +54,35 @@ export function loadConfiguration(
   const { overrides, mistakes } = readOverrides(env, configurationSchema, document.value);
   const input = applyOverrides(document.value, overrides);
   const result = configurationSchema.safeParse(input, { reportInput: true });
+  const mistakeAt = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);
+  const issues: z.core.$ZodIssue[] = [
+    ...(result.error?.issues ?? []),
+    ...findContradictions(input).map((found) => ({
+      ...found,
+      code: 'custom' as const,
+      path: [...found.path],
+    })),
+  ];
   const all = [
     ...mistakes,
-    ...(result.error?.issues ?? []).flatMap((issue) =>
-      explainIssue(issue, {
-        schema: configurationSchema,
-        holdsSecret,
-        mistakeAt: (path, message) => mistakeAtKey(path, message, document, overrides),
-      }),
+    ...issues.flatMap((issue) =>
+      explainIssue(issue, { schema: configurationSchema, holdsSecret, mistakeAt }),
     ),
   ];
-  if (all.length > 0 || result.data === undefined) throw new ConfigurationFault(all);
+  if (all.length > 0 || result.data === undefined) throw new ConfigurationFault(all.sort(comparePlaces));
   return {
     configuration: result.data,
     file,
     resolvePath: (path) => resolve(dirname(file), path),
-    placeOf: (path) => formatPlace(mistakeAtKey(path, '', document, overrides)),
-    mistakeAt: (key, message) => mistakeAtKey(parseKey(key), message, document, overrides),
+    placeOf: (path) => formatPlace(mistakeAt(path, '')),
+    mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
   };
+}
+
+/** In the order of the file; what has no place in it comes after. */
+function comparePlaces(a: Mistake, b: Mistake): number {
+  if (a.line === null || b.line === null) return Number(a.line === null) - Number(b.line === null);
+  return a.line - b.line || (a.column ?? 0) - (b.column ?? 0);
 }
 
 /** The text of a configuration file. Throws ConfigurationFault where it cannot be read, or is far too large. */

@@ -1,0 +1,75 @@
+/** Rules between keys are told whatever else is wrong with the file: all mistakes at once. */
+import { expect, test } from 'bun:test';
+import { changedAt, judge, type KeyPath, loadText, minimum, writeYaml } from './configuration-text.ts';
+
+const complete = { ...minimum, logging: {}, senderConstraint: { replay: {} }, defaultPlan: 'community' };
+
+const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], message: string][] = [
+  ['defaultPlan', [[['defaultPlan'], 'pro']], 'names no plan of plans (which has community), not "pro"'],
+  ['anonymousPlan', [[['anonymousPlan'], 'pro']], 'names no plan of plans (which has community), not "pro"'],
+  [
+    'signing.keyPasswordPath',
+    [
+      [['signing', 'keyPassword'], 'a'],
+      [['signing', 'keyPasswordPath'], 'b'],
+    ],
+    'stands beside keyPassword: one of the two',
+  ],
+  [
+    'senderConstraint.replay.url',
+    [[['senderConstraint', 'replay', 'url'], 'redis://127.0.0.1:6379']],
+    'stands with store: redis, and only there',
+  ],
+  [
+    'senderConstraint.replay.url',
+    [[['senderConstraint', 'replay', 'store'], 'redis']],
+    'stands with store: redis, and only there',
+  ],
+];
+
+test.each(table)('%s is told alone, and beside other mistakes', (key, changes, message) => {
+  let value: object = complete;
+  for (const [path, change] of changes) value = changedAt(value, path, change);
+  expect(judge(writeYaml(value).text).mistakes).toMatchObject([{ key, message }]);
+  const others = [
+    ['logging', 'level'],
+    ['authority', 'issuer'],
+    ['senderConstraint', 'replay', 'capacity'],
+    ['signing', 'lifetime'],
+  ];
+  for (const path of others) value = changedAt(value, path, 'wrong');
+  const { mistakes } = judge(writeYaml(value).text);
+  expect(mistakes.map((mistake) => mistake.key).sort()).toEqual(
+    [key, ...others.map((path) => path.join('.'))].sort(),
+  );
+});
+
+test('a plan that has a mistake of its own is there', () => {
+  const { text } = writeYaml({ ...complete, plans: { community: { catalog: 'wrong' } } });
+  expect(judge(text).mistakes.map(({ key }) => key)).toEqual(['plans.community.catalog']);
+});
+
+test('a value of a wrong kind is told as that alone', () => {
+  for (const [path, key] of [
+    [['defaultPlan'], 'defaultPlan'],
+    [['signing', 'keyPasswordPath'], 'signing.keyPasswordPath'],
+    [['plans'], 'plans'],
+  ] as const)
+    expect(
+      judge(writeYaml(changedAt(complete, path, 7)).text).mistakes.map((mistake) => mistake.key),
+    ).toEqual([key]);
+});
+
+test('what fits together is no mistake', () => {
+  for (const replay of [{}, { store: 'memory' }, { store: 'redis', url: 'redis://127.0.0.1:6379' }])
+    expect(loadText(JSON.stringify({ ...complete, senderConstraint: { replay } }))).toBeDefined();
+});
+
+test('the environment takes part', () => {
+  const { message } = judge(JSON.stringify(complete), {
+    REGISTRY_TOKEN_DEFAULT_PLAN: 'pro',
+    REGISTRY_TOKEN_LOGGING__LEVEL: 'loud',
+  });
+  expect(message).toInclude('environment: REGISTRY_TOKEN_DEFAULT_PLAN: names no plan of plans');
+  expect(message).toInclude('environment: REGISTRY_TOKEN_LOGGING__LEVEL: must be one of');
+});
