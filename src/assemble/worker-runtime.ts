@@ -1,4 +1,5 @@
 /** The service in a worker: made of what the main thread hands over, and fetching nothing itself. */
+import { RevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { FailingPart, Handle } from '../endpoints.ts';
 import { type FetchedKeySet, RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
@@ -95,6 +96,7 @@ async function assembleFrom(
     new FileReader(loaded, { readFile: contentsOf(setup) }),
     foundation,
     previous,
+    new RevokedLicenses(setup.licenses),
   );
   if (setup.keySet !== null) adopt(service, setup.keySet);
   return service;

@@ -139,12 +139,6 @@ export const configurationSchema = z.strictObject({
 
 export type Configuration = z.output<typeof configurationSchema>;
 
-/** Keys whose feature is still to come: refused rather than silently ignored. */
-export const notSupportedYet: readonly { readonly key: string; readonly unless?: unknown }[] = [
-  { key: 'limits.perSubject' },
-  { key: 'logging.auditPath' },
-];
-
 /** Keys whose values no message may show. */
 export const secretKeys: ReadonlySet<string> = new Set([
   'signing.keyPassword',

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { Runtime } from '../../src/assemble/runtime.ts';
 import { loadConfiguration } from '../../src/config/load.ts';
 import { ConfigurationFault } from '../../src/config/mistakes.ts';
-import { createLog } from '../../src/telemetry/log.ts';
+import { createLog, type Log } from '../../src/telemetry/log.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 import { checkOutput } from '../support/secret-watch.ts';
@@ -25,6 +25,7 @@ export interface Installation extends AsyncDisposable {
   readonly folder: TemporaryFolder;
   /** Epoch seconds; may be set. */
   readonly clock: { now: number };
+  readonly log: Log;
   readonly logLines: readonly Record<string, unknown>[];
   readonly authorityKey: TestKey;
   readonly clientKey: TestKey;
@@ -57,6 +58,7 @@ export async function createInstallation(): Promise<Installation> {
   const installation: Installation = {
     folder,
     clock,
+    log,
     logLines,
     authorityKey,
     clientKey,
