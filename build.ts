@@ -16,6 +16,8 @@ export async function build({ target, outfile }: BuildOptions): Promise<void> {
     // The first is the program; the other is found by its place beside it when a worker starts.
     entrypoints: ['src/main.ts', 'src/worker.ts'],
     minify: { syntax: true },
+    format: 'esm',
+    bytecode: true,
     define: {
       BUILD_COMMIT: JSON.stringify(await commit()),
     },
