@@ -1,14 +1,17 @@
 /** A YAML document with the places of its keys: what turns a path into file, line and column. */
 import {
   type Document,
+  isAlias,
+  isCollection,
   isMap,
+  isNode,
   isPair,
   isScalar,
   LineCounter,
   type Node,
   parseDocument,
-  visit,
   type YAMLError,
+  type YAMLMap,
 } from 'yaml';
 import { ConfigurationFault, formatMistake, type Mistake } from './mistakes.ts';
 
@@ -39,7 +42,6 @@ const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
     'is not valid YAML: an unknown escape after \\ in double quotes; single quotes take it as it is',
   BAD_DIRECTIVE: 'is not valid YAML: a line of directives; a text that starts with % belongs in quotes',
   MULTIPLE_DOCS: 'starts a second YAML document: there must be one',
-  DUPLICATE_KEY: 'stands twice in its mapping',
 };
 
 /**
@@ -48,8 +50,9 @@ const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
  */
 export function parseConfigurationDocument(text: string, source: string): ConfigurationDocument {
   const lineCounter = new LineCounter();
-  // yaml's own warnings would go to standard error and quote the text.
-  const options = { prettyErrors: false, uniqueKeys: true, strict: true, logLevel: 'error' } as const;
+  // yaml's own warnings would go to standard error and quote the text; its search for double keys takes the square of
+  // their number.
+  const options = { prettyErrors: false, uniqueKeys: false, strict: true, logLevel: 'error' } as const;
   const document = parseDocument(text, { ...options, lineCounter });
   const place = (offset: number): Place => {
     const { line, col } = lineCounter.linePos(offset);
@@ -58,15 +61,23 @@ export function parseConfigurationDocument(text: string, source: string): Config
   const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
     source,
     ...place(pos[0]),
-    key: code === 'DUPLICATE_KEY' ? (/^[\w.-]{1,64}/.exec(text.slice(pos[0]))?.[0] ?? '') : '',
+    key: '',
     message: unquoted[code] ?? `is not valid YAML: ${message.split(': ', 1).join('')}`,
   }));
-  for (const offset of faults.length === 0 ? unknownAliases(document) : [])
+  const { unknownAliases, doubleKeys } = inspect(document);
+  for (const offset of faults.length === 0 ? unknownAliases : [])
     faults.push({
       source,
       ...place(offset),
       key: '',
       message: 'is not valid YAML: an alias of no anchor; a text that starts with * belongs in quotes',
+    });
+  for (const offset of doubleKeys)
+    faults.push({
+      source,
+      ...place(offset),
+      key: /^[\w.-]{1,64}/.exec(text.slice(offset, offset + 64))?.[0] ?? '',
+      message: 'stands twice in its mapping',
     });
   if (faults.length > 0) throw new ConfigurationFault(withoutRepetition(faults));
   const nodeAt = (path: KeyPath): Node | null => {
@@ -97,19 +108,47 @@ export function parseConfigurationDocument(text: string, source: string): Config
   };
 }
 
-/** Where the aliases stand that no anchor before them explains. */
-function unknownAliases(document: Document): number[] {
+interface Findings {
+  /** Where the aliases stand that no anchor before them explains. */
+  readonly unknownAliases: readonly number[];
+  /** Where the keys stand that their mapping has already. */
+  readonly doubleKeys: readonly number[];
+}
+
+function inspect(document: Document): Findings {
   const anchors = new Set<string>();
-  const offsets: number[] = [];
-  visit(document, {
-    Node: (_, node) => {
-      if ('anchor' in node && typeof node.anchor === 'string') anchors.add(node.anchor);
-    },
-    Alias: (_, { source, range }) => {
-      if (!anchors.has(source)) offsets.push(range?.[0] ?? 0);
-    },
+  const unknownAliases: number[] = [];
+  const doubleKeys: number[] = [];
+  for (const node of nodesOf(document)) {
+    if (isAlias(node)) {
+      if (!anchors.has(node.source)) unknownAliases.push(node.range?.[0] ?? 0);
+    } else if (node.anchor !== undefined) anchors.add(node.anchor);
+    if (isMap(node)) doubleKeys.push(...doubleKeysOf(node));
+  }
+  return { unknownAliases, doubleKeys };
+}
+
+function doubleKeysOf({ items }: YAMLMap): number[] {
+  const seen = new Set<unknown>();
+  return items.flatMap(({ key }) => {
+    if (!isScalar(key)) return [];
+    const isDouble = seen.has(key.value);
+    seen.add(key.value);
+    return isDouble ? [key.range?.[0] ?? 0] : [];
   });
-  return offsets;
+}
+
+/** In the order of the text, however deep: yaml's own visitor takes the square of the depth. */
+function* nodesOf(document: Document): Generator<Node, void> {
+  const ahead: unknown[] = [document.contents];
+  while (ahead.length > 0) {
+    const next = ahead.pop();
+    if (isPair(next)) ahead.push(next.value, next.key);
+    else if (isNode(next)) {
+      yield next;
+      if (isCollection(next)) ahead.push(...next.items.toReversed());
+    }
+  }
 }
 
 /** One unclosed bracket of many is as many errors at one place. */

@@ -92,7 +92,12 @@ test('a worker takes the list as the main thread has read it, in the same memory
   const main = await site.open();
   const setup = structuredClone(main.workerSetup(1, 2));
   const ask = () => Promise.reject(new Error('nothing to ask'));
-  const worker = await WorkerRuntime.create(setup, { clock: () => site.clock.now, log: site.log, ask });
+  const worker = await WorkerRuntime.create(setup, {
+    clock: () => site.clock.now,
+    log: site.log,
+    audit: null,
+    ask,
+  });
   expect([await statusFor(worker, 'LIC-1'), await statusFor(worker, 'LIC-2')]).toEqual([403, 200]);
   // Whoever empties the one empties the other.
   main.service.revokedLicenses.table.slots.fill(0);
