@@ -3,7 +3,8 @@ import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../authenticate/authenticate.ts';
 import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
-import { createRule, type Policy } from '../authorize/policy.ts';
+import type { Policy } from '../authorize/policy.ts';
+import { Rules } from '../authorize/rules.ts';
 import type { Configuration } from '../config/schema.ts';
 import { createRateLimits } from '../limit/rate-limits.ts';
 import type { RateTable } from '../limit/rate-table.ts';
@@ -43,11 +44,11 @@ function withBothNames(algorithms: readonly string[]): readonly string[] {
 
 /** `listed`: the licences of the list file, beside those of the configuration itself. */
 export function createPolicy(configuration: Configuration, listed: Policy['revokedLicenses']): Policy {
-  const plans = Object.entries(configuration.plans).map(([name, plan]) => ({
+  const plans = Object.entries(configuration.plans).map(([name, { catalog, lifetime, repositories }]) => ({
     name,
-    catalog: plan.catalog,
-    lifetime: plan.lifetime ?? null,
-    rules: plan.repositories.map(({ pattern, actions }) => createRule(pattern, actions)),
+    catalog,
+    lifetime: lifetime ?? null,
+    rules: new Rules(configuration.rules, repositories),
   }));
   const own = new Set(configuration.revokedLicenses);
   return {

@@ -6,6 +6,7 @@ import { authorize, entitlementOf, type Grant } from './authorize.ts';
 import { judge, type Verdict } from './judge.ts';
 import { type NearMiss, nearestRule } from './mismatch.ts';
 import type { Plan, Policy } from './policy.ts';
+import type { Rule } from './rules.ts';
 
 export interface Explanation {
   /** null where the refusal came before a plan was found. */
@@ -20,7 +21,9 @@ export interface ExplainedResource {
   readonly verdicts: readonly ExplainedVerdict[];
 }
 
-export interface ExplainedVerdict extends Verdict {
+export interface ExplainedVerdict extends Omit<Verdict, 'rule'> {
+  /** The first rule that allows the action; null where none does, and for the catalogue, which has no rules. */
+  readonly rule: Rule | null;
   /** For a denied action on a repository: the rule that came nearest. */
   readonly nearest: NearMiss | null;
   /** For a denial that no rule could mend: why. */
@@ -55,13 +58,17 @@ function explainVerdict(
   plan: Plan,
   caller: Caller,
 ): ExplainedVerdict {
-  if (verdict.allowed) return { ...verdict, nearest: null, because: null };
-  const because = withoutRules(verdict.action, resource, plan, caller);
-  if (because !== null) return { ...verdict, nearest: null, because };
+  const { action, allowed } = verdict;
+  const rule = verdict.rule === null ? null : plan.rules.at(verdict.rule);
+  if (allowed) return { action, allowed, rule, nearest: null, because: null };
+  const because = withoutRules(action, resource, plan, caller);
+  if (because !== null) return { action, allowed, rule, nearest: null, because };
   const claims = caller.kind === 'verified' ? caller.claims : {};
-  const nearest = nearestRule(plan, resource.name, verdict.action, claims);
+  const nearest = nearestRule(plan, resource.name, action, claims);
   return {
-    ...verdict,
+    action,
+    allowed,
+    rule,
     nearest,
     because: nearest === null ? `the plan ${plan.name} has no repositories` : null,
   };

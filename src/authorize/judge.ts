@@ -1,9 +1,8 @@
 /** Each action that was asked for on each resource: allowed or not, and by which rule of the plan. */
 import type { Caller } from '../authenticate/authenticate.ts';
-import type { JsonObject } from '../authenticate/compact-jws.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
-import { matchesPattern } from './pattern.ts';
-import type { Plan, Rule } from './policy.ts';
+import { ClaimTexts } from './match.ts';
+import type { Plan } from './policy.ts';
 
 export interface Judgement {
   readonly resource: ResourceActions;
@@ -14,20 +13,20 @@ export interface Judgement {
 export interface Verdict {
   readonly action: string;
   readonly allowed: boolean;
-  /** The first rule that allows the action; null where none does, and for the catalogue, which has no rules. */
-  readonly rule: Rule | null;
+  /** The plan's first rule that allows it, by number; null where none does, and for the catalogue, which has no rules. */
+  readonly rule: number | null;
 }
 
 /** Judges everything that was asked for. An anonymous caller may pull, whatever else the plan lists. */
 export function judge(plan: Plan, access: readonly ResourceActions[], caller: Caller): Judgement[] {
-  const claims = caller.kind === 'verified' ? caller.claims : {};
+  const claims = new ClaimTexts(caller.kind === 'verified' ? caller.claims : {});
   return access.map((resource) => {
     const matching = matchingRules(plan, resource, claims);
     const verdicts = resource.actions.map((action): Verdict => {
       if (caller.kind === 'anonymous' && (action !== 'pull' || resource.type !== 'repository'))
         return { action, allowed: false, rule: null };
       if (isCatalog(resource)) return { action, allowed: plan.catalog && action === '*', rule: null };
-      const rule = matching.find(({ actions }) => actions.has(action) || actions.has('*')) ?? null;
+      const rule = matching.find((index) => plan.rules.allows(index, action)) ?? null;
       return { action, allowed: rule !== null, rule };
     });
     return { resource, verdicts };
@@ -35,9 +34,8 @@ export function judge(plan: Plan, access: readonly ResourceActions[], caller: Ca
 }
 
 /** The rules of a plan that speak of a resource: a repository's, by their patterns. Other types have none. */
-function matchingRules(plan: Plan, { type, name }: ResourceActions, claims: JsonObject): Rule[] {
-  if (type !== 'repository') return [];
-  return plan.rules.filter(({ pattern }) => matchesPattern(pattern, name, claims));
+function matchingRules(plan: Plan, { type, name }: ResourceActions, claims: ClaimTexts): readonly number[] {
+  return type === 'repository' ? plan.rules.matching(name, claims) : [];
 }
 
 function isCatalog({ type, name }: ResourceActions): boolean {

@@ -1,14 +1,9 @@
 /** Why a pattern does not match a name: for people who debug a plan. The decision itself is `matchesPattern`'s. */
 import type { JsonObject } from '../authenticate/compact-jws.ts';
-import {
-  claimComponent,
-  fillIn,
-  matchesGlob,
-  matchesPattern,
-  type Pattern,
-  type Segment,
-} from './pattern.ts';
-import type { Plan, Rule } from './policy.ts';
+import { claimComponent, matchesPattern } from './match.ts';
+import type { Pattern, Segment } from './pattern.ts';
+import type { Plan } from './policy.ts';
+import type { Rule } from './rules.ts';
 
 export interface NearMiss {
   readonly rule: Rule;
@@ -23,7 +18,7 @@ export interface NearMiss {
 export function nearestRule(plan: Plan, name: string, action: string, claims: JsonObject): NearMiss | null {
   let best: NearMiss | null = null;
   let bestScore = -1;
-  for (const rule of plan.rules) {
+  for (const rule of plan.rules.each()) {
     const { score, why } = measure(rule, name, action, claims);
     if (score > bestScore) [best, bestScore] = [{ rule, why }, score];
   }
@@ -43,7 +38,7 @@ function measure(
     };
   const unusable = claimNames(rule.pattern).find((claim) => claimComponent(claims, claim) === null);
   const segments = name.split('/');
-  const fitting = leadingFits(rule.pattern.segments, segments, claims);
+  const fitting = leadingFits(rule.pattern, segments, claims);
   if (unusable !== undefined) {
     const state = Object.hasOwn(claims, unusable) ? 'is no name component' : 'is missing';
     return { score: fitting, why: `needs the claim ${unusable}, which ${state}` };
@@ -60,13 +55,13 @@ function claimNames({ segments }: Pattern): string[] {
 }
 
 /** How many segments fit from the left, up to the first `**`, which fits anything. */
-function leadingFits(patterns: readonly Segment[], segments: readonly string[], claims: JsonObject): number {
+function leadingFits(pattern: Pattern, segments: readonly string[], claims: JsonObject): number {
   let count = 0;
-  for (const pattern of patterns) {
+  for (const part of pattern.segments) {
     const segment = segments[count];
-    if (pattern === '**' || segment === undefined) break;
-    const literals = fillIn(pattern, claims);
-    if (literals === null || !matchesGlob(literals, segment)) break;
+    if (part === '**' || segment === undefined) break;
+    const source = sourceSegment(pattern.source, count);
+    if (!matchesPattern({ source }, segment, claims)) break;
     count += 1;
   }
   return count;
@@ -90,10 +85,19 @@ function describe(
     segments.map((part) => part.toLowerCase()).join('/') !== segments.join('/')
       ? ' (letter case counts)'
       : '';
-  const filled = fillIn(next, claims)?.join('*') ?? '';
+  const filled = fillIn(next, claims);
   const written = sourceSegment(source, fitting);
   const meaning = filled === written ? '' : ` (here "${filled}")`;
   return `has "${written}"${meaning} where the name has "${segment}"${folded}`;
+}
+
+/** A segment with its claims filled in; all of them can be used here. */
+function fillIn(segment: Exclude<Segment, '**'>, claims: JsonObject): string {
+  return segment
+    .map((piece) =>
+      piece === '*' ? piece : 'text' in piece ? piece.text : (claimComponent(claims, piece.claim) ?? ''),
+    )
+    .join('');
 }
 
 function sourceSegment(source: string, index: number): string {

@@ -1,9 +1,8 @@
 /**
  * Repository patterns (CONTRACT §3): `*` is any run of characters inside one path segment, `**` as a whole segment
- * is one or more segments, `{claim:NAME}` is that claim of the OpTok taken literally.
+ * is one or more segments, `{claim:NAME}` is that claim of the OpTok taken literally. Here is their grammar; what a
+ * pattern matches is told by `match.ts`, from the very text that was checked here.
  */
-import type { JsonObject } from '../authenticate/compact-jws.ts';
-import { isNameComponent } from '../request/resource-scope.ts';
 
 /** A piece of a segment: text to be found as it is, any run of characters, or the value of a claim. */
 type Piece = { readonly text: string } | { readonly claim: string } | '*';
@@ -11,130 +10,90 @@ type Piece = { readonly text: string } | { readonly claim: string } | '*';
 /** A segment between slashes: its pieces, or `**`. */
 export type Segment = readonly Piece[] | '**';
 
+/** A pattern in its parts: for those who explain it. */
 export interface Pattern {
   readonly source: string;
   readonly segments: readonly Segment[];
 }
 
-/** A segment with its claims filled in, as literal texts between the `*`. */
-type Glob = readonly string[] | '**';
+export const STAR = 0x2a;
+export const SLASH = 0x2f;
+export const OPEN_BRACE = 0x7b;
+export const CLOSE_BRACE = 0x7d;
+/** How a claim begins; its name goes up to the closing brace. */
+export const CLAIM = new TextEncoder().encode('{claim:');
 
-const LITERAL = /^[A-Za-z0-9._:-]+$/;
+/** True for `A-Za-z0-9._:-`, by the ASCII code. */
+const isLiteral: readonly boolean[] = Array.from({ length: 256 }, (_, code) =>
+  /^[A-Za-z0-9._:-]$/.test(String.fromCharCode(code)),
+);
 
 /** Parses a pattern, or says what is wrong with it in a phrase that follows the pattern's name. */
 export function parsePattern(source: string): Pattern | { readonly fault: string } {
-  if (source === '') return { fault: 'is empty' };
-  const segments: Segment[] = [];
-  for (const text of splitSegments(source)) {
-    if (text === '') return { fault: 'has an empty path segment' };
-    if (text === '**') segments.push('**');
-    else {
-      const pieces = parseSegment(text);
-      if ('fault' in pieces) return pieces;
-      segments.push(pieces);
-    }
+  // A half of a pair would become another character in UTF-8.
+  if (!source.isWellFormed()) return { fault: faults.character };
+  const text = encodePattern(source);
+  const fault = findPatternFault(text, 0, text.length);
+  return fault === null ? { source, segments: splitPattern(source) } : { fault };
+}
+
+/** A pattern as it is checked and matched: UTF-8. */
+export function encodePattern(source: string): Uint8Array {
+  return new TextEncoder().encode(source);
+}
+
+const faults = {
+  empty: 'is empty',
+  segment: 'has an empty path segment',
+  stars: 'has ** beside other characters: ** is a whole path segment',
+  braces: 'has braces that are not {claim:NAME}',
+  character: 'has a character that no repository name can have',
+} as const;
+
+/** What is wrong with the pattern in text[from, to), or null. Every byte is looked at once or twice. */
+export function findPatternFault(text: Uint8Array, from: number, to: number): string | null {
+  if (from === to) return faults.empty;
+  let segment = from;
+  for (let at = from; at < to; at += 1) {
+    const code = text[at] ?? 0;
+    if (isLiteral[code]) continue;
+    if (code === SLASH) {
+      if (at === segment) return faults.segment;
+      segment = at + 1;
+    } else if (code === STAR) {
+      if (at + 1 >= to || text[at + 1] !== STAR) continue;
+      const isWhole = at === segment && (at + 2 === to || text[at + 2] === SLASH);
+      if (!isWhole) return faults.stars;
+      at += 1;
+    } else if (code === OPEN_BRACE) {
+      const end = claimEnd(text, at, to);
+      if (end === null) return faults.braces;
+      at = end;
+    } else return faults.character;
   }
-  return { source, segments };
+  return segment === to ? faults.segment : null;
 }
 
-/** Splits at slashes, but not inside braces: a claim's name may hold one (`{claim:https://example.com/tid}`). */
-function splitSegments(source: string): string[] {
-  return (source.match(/(?:\{[^}]*\}|[^/])+|\/(?=\/|$)|^\//g) ?? []).map((text) =>
-    text === '/' ? '' : text,
-  );
-}
-
-function parseSegment(text: string): readonly Piece[] | { readonly fault: string } {
-  const pieces: Piece[] = [];
-  for (const token of text.match(/\{[^}]*\}?|\*+|[^{*]+/g) ?? []) {
-    const claim = /^\{claim:([^{}]+)\}$/.exec(token)?.[1];
-    if (claim !== undefined) pieces.push({ claim });
-    else if (token === '*') pieces.push('*');
-    else if (token.startsWith('**'))
-      return { fault: 'has ** beside other characters: ** is a whole path segment' };
-    else if (token.startsWith('{')) return { fault: 'has braces that are not {claim:NAME}' };
-    else if (!LITERAL.test(token)) return { fault: 'has a character that no repository name can have' };
-    else pieces.push({ text: token });
+/** Where the closing brace of the claim at this opening brace is; null where it is no `{claim:NAME}`. */
+function claimEnd(text: Uint8Array, open: number, to: number): number | null {
+  const name = open + CLAIM.length;
+  for (let at = open; at < name; at += 1) if (at >= to || text[at] !== CLAIM[at - open]) return null;
+  for (let at = name; at < to; at += 1) {
+    if (text[at] === OPEN_BRACE) return null;
+    if (text[at] === CLOSE_BRACE) return at === name ? null : at;
   }
-  return pieces;
+  return null;
 }
 
-/**
- * True where the pattern, with these claims filled in, matches the whole name. Its time grows with the product
- * of the two lengths at worst, whatever the pattern.
- */
-export function matchesPattern(pattern: Pattern, name: string, claims: JsonObject): boolean {
-  const globs: Glob[] = [];
-  for (const segment of pattern.segments) {
-    const glob = segment === '**' ? segment : fillIn(segment, claims);
-    if (glob === null) return false;
-    globs.push(glob);
-  }
-  return matchesSegments(globs, name.split('/'));
+/** The parts of a pattern without a fault. A claim's name may hold a slash: `{claim:https://example.com/tid}`. */
+export function splitPattern(source: string): readonly Segment[] {
+  const segments = source.match(/(?:\{[^}]*\}|[^/])+/g) ?? [];
+  return segments.map((segment) => (segment === '**' ? '**' : splitSegment(segment)));
 }
 
-/** The literal texts between the `*` of a segment; null where a claim is missing or is no valid name component. */
-export function fillIn(pieces: readonly Piece[], claims: JsonObject): readonly string[] | null {
-  const texts = [''];
-  for (const piece of pieces) {
-    if (piece === '*') {
-      texts.push('');
-      continue;
-    }
-    const text = 'text' in piece ? piece.text : claimComponent(claims, piece.claim);
-    if (text === null) return null;
-    texts[texts.length - 1] += text;
-  }
-  return texts;
-}
-
-/** The claim as one path component of a repository name; null where it is none. */
-export function claimComponent(claims: JsonObject, name: string): string | null {
-  const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
-  return typeof value === 'string' && value.length <= 255 && isNameComponent(value) ? value : null;
-}
-
-/**
- * Glob matching over segments. After a mismatch only the last `**` needs to take one segment more: whatever an
- * earlier one could gain, the last one can take too.
- */
-function matchesSegments(globs: readonly Glob[], segments: readonly string[]): boolean {
-  let glob = 0;
-  let segment = 0;
-  let resumeGlob = -1;
-  let resumeSegment = -1;
-  while (segment < segments.length) {
-    const current = globs[glob];
-    if (current === '**') {
-      resumeGlob = glob + 1;
-      resumeSegment = segment + 1;
-      glob = resumeGlob;
-      segment = resumeSegment;
-    } else if (current !== undefined && matchesGlob(current, segments[segment] ?? '')) {
-      glob += 1;
-      segment += 1;
-    } else if (resumeGlob !== -1) {
-      resumeSegment += 1;
-      glob = resumeGlob;
-      segment = resumeSegment;
-    } else return false;
-  }
-  return segment === segments.length && glob === globs.length;
-}
-
-/** True where the text starts with the first literal, ends with the last, and has the others in between in order. */
-export function matchesGlob(literals: readonly string[], text: string): boolean {
-  const first = literals[0] ?? '';
-  if (literals.length === 1) return text === first;
-  const last = literals[literals.length - 1] ?? '';
-  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last))
-    return false;
-  const end = text.length - last.length;
-  let at = first.length;
-  for (const literal of literals.slice(1, -1)) {
-    const found = text.indexOf(literal, at);
-    if (found === -1 || found + literal.length > end) return false;
-    at = found + literal.length;
-  }
-  return true;
+function splitSegment(text: string): readonly Piece[] {
+  return (text.match(/\{[^}]*\}|\*|[^{*]+/g) ?? []).map((token): Piece => {
+    if (token === '*') return '*';
+    return token.startsWith('{') ? { claim: token.slice(CLAIM.length, -1) } : { text: token };
+  });
 }

@@ -1,5 +1,5 @@
 /** Plans and licences: what the configuration allows to whom. Values only; the decision is in `authorize.ts`. */
-import { type Pattern, parsePattern } from './pattern.ts';
+import type { Rules } from './rules.ts';
 
 export interface Policy {
   readonly plans: ReadonlyMap<string, Plan>;
@@ -22,18 +22,5 @@ export interface Plan {
   readonly catalog: boolean;
   /** Seconds; null for the lifetime of all. */
   readonly lifetime: number | null;
-  readonly rules: readonly Rule[];
-}
-
-/** One entry of a plan's `repositories`: everything that matches adds up. */
-export interface Rule {
-  readonly pattern: Pattern;
-  readonly actions: ReadonlySet<string>;
-}
-
-/** A rule of a pattern that was checked when the configuration was read. */
-export function createRule(pattern: string, actions: readonly string[]): Rule {
-  const parsed = parsePattern(pattern);
-  if ('fault' in parsed) throw new Error(`The pattern ${pattern} ${parsed.fault}.`);
-  return { pattern: parsed, actions: new Set(actions) };
+  readonly rules: Rules;
 }

@@ -1,8 +1,8 @@
 /** Plans: patterns that match nothing, rules that others make redundant, and doors that stand wide open. */
 
 import type { Pattern, Segment } from '../authorize/pattern.ts';
-import { matchesGlob } from '../authorize/pattern.ts';
-import type { Plan, Policy, Rule } from '../authorize/policy.ts';
+import type { Plan, Policy } from '../authorize/policy.ts';
+import type { Rule } from '../authorize/rules.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { isResourceName } from '../request/resource-scope.ts';
 import type { Finding } from './finding.ts';
@@ -43,7 +43,9 @@ function findLifetimes(loaded: LoadedConfiguration): Finding[] {
 function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
   const findings: Finding[] = [];
   const place = (index: number) => loaded.placeOf(['plans', plan.name, 'repositories', index, 'pattern']);
-  for (const [index, rule] of plan.rules.entries()) {
+  const rules = [...plan.rules.each()];
+  const compared = rules.slice(0, COMPARED);
+  for (const [index, rule] of rules.entries()) {
     const { source } = rule.pattern;
     if (!canMatch(rule.pattern)) {
       const fault = `No repository name can match ${source}: components are lower-case letters, digits and single separators.`;
@@ -55,11 +57,12 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
         mend: 'Correct it, or take it out.',
       });
     }
-    const other = plan.rules
-      .slice(0, COMPARED)
-      .findIndex((candidate, at) => at !== index && makesRedundant(candidate, rule, at < index));
-    if (index < COMPARED && other !== -1) {
-      const fault = `${source} adds nothing: ${plan.rules[other]?.pattern.source} (${place(other)}) allows all of it.`;
+    if (index >= COMPARED) continue;
+    const other = compared.findIndex(
+      (candidate, at) => at !== index && makesRedundant(candidate, rule, at < index),
+    );
+    if (other !== -1) {
+      const fault = `${source} adds nothing: ${rules[other]?.pattern.source} (${place(other)}) allows all of it.`;
       findings.push({
         severity: 'note',
         code: 'rule-redundant',
@@ -112,6 +115,23 @@ function symbols(segment: Exclude<Segment, '**'>): string {
   return segment
     .map((piece) => (piece === '*' ? '\u0000' : 'text' in piece ? piece.text : `\u0002${piece.claim}\u0002`))
     .join('');
+}
+
+/** True where the text starts with the first literal, ends with the last, and has the others in between in order. */
+function matchesGlob(literals: readonly string[], text: string): boolean {
+  const first = literals[0] ?? '';
+  if (literals.length === 1) return text === first;
+  const last = literals[literals.length - 1] ?? '';
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last))
+    return false;
+  const end = text.length - last.length;
+  let at = first.length;
+  for (const literal of literals.slice(1, -1)) {
+    const found = text.indexOf(literal, at);
+    if (found === -1 || found + literal.length > end) return false;
+    at = found + literal.length;
+  }
+  return true;
 }
 
 function findOpenDoors(loaded: LoadedConfiguration): Finding[] {

@@ -73,7 +73,7 @@ export function findProfilesFile(
 
 /** Reads and checks the profiles. Throws ConfigurationFault with every mistake at its place. */
 export function loadProfiles(file: string): readonly NamedProfile[] {
-  const document = parseConfigurationDocument(readConfigurationFile(file), file);
+  const document = parseConfigurationDocument(readConfigurationFile(file).toString('utf8'), file);
   const mistakeAt = (path: KeyPath, message: string): Mistake => ({
     source: file,
     ...document.placeOfKey(path),

@@ -5,7 +5,7 @@ import { readOpTokCaller, verifyOpTokCaller } from '../assemble/op-tok-caller.ts
 import { createPolicy } from '../assemble/options.ts';
 import type { Caller } from '../authenticate/authenticate.ts';
 import { type ExplainedVerdict, type Explanation, explain as explainDecision } from '../authorize/explain.ts';
-import type { Rule } from '../authorize/policy.ts';
+import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../config/mistakes.ts';
 import { Refusal } from '../refusal.ts';
@@ -139,13 +139,7 @@ function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: L
 }
 
 function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfiguration): string {
-  return loaded.placeOf([
-    'plans',
-    plan?.name ?? '',
-    'repositories',
-    plan?.rules.indexOf(rule) ?? 0,
-    'pattern',
-  ]);
+  return loaded.placeOf(['plans', plan?.name ?? '', 'repositories', rule.index, 'pattern']);
 }
 
 function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verified: boolean): string {

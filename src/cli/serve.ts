@@ -1,7 +1,7 @@
 /** `serve`: runs the service until it is told to stop. */
 import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
-import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
+import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { formatMistake } from '../config/mistakes.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
@@ -41,7 +41,7 @@ Example:
       throw new UsageError(`--listen takes host:port, not ${options.listen}`);
     const overrides = options.listen === undefined ? env : withListen(env, options.listen);
     const file = findConfigurationFile(options.config, env);
-    const load = () => loadConfiguration(file, overrides);
+    const load = configurationLoader(file, overrides);
     const loaded = load();
     const { server, telemetry, logging } = loaded.configuration;
     const format = logging.format === 'auto' ? (isTerminal ? 'pretty' : 'json') : logging.format;

@@ -7,6 +7,7 @@ import {
   isNode,
   isPair,
   isScalar,
+  isSeq,
   LineCounter,
   type Node,
   parseDocument,
@@ -30,8 +31,14 @@ export interface ConfigurationDocument {
   readonly placeOf: (path: KeyPath) => Place;
   /** Where the last key of this path stands. */
   readonly placeOfKey: (path: KeyPath) => Place;
+  /** Of each mapping in the mapping at this path that has this key: its own key, and where the value begins if that is `[]`. */
+  readonly emptyLists: (path: KeyPath, key: string) => ReadonlyMap<string, Place>;
+  /** Whether something stands for what is written elsewhere. */
+  readonly hasAliases: boolean;
 }
 
+/** YAML takes some 200 bytes of memory and 2 µs for each byte. */
+const MAX_LENGTH = 16 * 1024 * 1024;
 /** How often YAML aliases may be expanded: enough for reuse, too little to explode. */
 const MAX_ALIASES = 100;
 
@@ -44,11 +51,17 @@ const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
   MULTIPLE_DOCS: 'starts a second YAML document: there must be one',
 };
 
+const UNKNOWN_ALIAS = 'is not valid YAML: an alias of no anchor; a text that starts with * belongs in quotes';
+
 /**
  * Parses YAML 1.2. Throws ConfigurationFault with every syntax error, double key, unknown alias and exploding
  * alias.
  */
 export function parseConfigurationDocument(text: string, source: string): ConfigurationDocument {
+  if (text.length > MAX_LENGTH) {
+    const message = `has ${text.length} characters of YAML beside plain lists of rules: ${MAX_LENGTH} at most`;
+    throw new ConfigurationFault([{ source, line: null, column: null, key: '', message }]);
+  }
   const lineCounter = new LineCounter();
   // yaml's own warnings would go to standard error and quote the text; its search for double keys takes the square of
   // their number.
@@ -58,28 +71,24 @@ export function parseConfigurationDocument(text: string, source: string): Config
     const { line, col } = lineCounter.linePos(offset);
     return { line, column: col };
   };
+  const { aliases, unknownAliases, doubleKeys } = inspect(document);
   const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
-    source,
-    ...place(pos[0]),
-    key: '',
+    at: pos[0],
     message: unquoted[code] ?? `is not valid YAML: ${message.split(': ', 1).join('')}`,
+    key: '',
   }));
-  const { unknownAliases, doubleKeys } = inspect(document);
-  for (const offset of faults.length === 0 ? unknownAliases : [])
+  if (faults.length + doubleKeys.length === 0)
+    for (const at of unknownAliases) faults.push({ at, message: UNKNOWN_ALIAS, key: '' });
+  for (const at of doubleKeys)
     faults.push({
-      source,
-      ...place(offset),
-      key: '',
-      message: 'is not valid YAML: an alias of no anchor; a text that starts with * belongs in quotes',
-    });
-  for (const offset of doubleKeys)
-    faults.push({
-      source,
-      ...place(offset),
-      key: /^[\w.-]{1,64}/.exec(text.slice(offset, offset + 64))?.[0] ?? '',
+      at,
       message: 'stands twice in its mapping',
+      key: /^[\w.-]{1,64}/.exec(text.slice(at, at + 64))?.[0] ?? '',
     });
-  if (faults.length > 0) throw new ConfigurationFault(withoutRepetition(faults));
+  const mistakes = faults
+    .sort((a, b) => a.at - b.at)
+    .map(({ at, message, key }) => ({ source, ...place(at), key, message }));
+  if (mistakes.length > 0) throw new ConfigurationFault(withoutRepetition(mistakes));
   const nodeAt = (path: KeyPath): Node | null => {
     const node = path.length === 0 ? document.contents : document.getIn(path, true);
     return typeof node === 'object' && node !== null && 'range' in node ? (node as Node) : null;
@@ -105,13 +114,25 @@ export function parseConfigurationDocument(text: string, source: string): Config
       const range = isScalar(pair?.key) ? pair.key.range : undefined;
       return range ? place(range[0]) : placeOf(path);
     },
+    emptyLists: (path, key) => {
+      const found = new Map<string, Place>();
+      const parent = nodeAt(path);
+      for (const { key: name, value } of isMap(parent) ? parent.items : []) {
+        const list = isMap(value) ? value.get(key, true) : undefined;
+        if (isScalar(name) && typeof name.value === 'string' && isSeq(list) && list.items.length === 0)
+          found.set(name.value, place(list.range?.[0] ?? 0));
+      }
+      return found;
+    },
+    hasAliases: aliases > 0,
   };
 }
 
 interface Findings {
+  readonly aliases: number;
   /** Where the aliases stand that no anchor before them explains. */
   readonly unknownAliases: readonly number[];
-  /** Where the keys stand that their mapping has already. */
+  /** Where the keys stand that their mapping had before. */
   readonly doubleKeys: readonly number[];
 }
 
@@ -119,13 +140,15 @@ function inspect(document: Document): Findings {
   const anchors = new Set<string>();
   const unknownAliases: number[] = [];
   const doubleKeys: number[] = [];
+  let aliases = 0;
   for (const node of nodesOf(document)) {
     if (isAlias(node)) {
+      aliases += 1;
       if (!anchors.has(node.source)) unknownAliases.push(node.range?.[0] ?? 0);
     } else if (node.anchor !== undefined) anchors.add(node.anchor);
     if (isMap(node)) doubleKeys.push(...doubleKeysOf(node));
   }
-  return { unknownAliases, doubleKeys };
+  return { aliases, unknownAliases, doubleKeys };
 }
 
 function doubleKeysOf({ items }: YAMLMap): number[] {

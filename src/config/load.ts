@@ -1,13 +1,14 @@
 /** The configuration from its file and the environment, checked whole: every mistake at once, or a value. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
+import { type AbridgedDocument, readAbridgedDocument } from './abridged-document.ts';
 import { findContradictions } from './contradictions.ts';
-import { type ConfigurationDocument, type KeyPath, parseConfigurationDocument } from './document.ts';
-import { applyOverrides, type Override, readOverrides } from './environment.ts';
+import type { KeyPath } from './document.ts';
+import { applyOverrides, type Override, plansTouched, readOverrides } from './environment.ts';
 import { explainIssue, formatKey } from './issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from './mistakes.ts';
-import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
+import { type Configuration, configurationSchema, repositoryRule, secretKeys } from './schema.ts';
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
@@ -21,7 +22,9 @@ export interface LoadedConfiguration {
   readonly mistakeAt: (key: string, message: string) => Mistake;
 }
 
-const MAX_BYTES = 64 * 1024 * 1024;
+/** Some three million rules. */
+const MAX_BYTES = 256 * 1024 * 1024;
+const PIECE = 1024 * 1024;
 const DEFAULT_FILES = ['etc/registry-token.yaml', '/etc/registry-token/registry-token.yaml'];
 
 /** Which file is read: the option, `REGISTRY_TOKEN_CONFIG`, or the first of the two default places that exists. */
@@ -39,12 +42,37 @@ export function findConfigurationFile(
   );
 }
 
+/**
+ * Reads and checks the configuration at each call. Throws ConfigurationFault with every mistake. While the file has the
+ * same content, what was made of it is returned again.
+ */
+export function configurationLoader(
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): () => LoadedConfiguration {
+  let last: { readonly text: Buffer; readonly loaded: LoadedConfiguration } | null = null;
+  return () => {
+    if (last !== null && hasContent(file, last.text)) return last.loaded;
+    const text = readConfigurationFile(file);
+    last = { text, loaded: readConfiguration(text, file, env) };
+    return last.loaded;
+  };
+}
+
 /** Reads and checks the configuration. Throws ConfigurationFault with every mistake. */
 export function loadConfiguration(
   file: string,
   env: Readonly<Record<string, string | undefined>>,
 ): LoadedConfiguration {
-  const document = parseConfigurationDocument(readConfigurationFile(file), file);
+  return readConfiguration(readConfigurationFile(file), file, env);
+}
+
+function readConfiguration(
+  text: Buffer,
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): LoadedConfiguration {
+  const document = readAbridgedDocument(text, file, plansTouched(env));
   if (typeof document.value !== 'object' || document.value === null || Array.isArray(document.value))
     throw faultOf(
       file,
@@ -57,6 +85,7 @@ export function loadConfiguration(
   const mistakeAt = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);
   const issues: z.core.$ZodIssue[] = [
     ...(result.error?.issues ?? []),
+    ...findFaultyRules(document),
     ...findContradictions(input).map((found) => ({
       ...found,
       code: 'custom' as const,
@@ -71,12 +100,32 @@ export function loadConfiguration(
   ];
   if (all.length > 0 || result.data === undefined) throw new ConfigurationFault(all.sort(comparePlaces));
   return {
-    configuration: result.data,
+    configuration: withRules(result.data, document),
     file,
     resolvePath: (path) => resolve(dirname(file), path),
     placeOf: (path) => formatPlace(mistakeAt(path, '')),
     mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
   };
+}
+
+/** Puts the rules of all plans into one table. */
+function withRules(
+  { plans, ...others }: z.output<typeof configurationSchema>,
+  { lists, rules }: AbridgedDocument,
+): Configuration {
+  const settings = Object.entries(plans).map(([name, { repositories, ...plan }]) => {
+    const range = lists.get(name) ?? rules.addAll(repositories);
+    return [name, { ...plan, repositories: range }] as const;
+  });
+  return { ...others, plans: Object.fromEntries(settings), rules: rules.finish() };
+}
+
+/** The issues of rules that the schema has not seen. */
+function findFaultyRules({ faulty }: AbridgedDocument): z.core.$ZodIssue[] {
+  return faulty.flatMap(({ path, value }) => {
+    const { error } = repositoryRule.safeParse(value, { reportInput: true });
+    return (error?.issues ?? []).map((issue) => ({ ...issue, path: [...path, ...issue.path] }));
+  });
 }
 
 /** In the order of the file; what has no place in it comes after. */
@@ -86,11 +135,11 @@ function comparePlaces(a: Mistake, b: Mistake): number {
 }
 
 /** The text of a configuration file. Throws ConfigurationFault where it cannot be read, or is far too large. */
-export function readConfigurationFile(file: string): string {
+export function readConfigurationFile(file: string): Buffer {
   try {
     const { size } = statSync(file);
     if (size > MAX_BYTES) throw faultOf(file, `is ${size} bytes long: ${MAX_BYTES} at most`);
-    return readFileSync(file, 'utf8');
+    return readFileSync(file);
   } catch (cause) {
     if (cause instanceof ConfigurationFault) throw cause;
     throw faultOf(
@@ -100,8 +149,28 @@ export function readConfigurationFile(file: string): string {
   }
 }
 
-function faultOf(source: string, message: string, document?: ConfigurationDocument): ConfigurationFault {
-  const place = document?.placeOf([]) ?? { line: null, column: null };
+/** Whether a file holds exactly this; read in pieces, for it may be large. */
+function hasContent(file: string, text: Buffer): boolean {
+  let descriptor: number | null = null;
+  try {
+    descriptor = openSync(file, 'r');
+    if (fstatSync(descriptor).size !== text.length) return false;
+    const piece = Buffer.alloc(Math.min(text.length, PIECE));
+    for (let at = 0; at < text.length; ) {
+      const length = readSync(descriptor, piece, 0, piece.length, at);
+      if (length === 0 || !piece.subarray(0, length).equals(text.subarray(at, at + length))) return false;
+      at += length;
+    }
+    return true;
+  } catch {
+    return false;
+  } finally {
+    if (descriptor !== null) closeSync(descriptor);
+  }
+}
+
+function faultOf(source: string, message: string, document?: AbridgedDocument): ConfigurationFault {
+  const place = document?.placeOfKey([]) ?? { line: null, column: null };
   return new ConfigurationFault([{ source, ...place, key: '', message }]);
 }
 
@@ -114,7 +183,7 @@ function holdsSecret(path: KeyPath): boolean {
 function mistakeAtKey(
   path: KeyPath,
   message: string,
-  document: ConfigurationDocument,
+  document: AbridgedDocument,
   overrides: readonly Override[],
 ): Mistake {
   const key = formatKey(path);

@@ -1,6 +1,7 @@
 /** The configuration (CONTRACT §4): every key, its kind, its default. */
 import { z } from 'zod';
 import { parsePattern } from '../authorize/pattern.ts';
+import type { RuleRange, RuleTable } from '../authorize/rules.ts';
 import { duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
@@ -101,12 +102,16 @@ const registry = z.strictObject({
   grant: z.enum(['strict', 'intersection']).default('strict'),
 });
 
-const repositoryRule = z.strictObject({
+/** Where a rule names none. */
+export const defaultActions: readonly string[] = ['pull'];
+
+/** One entry of a plan's `repositories`. */
+export const repositoryRule = z.strictObject({
   pattern: z.string().superRefine((source, context) => {
     const pattern = parsePattern(source);
     if ('fault' in pattern) context.addIssue({ code: 'custom', message: pattern.fault });
   }),
-  actions: actions.default(['pull']),
+  actions: actions.default([...defaultActions]),
 });
 
 const plan = z.strictObject({
@@ -137,7 +142,15 @@ export const configurationSchema = z.strictObject({
     .prefault({}),
 });
 
-export type Configuration = z.output<typeof configurationSchema>;
+/** The configuration, with the rules of its plans in one table. It can be cloned into another thread. */
+export interface Configuration extends Omit<z.output<typeof configurationSchema>, 'plans'> {
+  readonly plans: Readonly<Record<string, PlanSettings>>;
+  readonly rules: RuleTable;
+}
+
+export interface PlanSettings extends Omit<z.output<typeof plan>, 'repositories'> {
+  readonly repositories: RuleRange;
+}
 
 /** Keys whose values no message may show. */
 export const secretKeys: ReadonlySet<string> = new Set([

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import type { Caller } from '../../src/authenticate/authenticate.ts';
 import { authorize, type Grant } from '../../src/authorize/authorize.ts';
 import { type Explanation, explain } from '../../src/authorize/explain.ts';
-import { matchesPattern } from '../../src/authorize/pattern.ts';
-import { createRule, type Policy } from '../../src/authorize/policy.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
+import type { Policy } from '../../src/authorize/policy.ts';
+import { createRules } from '../../src/authorize/rule-writer.ts';
 import { Refusal } from '../../src/refusal.ts';
 import { formatScope, parseScopes } from '../../src/request/resource-scope.ts';
 
@@ -29,12 +30,14 @@ const plans = fc.record({
   name: fc.constantFrom('free', 'pro'),
   catalog: fc.boolean(),
   lifetime: fc.constant(null),
-  rules: fc.array(
-    fc
-      .tuple(fc.array(patternSegments, { minLength: 1, maxLength: 4 }), actionLists)
-      .map(([parts, actions]) => createRule(parts.join('/'), actions)),
-    { maxLength: 5 },
-  ),
+  rules: fc
+    .array(
+      fc
+        .tuple(fc.array(patternSegments, { minLength: 1, maxLength: 4 }), actionLists)
+        .map(([parts, actions]) => ({ pattern: parts.join('/'), actions })),
+      { maxLength: 5 },
+    )
+    .map(createRules),
 });
 
 const policies: fc.Arbitrary<Policy> = fc.record({
@@ -123,7 +126,7 @@ describe('explain and the service', () => {
               expect(rule.actions.has(action) || rule.actions.has('*')).toBe(true);
             }
             if (!allowed) expect(nearest !== null || because !== null).toBe(true);
-            if (nearest !== null) expect(plan?.rules).toContain(nearest.rule);
+            if (nearest !== null) expect(plan?.rules.at(nearest.rule.index)).toEqual(nearest.rule);
           }
         }
       }),
@@ -151,7 +154,7 @@ describe('the reason for a denial', () => {
     ['team-*', ['push'], 'group-a', {}, 'has "team-*" where the name has "group-a"'],
   ];
   test.each(table)('of %s with %j on %s with %j is told', (pattern, actions, name, claims, why) => {
-    const plan = { name: 'free', catalog: false, lifetime: null, rules: [createRule(pattern, actions)] };
+    const plan = { name: 'free', catalog: false, lifetime: null, rules: createRules([{ pattern, actions }]) };
     const policy: Policy = {
       plans: new Map([['free', plan]]),
       defaultPlan: 'free',

@@ -1,6 +1,7 @@
 /** CONTRACT §3: what a repository pattern matches. */
 import { describe, expect, test } from 'bun:test';
-import { matchesPattern, type Pattern, parsePattern } from '../../src/authorize/pattern.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
+import { type Pattern, parsePattern } from '../../src/authorize/pattern.ts';
 import { loadVectors } from '../support/vectors.ts';
 
 interface PatternVector {
@@ -51,34 +52,5 @@ describe('a pattern', () => {
   test('takes no claim longer than a name can be', () => {
     const claims = { tid: 'a'.repeat(256) };
     expect(matchesPattern(parse('{claim:tid}'), claims.tid, claims)).toBe(false);
-  });
-});
-
-/** The least of several measurements, in nanoseconds: what the work costs when nothing else runs. */
-function cost(pattern: Pattern, name: string): number {
-  const times = Array.from({ length: 60 }, () => {
-    const start = Bun.nanoseconds();
-    for (let round = 0; round < 20; round += 1) matchesPattern(pattern, name, {});
-    return Bun.nanoseconds() - start;
-  });
-  return Math.min(...times);
-}
-
-describe('matching takes a time that is linear in the length of the name', () => {
-  test.each([
-    ['stars in one segment', `${'a*'.repeat(20)}b*`, (length: number) => 'a'.repeat(length)],
-    ['stars alone', `${'*a'.repeat(20)}*b*`, (length: number) => 'a'.repeat(length)],
-    ['double stars', `${'**/a/'.repeat(20)}b`, (length: number) => `${'a/'.repeat((length - 1) / 2)}a`],
-    [
-      'double stars and stars',
-      `${'**/*a*a/'.repeat(10)}b`,
-      (length: number) => `${'aa/'.repeat((length - 2) / 3)}aa`,
-    ],
-  ])('%s against a name made for backtracking', (_, source, nameOf) => {
-    const pattern = parse(source);
-    cost(pattern, nameOf(62));
-    const ratio = cost(pattern, nameOf(254)) / cost(pattern, nameOf(62));
-    // Four times the length: 4 if linear, 16 if quadratic, and beyond any number if exponential.
-    expect(ratio).toBeLessThan(10);
   });
 });

@@ -1,8 +1,8 @@
 /** What `check` says of the rules of a plan holds for every name: nothing that matters is called superfluous. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { matchesPattern } from '../../src/authorize/pattern.ts';
-import { createRule, type Policy, type Rule } from '../../src/authorize/policy.ts';
+import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
+import type { Policy } from '../../src/authorize/policy.ts';
 import { findPolicyFaults } from '../../src/check/policy-findings.ts';
 import { loadText, minimum } from '../config/configuration-text.ts';
 import { createPlan, defaultPolicy } from '../support/service.ts';
@@ -34,11 +34,14 @@ const name = fc
   .map((parts) => parts.join('/'));
 const claims = fc.constantFrom({}, { tid: 'a' }, { tid: 'b' }, { tid: 'c' });
 
-function allows(rules: readonly Rule[], asked: string, action: string, own: Record<string, string>): boolean {
-  return rules.some(
-    ({ pattern, actions }) =>
-      (actions.has(action) || actions.has('*')) && matchesPattern(pattern, asked, own),
-  );
+function allows(
+  texts: readonly RuleText[],
+  asked: string,
+  action: string,
+  own: Record<string, string>,
+): boolean {
+  const { rules } = createPlan('plan', texts);
+  return rules.matching(asked, new ClaimTexts(own)).some((index) => rules.allows(index, action));
 }
 
 describe('a rule that is called redundant', () => {
@@ -51,10 +54,9 @@ describe('a rule that is called redundant', () => {
         (texts, questions) => {
           const redundant = findRules('rule-redundant', texts);
           found += redundant.length;
-          const rules = texts.map(([pattern, actions]) => createRule(pattern, actions));
-          const left = rules.filter((_, index) => !redundant.includes(index));
+          const left = texts.filter((_, index) => !redundant.includes(index));
           for (const [asked, action, own] of questions)
-            expect(allows(left, asked, action, own)).toBe(allows(rules, asked, action, own));
+            expect(allows(left, asked, action, own)).toBe(allows(texts, asked, action, own));
         },
       ),
       { numRuns: 1500 },
@@ -143,7 +145,7 @@ describe('a pattern that is called unmatchable', () => {
   test('is never one that matches a name', () => {
     fc.assert(
       fc.property(rule, name, claims, ([pattern, actions], asked, own) => {
-        fc.pre(matchesPattern(createRule(pattern, actions).pattern, asked, own));
+        fc.pre(matchesPattern({ source: pattern }, asked, own));
         expect(findRules('pattern-unmatchable', [[pattern, actions]])).toEqual([]);
       }),
       { numRuns: 500 },

@@ -1,7 +1,9 @@
 /** YAML as it comes: syntax errors, keys that stand twice, aliases, depth, and the places of it all. */
 import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { parseDocument } from 'yaml';
 import { parseConfigurationDocument } from '../../src/config/document.ts';
-import { judge, loadText, minimum, sampleText } from './configuration-text.ts';
+import { judge, loadText, minimum, rulesOf, sampleText } from './configuration-text.ts';
 
 describe('a syntax error', () => {
   test.each([
@@ -54,6 +56,61 @@ describe('a key that stands twice', () => {
   });
 });
 
+describe('keys that stand twice', () => {
+  const yamlOf = (text: string) =>
+    parseDocument(text, { prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
+  const key = fc.constantFrom(
+    'a',
+    '"a"',
+    'b',
+    '1',
+    '0x1',
+    "'1'",
+    '~',
+    'null',
+    '"a b"',
+    '&x a',
+    '!!str a',
+    '? a',
+  );
+  const value = fc.letrec((tie) => ({
+    block: fc
+      .array(fc.tuple(key, tie('flow')), { maxLength: 5 })
+      .map((pairs) =>
+        pairs.map(([name, flow]) => `${name}${name === '? a' ? '\n' : ''}: ${flow}\n`).join(''),
+      ),
+    flow: fc.oneof(
+      { maxDepth: 3 },
+      fc.constantFrom('1', 'x', '[]', '{}', '*x'),
+      fc
+        .array(fc.tuple(key, tie('flow')), { maxLength: 4 })
+        .map((pairs) => `{ ${pairs.map(([name, flow]) => `${name}: ${flow}`).join(', ')} }`),
+      fc.array(tie('flow'), { maxLength: 3 }).map((items) => `[${items.join(', ')}]`),
+    ),
+  })).block as fc.Arbitrary<string>;
+
+  test('are those that yaml finds, where it finds them', () => {
+    let found = 0;
+    fc.assert(
+      fc.property(value, (text) => {
+        const expected = yamlOf(text)
+          .errors.filter(({ code }) => code === 'DUPLICATE_KEY')
+          .map(({ pos }) => pos[0]);
+        const told = judge(text).mistakes.filter(({ message }) => message === 'stands twice in its mapping');
+        const lines = text.split('\n');
+        const offset = (line: number, column: number) =>
+          lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0) + column - 1;
+        expect(told.map(({ line, column }) => offset(line ?? 0, column ?? 0))).toEqual(
+          expected.sort((a, b) => a - b),
+        );
+        found += expected.length;
+      }),
+      { numRuns: 1000 },
+    );
+    expect(found).toBeGreaterThan(300);
+  });
+});
+
 describe('an alias', () => {
   test('repeats what its anchor has', () => {
     const text = JSON.stringify(minimum).replace('"community":', '"pro": *c, "community": &c ');
@@ -61,8 +118,9 @@ describe('an alias', () => {
     const later = JSON.stringify(minimum)
       .replace('"community":', '"community": &c ')
       .replace(']}}}', ']}, "pro": *c}}');
-    const { plans } = loadText(later).configuration;
-    expect(plans.pro).toEqual(plans.community);
+    const { configuration } = loadText(later);
+    expect(rulesOf(configuration, 'pro')).toEqual(rulesOf(configuration, 'community'));
+    expect(rulesOf(configuration, 'pro')).toHaveLength(1);
   });
 
   test('is no merge key: YAML 1.2 has none', () => {

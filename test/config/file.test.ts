@@ -1,7 +1,7 @@
 /** Which file the configuration is read from, and files that are none. */
 import { describe, expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { findConfigurationFile, loadConfiguration } from '../../src/config/load.ts';
+import { configurationLoader, findConfigurationFile, loadConfiguration } from '../../src/config/load.ts';
 import { ConfigurationFault } from '../../src/config/mistakes.ts';
 import { createTemporaryFolder } from '../support/processes.ts';
 import { judge, loadText, minimum } from './configuration-text.ts';
@@ -35,6 +35,29 @@ describe('the file', () => {
     const load = () => loadConfiguration(folder.at(name), {});
     expect(load).toThrow(ConfigurationFault);
     expect(load).toThrow(`${folder.at(name)}: cannot be read (${code})`);
+  });
+
+  test('is read again only where its content has changed', async () => {
+    await using folder = await createTemporaryFolder();
+    const write = (lifetime: string) =>
+      writeFileSync(
+        folder.at('x.yaml'),
+        JSON.stringify({ ...minimum, signing: { ...minimum.signing, lifetime } }),
+      );
+    const load = configurationLoader(folder.at('x.yaml'), {});
+    write('5m');
+    const first = load();
+    write('5m');
+    expect(load()).toBe(first);
+    write('7m');
+    expect(load().configuration.signing.lifetime).toBe(420);
+    write('xx');
+    expect(load).toThrow('xx');
+    expect(load).toThrow('xx');
+    write('7m');
+    expect(load().configuration.signing.lifetime).toBe(420);
+    writeFileSync(folder.at('x.yaml'), '');
+    expect(load).toThrow(ConfigurationFault);
   });
 
   test('is the option, else the variable, else the first default place that exists', async () => {

@@ -1,7 +1,8 @@
 /** The matcher against a naive one that follows the words of the contract, and the scope grammar against the specification's. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { matchesPattern, parsePattern } from '../../src/authorize/pattern.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
+import { parsePattern } from '../../src/authorize/pattern.ts';
 import { formatScope, parseScopes } from '../../src/request/resource-scope.ts';
 
 /** Tries everything: exponential, and as plain as the contract's sentences. */

@@ -8,7 +8,8 @@ import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
 import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
 import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
-import { createRule, type Plan, type Policy } from '../../src/authorize/policy.ts';
+import type { Plan, Policy } from '../../src/authorize/policy.ts';
+import { createRules } from '../../src/authorize/rule-writer.ts';
 import { createEndpoints, type FailingPart, type Handle } from '../../src/endpoints.ts';
 import type { Signer } from '../../src/issue/signer.ts';
 import { createFileAuthorityKeys } from '../../src/keys/file-authority-keys.ts';
@@ -138,7 +139,7 @@ export function createPlan(
   rules: readonly (readonly [pattern: string, actions: readonly string[]])[],
   more: Partial<Plan> = {},
 ): Plan {
-  const parsed = rules.map(([pattern, actions]) => createRule(pattern, actions));
+  const parsed = createRules(rules.map(([pattern, actions]) => ({ pattern, actions })));
   return { name, catalog: false, lifetime: null, rules: parsed, ...more };
 }
 
