@@ -11,7 +11,7 @@ import {
   staysSilent,
 } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
-import { findFreePort } from '../support/processes.ts';
+import { findFreePort, settled } from '../support/processes.ts';
 import {
   createProcessClient,
   createServiceProcess,
@@ -67,7 +67,7 @@ describe('fault: the Authority is down when the service starts', () => {
     expect(waited).toBeLessThan(12_000);
     expect((await askAnew(service)).status).toBe(200);
     expect(authority.fetches()).toBe(1);
-    expect(service.output()).toContain('"authority keys not fetched"');
+    expect(await settled(service.output)).toContain('"authority keys not fetched"');
   });
 
   test.concurrent('an Authority that is silent makes a request wait 5 seconds for its 503, and nothing else', async () => {

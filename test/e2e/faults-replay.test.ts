@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFaultyAuthority } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
-import { createTemporaryFolder, isPortFree, runOrFail } from '../support/processes.ts';
+import { createTemporaryFolder, isPortFree, runOrFail, settled } from '../support/processes.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import {
   createProcessClient,
@@ -131,8 +131,8 @@ describeWith(['redis-server'], 'fault: Redis is down', () => {
     await redis.start();
     expect(await untilStatus(200, 5000, () => service.get('/readyz'))).toBeLessThan(2000);
     await untilIssued(service);
-    expect(service.output()).toContain('"replay store lost"');
-    expect(service.output()).toContain('"replay store connected"');
+    expect(await settled(service.output)).toContain('"replay store lost"');
+    expect(await settled(service.output)).toContain('"replay store connected"');
     expect(service.output()).not.toContain(PASSWORD);
   });
 });
@@ -182,7 +182,7 @@ describeWith(['redis-server'], 'fault: Redis is restarted', () => {
     expect(await redis.command('DBSIZE')).toBe(0);
     expect(await untilIssued(service)).toBeLessThan(3000);
     expectUsedUp(await again());
-    expect(service.output()).toContain('"proof-time"');
+    expect(await settled(service.output)).toContain('"proof-time"');
   });
 });
 
@@ -201,7 +201,7 @@ describeWith(['redis-server'], 'fault: Redis is full', () => {
     const refused = await askUntilRefused(service);
     expectUnavailable(refused);
     expect((await again()).status).not.toBe(200);
-    expect(service.output()).toContain('"replay-full"');
+    expect(await settled(service.output)).toContain('"replay-full"');
     expect(await untilIssued(service, 10_000)).toBeLessThan(5000);
   });
 });
@@ -237,7 +237,7 @@ describe('fault: the service is restarted, with its replay memory empty', () => 
     await untilIssued(service);
     expectUsedUp(await again());
     expectUsedUp(await service.ask(opTok, unused));
-    expect(service.output()).toContain('"proof-time"');
+    expect(await settled(service.output)).toContain('"proof-time"');
   });
 });
 

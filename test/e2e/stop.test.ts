@@ -55,6 +55,7 @@ describe.each([
     await service.ended;
     expect(isRunning(service.pid)).toBe(false);
     expect({ lost: endings.lost, statuses: [...statuses.keys()] }).toEqual({ lost: 0, statuses: [200] });
-    expect(answeredLate).toBeGreaterThan(0);
+    // New connections may all be refused from then on.
+    if (keepAlive) expect(answeredLate).toBeGreaterThan(0);
   });
 });

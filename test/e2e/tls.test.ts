@@ -9,6 +9,7 @@ import {
   createTemporaryFolder,
   findFreePort,
   runOrFail,
+  settled,
   start,
   type TemporaryFolder,
   wallClock,
@@ -151,7 +152,7 @@ describeWith(['openssl', 'curl'], 'the service behind its own TLS listener', () 
   test('refuses an OpTok that is bound to a certificate outside clientCaPath', async () => {
     const stranger = await createSelfSigned(folder, 'stranger');
     expect((await curl(stranger, '-u', `anyone:${opTokOf(stranger)}`, query())).status).toBe(401);
-    expect(child.stderr()).toContain('"reason":"certificate-untrusted"');
+    expect(await settled(child.stderr)).toContain('"reason":"certificate-untrusted"');
   });
 
   test('takes DPoP proofs over TLS, from clients with and without a certificate', async () => {

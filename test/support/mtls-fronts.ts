@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import type { MtlsParties } from './mtls-parties.ts';
 import { startNginx } from './nginx.ts';
-import { type Child, findFreePort, start } from './processes.ts';
+import { type Child, findFreePort, settled, start } from './processes.ts';
 import { type Registry, type RegistryOptions, startRegistry } from './registry.ts';
 import {
   REGISTRY_SERVICE,
@@ -96,14 +96,6 @@ async function startServe(
     throw cause;
   }
   return child;
-}
-
-async function settled(read: () => string): Promise<string> {
-  for (;;) {
-    const text = read();
-    await Bun.sleep(20);
-    if (read() === text) return text;
-  }
 }
 
 async function untilReady(url: string, ca: string): Promise<void> {

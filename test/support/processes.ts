@@ -159,6 +159,15 @@ export async function createTemporaryFolder(): Promise<TemporaryFolder> {
   };
 }
 
+/** What a process has written once it has come to rest: its log tells of an answer soon after the client has it. */
+export async function settled(read: () => string): Promise<string> {
+  for (;;) {
+    const text = read();
+    await Bun.sleep(20);
+    if (read() === text) return text;
+  }
+}
+
 /** Epoch seconds as a clock on the wall of the machine has them. */
 export function wallClock(): number {
   return Math.floor(Date.now() / 1000);
