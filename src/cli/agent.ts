@@ -98,13 +98,16 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
     requestOpTok,
     realm: options.realm ?? profile.realm ?? null,
     service: options.service ?? profile.service ?? null,
+    onTokenService: ({ realm, service }) => log.info('token service', { realm, service }),
     onRefusal: ({ method, path }, { status, code, message }) =>
       log.warn('not forwarded', { method, path, status, code, why: message }),
   } satisfies AgentOptions);
 
   const listener = claim(options.listen, () => listenForClients(address, running));
   log.info('ready', { listen: options.listen, registry: registry.origin });
-  void running.tryOut().catch((cause) => tellOfTrial(log, cause));
+  void running.tryOut().catch((cause) => {
+    if (!stop.signal.aborted) tellOfTrial(log, cause);
+  });
   await stopRequested;
   log.info('stopping', { underWay: running.transfers.count, graceSeconds: GRACE / 1000 });
   await listener.stop(GRACE);

@@ -112,7 +112,9 @@ export function chooseProfile(profiles: readonly NamedProfile[], name: string, f
 
 /** The profile that is for this registry, one that names it among its hosts before others; null where none is. */
 export function findProfileForHost(profiles: readonly NamedProfile[], host: string): NamedProfile | null {
-  const suitable = profiles.filter(({ hosts }) => hosts.includes(host.toLowerCase()));
+  if (!isRegistry(host)) return null;
+  // As the hosts of a profile: in lower case, and without a port that goes without saying.
+  const suitable = profiles.filter(({ hosts }) => hosts.includes(registryHost(host)));
   return suitable.find(({ profile }) => profile.hosts !== undefined) ?? suitable[0] ?? null;
 }
 

@@ -1,7 +1,7 @@
 /** The Authority as a client sees it: where its token endpoint is, and what it can do. */
 import { parseObject, refused } from './answer.ts';
 import { ClientFault, printable } from './client-fault.ts';
-import { exchange, type HttpAnswer, type HttpOptions, shownUrl } from './http.ts';
+import { exchange, type HttpAnswer, type HttpOptions, shownUrl, whyNotLedTo } from './http.ts';
 
 export interface Authority {
   /** As its access tokens name it. */
@@ -46,13 +46,17 @@ export async function discoverAuthority(issuer: string, options: HttpOptions): P
   if (metadata.issuer !== issuer)
     throw fault(`names the issuer ${shownText(metadata.issuer)}, not ${printable(issuer)}; give it exactly`);
   const { token_endpoint: tokenEndpoint, mtls_endpoint_aliases: aliases } = metadata;
-  if (typeof tokenEndpoint !== 'string' || !URL.canParse(tokenEndpoint))
-    throw fault('names no token_endpoint');
   const alias = (aliases as { token_endpoint?: unknown } | null | undefined)?.token_endpoint;
+  const checkEndpoint = (endpoint: unknown): string => {
+    if (typeof endpoint !== 'string' || !URL.canParse(endpoint)) throw fault('names no token_endpoint');
+    const whyNot = whyNotLedTo(new URL(endpoint), new URL(url));
+    if (whyNot !== null) throw fault(`names a token_endpoint that ${whyNot}`);
+    return endpoint;
+  };
   return {
     issuer,
-    tokenEndpoint,
-    mtlsTokenEndpoint: typeof alias === 'string' ? alias : tokenEndpoint,
+    tokenEndpoint: checkEndpoint(tokenEndpoint),
+    mtlsTokenEndpoint: checkEndpoint(typeof alias === 'string' ? alias : tokenEndpoint),
     bindsToCertificates: metadata.tls_client_certificate_bound_access_tokens === true,
     dpopAlgorithms: listOf(metadata.dpop_signing_alg_values_supported),
     authenticationMethods: listOf(metadata.token_endpoint_auth_methods_supported),

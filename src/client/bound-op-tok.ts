@@ -1,5 +1,5 @@
 /** The OpTok that a stock client is handed as a password: bound to the certificate, from the cache or new. */
-import { certificateThumbprint, checkCertificateBinding } from './certificate-binding.ts';
+import { certificateThumbprint } from './certificate-binding.ts';
 import { ClientFault } from './client-fault.ts';
 import { type ClientSettings, type ClientSurroundings, openAuthorityClient } from './client-settings.ts';
 import type { CachedOpTok, OpTokCache } from './op-tok-cache.ts';
@@ -29,7 +29,6 @@ export async function obtainBoundOpTok(
   const cached: CachedOpTok | null = cache.find(key, surroundings.clock());
   if (cached !== null) return cached;
   const { accessToken, expiresAt } = await client.requestOpTok();
-  checkCertificateBinding(accessToken, text);
   if (expiresAt !== null) cache.keep(key, { accessToken, expiresAt });
   return { accessToken, expiresAt };
 }

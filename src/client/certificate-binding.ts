@@ -3,8 +3,8 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { ClientFault } from './client-fault.ts';
 
 /**
- * Throws ClientFault unless the OpTok is bound to this certificate (PEM): to a stock client, or to a cache, goes
- * nothing that whoever copies it could use.
+ * Throws ClientFault unless the OpTok is bound to this certificate (PEM): to a stock client, to a cache, or to the realm
+ * that some registry names, goes nothing that whoever copies it could use.
  */
 export function checkCertificateBinding(accessToken: string, certificate: string): void {
   const { cnf } = claimsOf(accessToken);

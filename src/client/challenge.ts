@@ -1,6 +1,6 @@
 /** What a registry asks its clients for: the realm and the service in its 401 (distribution: token authentication). */
 import { ClientFault } from './client-fault.ts';
-import { exchange, type HttpAnswer, type HttpOptions, isLoopback, isSecure, shownUrl } from './http.ts';
+import { exchange, type HttpAnswer, type HttpOptions, isLoopback, shownUrl, whyNotLedTo } from './http.ts';
 
 export interface RegistryChallenge {
   /** The URL of the token service. */
@@ -24,9 +24,9 @@ export async function requestChallenge(registry: string, http: HttpOptions): Pro
   if (challenge === null)
     throw fault('answered 401 without a Bearer challenge; it does not take tokens of a token service');
   const { realm, service } = challenge;
-  const realmUrl = URL.parse(realm ?? '');
-  if (realm === undefined || realmUrl === null || !isSecure(realmUrl))
-    throw fault('names a realm that is neither an https URL nor one on loopback; set auth.token.realm there');
+  const whyNot = whyNotLedTo(URL.parse(realm ?? ''), new URL(url));
+  if (realm === undefined || whyNot !== null)
+    throw fault(`names a realm that ${whyNot}; set auth.token.realm there`);
   if (service === undefined || service === '')
     throw fault('names no service; set auth.token.service there, or give realm and service');
   return { realm, service };

@@ -99,9 +99,20 @@ export function isSecure(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
 }
 
-/** Whether a URL's host is this machine by its name or address. */
+/** Whether a URL's host is this machine by its name or address. Names below `localhost` are asked of DNS servers. */
 export function isLoopback(host: string): boolean {
-  return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/.test(host);
+  return /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(host);
+}
+
+/**
+ * Why a server may not lead its clients on to a URL, as the end of a sentence; null where it may. What a server of
+ * another machine says is on this one would be some service here, asked in the name of the client.
+ */
+export function whyNotLedTo(target: URL | null, server: URL): string | null {
+  if (target === null || !isSecure(target)) return 'is neither an https URL nor one on loopback';
+  if (isLoopback(target.hostname) && !isLoopback(server.hostname))
+    return 'is on this machine, where the one that names it is not';
+  return null;
 }
 
 /** A URL for a message: without user information, query and fragment. */

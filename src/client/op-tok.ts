@@ -1,6 +1,7 @@
 /** Gets an OpTok from the Authority: an access token by client_credentials (RFC 6749 §4.4), bound to its sender. */
 import { errorOf, nonceAskedFor, parseObject, refused } from './answer.ts';
 import type { Authority } from './authority.ts';
+import { checkCertificateBinding } from './certificate-binding.ts';
 import { authenticate, type ClientAuthentication, credentialName } from './client-authentication.ts';
 import { ClientFault, printable } from './client-fault.ts';
 import { clockDifference, clockHint } from './clock-difference.ts';
@@ -34,6 +35,9 @@ export interface NewOpTok extends OpTok {
 
 const STEP = 'OpTok';
 
+/** Whatever the Authority says, nobody keeps an OpTok for longer. */
+const LONGEST_LIFETIME_S = 86_400;
+
 /** Throws ClientFault where the Authority refuses, or answers with a token that would be bound to nothing. */
 export async function requestOpTok(
   authority: Authority,
@@ -42,14 +46,15 @@ export async function requestOpTok(
 ): Promise<NewOpTok> {
   const { client, dpopKey } = request;
   checkAlgorithm(authority, dpopKey);
-  const hasCertificate = parts.http.clientCertificate !== null;
+  const { clientCertificate } = parts.http;
+  const hasCertificate = clientCertificate !== null;
   const url = hasCertificate ? authority.mtlsTokenEndpoint : authority.tokenEndpoint;
   let secrets: readonly string[] = [];
   const send = async (nonce: string | null) => {
     const subject = { method: 'POST', url, accessToken: null, nonce };
     const proof = dpopKey === null ? {} : { DPoP: await makeDpopProof(dpopKey, subject, parts.clock()) };
     const own = await authenticate(client, authority, parts.clock());
-    secrets = own.secrets;
+    secrets = [...own.secrets, ...Object.values(proof)];
     const headers = { ...own.headers, ...proof };
     return exchange(STEP, { method: 'POST', url, headers, body: formOf(request, own.form) }, parts.http);
   };
@@ -74,13 +79,17 @@ export async function requestOpTok(
   } = parseObject(answer) ?? {};
   if (typeof accessToken !== 'string' || !isAccessToken(accessToken) || typeof tokenType !== 'string')
     throw fault('answered 200 without a usable access_token and token_type');
-  const expiresAt = typeof lifetime === 'number' && lifetime >= 0 ? askedAt + lifetime : null;
+  const expiresAt =
+    typeof lifetime === 'number' && lifetime >= 0 ? askedAt + Math.min(lifetime, LONGEST_LIFETIME_S) : null;
   switch (tokenType.toLowerCase()) {
     case 'dpop':
       if (dpopKey !== null) return { accessToken, dpopKey, expiresAt };
       throw fault('answered with a DPoP token though it was sent no proof');
     case 'bearer':
-      if (hasCertificate) return { accessToken, dpopKey: null, expiresAt };
+      if (clientCertificate !== null) {
+        checkCertificateBinding(accessToken, clientCertificate.certificate);
+        return { accessToken, dpopKey: null, expiresAt };
+      }
       throw fault(
         'took the proof and answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
           'the access tokens of this client by DPoP, or give the client a certificate',

@@ -33,10 +33,11 @@ export async function requestRegistryToken(
   parts: ClientParts,
 ): Promise<RegistryToken> {
   const url = urlOf(request);
-  const answer = await sendUntilSettled(opTok, url, parts);
+  const { answer, sent } = await sendUntilSettled(opTok, url, parts);
   if (answer.status !== 200) {
     const hint = errorOf(answer) === 'invalid_dpop_proof' ? clockHint(answer, parts.clock()) : '';
-    throw refused(answer, { what: STEP, url, secrets: [opTok.accessToken], advice, hint });
+    const secrets = [opTok.accessToken, ...(sent.DPoP === undefined ? [] : [sent.DPoP])];
+    throw refused(answer, { what: STEP, url, secrets, advice, hint });
   }
   const body = parseObject(answer);
   const token = [body?.token, body?.access_token].find(
@@ -54,20 +55,26 @@ async function sendUntilSettled(
   opTok: OpTok,
   url: string,
   { http, clock, pause }: ClientParts,
-): Promise<HttpAnswer> {
+): Promise<{ readonly answer: HttpAnswer; readonly sent: Credentials }> {
   let nonce: string | null = null;
   let paused = false;
   for (;;) {
-    const headers = await credentialsOf(opTok, url, nonce, clock());
-    const answer: HttpAnswer = await exchange(STEP, { method: 'GET', url, headers, body: null }, http);
-    if (opTok.dpopKey === null) return answer;
+    const sent = await credentialsOf(opTok, url, nonce, clock());
+    const request = { method: 'GET', url, headers: { ...sent }, body: null } as const;
+    const answer: HttpAnswer = await exchange(STEP, request, http);
+    if (opTok.dpopKey === null) return { answer, sent };
     const asked: string | null = nonce === null ? nonceAskedFor(answer) : null;
     if (asked !== null) nonce = asked;
     else if (answer.status === 401 && errorOf(answer) === 'invalid_dpop_proof' && !paused) {
       paused = true;
       await pause(CLOCK_PAUSE_MS);
-    } else return answer;
+    } else return { answer, sent };
   }
+}
+
+interface Credentials {
+  readonly Authorization: string;
+  readonly DPoP?: string;
 }
 
 /** RFC 9449 §7.1, RFC 6750 §2.1. */
@@ -76,7 +83,7 @@ async function credentialsOf(
   url: string,
   nonce: string | null,
   now: number,
-): Promise<Record<string, string>> {
+): Promise<Credentials> {
   if (dpopKey === null) return { Authorization: `Bearer ${accessToken}` };
   const proof = await makeDpopProof(dpopKey, { method: 'GET', url, accessToken, nonce }, now);
   return { Authorization: `DPoP ${accessToken}`, DPoP: proof };

@@ -111,6 +111,9 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     const options = words(registry.url, authority.url, '--listen', `localhost:${port}`);
     await using child = start([process.execPath, 'run', main, 'agent', ...options]);
     await child.waitForLine(/"ready"/);
+    await child.waitForLine(
+      /"realm":"https:\/\/127\.0\.0\.1:1\/token","service":"s","message":"token service"/,
+    );
     await child.waitForLine(/"why":"discovery: .* answered 500".*no token can be had now/);
     const answer = await fetch(`http://localhost:${port}/v2/`);
     expect(answer.status).toBe(503);

@@ -109,6 +109,24 @@ test('a host belongs to one profile', () => {
   ]);
 });
 
+test.each(['r.example.com', 'R.example.com:443', 'r.example.com:443'])(
+  'a host is that of its profile with and without the port of https: %s',
+  (host) => {
+    for (const written of ['r.example.com', 'r.example.com:443']) {
+      const profiles = load(`profiles:\n  one: { ${minimal}, hosts: ["${written}"] }\n`);
+      expect(findProfileForHost(profiles, host)?.name).toBe('one');
+      for (const other of [
+        'r.example.com:80',
+        'r.example.com:5000',
+        'me@r.example.com',
+        'r.example.com/a',
+        '',
+      ])
+        expect(findProfileForHost(profiles, other)).toBeNull();
+    }
+  },
+);
+
 test('of profiles with one registry in common the one that lists it as its host is for it', () => {
   const profiles = load(
     `profiles:\n  pull: { ${minimal}, registry: r.example.com }\n  push: { ${minimal}, registry: x.example.com, hosts: [R.example.com] }\n`,

@@ -1,7 +1,8 @@
 /** `token`: from a client's credentials to a registry token, with oidc-provider and the real service. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { token } from '../../src/cli/token.ts';
+import { certificateThumbprint } from '../../src/client/certificate-binding.ts';
 import { type Authority, startAuthority } from '../support/authority.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
@@ -167,19 +168,25 @@ describeWith(['openssl'], 'with a client certificate', () => {
         folder.at(`${name}.crt`),
       ]);
     }
+    const thumbprint = certificateThumbprint(readFileSync(folder.at('client.crt'), 'utf8'));
+    const claims = JSON.stringify({ cnf: { 'x5t#S256': thumbprint } });
+    bound = `e30.${Buffer.from(claims).toString('base64url')}.c2ln`;
   });
 
   afterAll(async () => {
     await folder?.[Symbol.asyncDispose]();
   });
 
+  /** An OpTok that is bound to the certificate. */
+  let bound: string;
+
   /** An Authority and a realm in one, that gives a token of this type. */
-  function fake(tokenType: string, metadata: Record<string, unknown> = {}) {
+  function fake(tokenType: string, metadata: Record<string, unknown> = {}, opTok = bound) {
     const server = startFakeServer(({ path }) => {
       const [issuer, endpoint] = [server.url, `${server.url}/op-tok`];
       if (path.startsWith('/.well-known/'))
         return Response.json({ issuer, token_endpoint: endpoint, ...metadata });
-      if (path === '/op-tok') return Response.json({ access_token: 'op.tok.1', token_type: tokenType });
+      if (path === '/op-tok') return Response.json({ access_token: opTok, token_type: tokenType });
       return Response.json({ token: 'registry.token.1' });
     });
     return server;
@@ -205,7 +212,7 @@ describeWith(['openssl'], 'with a client certificate', () => {
     expect((await get(server.url)).stdout).toBe('registry.token.1\n');
     expect(server.heardAt('/op-tok')[0]?.form.get('client_id')).toBe('builder');
     expect(server.heardAt('/op-tok')[0]?.headers.has('dpop')).toBe(false);
-    expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe('Bearer op.tok.1');
+    expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe(`Bearer ${bound}`);
     expect(server.heardAt('/token')[0]?.headers.has('dpop')).toBe(false);
   });
 
@@ -213,14 +220,22 @@ describeWith(['openssl'], 'with a client certificate', () => {
     await using server = fake('Bearer');
     expect((await get(server.url)).stdout).toBe('registry.token.1\n');
     expect(server.heardAt('/op-tok')[0]?.headers.has('dpop')).toBe(true);
-    expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe('Bearer op.tok.1');
+    expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe(`Bearer ${bound}`);
     expect(server.heardAt('/token')[0]?.headers.has('dpop')).toBe(false);
+  });
+
+  test('one that is bound to nothing is brought to nobody', async () => {
+    await using server = fake('Bearer', {}, 'op.tok.1');
+    const { exitCode, stdout, stderr } = await get(server.url);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect(stderr).toContain('not bound to a certificate; let it bind');
+    expect(server.heardAt('/token')).toHaveLength(0);
   });
 
   test('with --dpop-key the OpTok is bound by DPoP whatever the Authority does with certificates', async () => {
     await using server = fake('DPoP', { tls_client_certificate_bound_access_tokens: true });
     expect((await get(server.url, '--dpop-key', folder.at('dpop.pem'))).stdout).toBe('registry.token.1\n');
-    expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe('DPoP op.tok.1');
+    expect(server.heardAt('/token')[0]?.headers.get('authorization')).toBe(`DPoP ${bound}`);
     expect(server.heardAt('/token')[0]?.headers.has('dpop')).toBe(true);
   });
 

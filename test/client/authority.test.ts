@@ -60,9 +60,25 @@ test.each([
   ],
   ['no issuer', { token_endpoint: 'https://x/' }, 'names the issuer none'],
   ['no object', [], 'did not answer with a JSON object'],
-  ['an issuer without a token endpoint', 'issuer', 'names no token_endpoint'],
+  ['an issuer without a token endpoint', { issuer: null }, 'names no token_endpoint'],
+  [
+    'a token endpoint in the clear',
+    { issuer: null, token_endpoint: 'http://other.example.com/' },
+    'names a token_endpoint that is neither an https URL nor one on loopback',
+  ],
+  [
+    'a token endpoint in the clear for clients with a certificate',
+    {
+      issuer: null,
+      token_endpoint: 'https://x/',
+      mtls_endpoint_aliases: { token_endpoint: 'http://other.example.com/' },
+    },
+    'names a token_endpoint that is neither',
+  ],
 ] as const)('metadata of %s is refused', async (_what, metadata, message) => {
-  await using server = serveMetadata(OIDC, (url) => (metadata === 'issuer' ? { issuer: url } : metadata));
+  // An issuer that is null is the right one.
+  const isRight = 'issuer' in metadata && metadata.issuer === null;
+  await using server = serveMetadata(OIDC, (url) => (isRight ? { ...metadata, issuer: url } : metadata));
   const fault: Error = await discoverAuthority(server.url, plainHttp).catch((cause) => cause);
   expect(fault.message).toStartWith(`discovery: ${server.url}${OIDC} `);
   expect(fault.message).toContain(message);

@@ -1,7 +1,7 @@
 /** What a client sends its credentials over, and how much it takes back. */
 import { beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
-import { exchange, type HttpOptions, shownUrl } from '../../src/client/http.ts';
+import { exchange, type HttpOptions, shownUrl, whyNotLedTo } from '../../src/client/http.ts';
 import { plainHttp } from '../support/client-parts.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
@@ -15,6 +15,7 @@ test.each([
   'http://authority.example.com/',
   'http://localhost.example.com/',
   'http://notlocalhost/',
+  'http://registry.localhost/',
   'http://10.0.0.1/',
   'https://user:password@authority.example.com/',
   'ftp://127.0.0.1/',
@@ -23,6 +24,23 @@ test.each([
   const fault: Error = await get(url).catch((cause) => cause);
   expect(fault.message).toContain('is neither an https URL nor one on loopback');
   expect(fault.message).not.toContain('password');
+});
+
+test.each([
+  ['https://token.example.com/', 'https://registry.example.com/v2/', null],
+  ['https://token.example.com/', 'http://127.0.0.1:5000/v2/', null],
+  ['http://127.0.0.1:8085/token', 'http://localhost:5000/v2/', null],
+  ['https://localhost/token', 'https://[::1]:5000/v2/', null],
+  ['http://127.0.0.1:8085/token', 'https://registry.example.com/v2/', 'is on this machine'],
+  ['https://localhost/token', 'https://registry.example.com/v2/', 'is on this machine'],
+  ['https://127.1/token', 'https://127.0.0.1.example.com/v2/', 'is on this machine'],
+  ['http://token.example.com/', 'http://127.0.0.1:5000/v2/', 'is neither an https URL'],
+  ['https://me@token.example.com/', 'https://registry.example.com/v2/', 'is neither an https URL'],
+  ['/token', 'https://registry.example.com/v2/', 'is neither an https URL'],
+])('to %s, which %s names, there is to be said: %p', (target, server, said) => {
+  const whyNot = whyNotLedTo(URL.parse(target), new URL(server));
+  if (said === null) expect(whyNot).toBeNull();
+  else expect(whyNot).toContain(said);
 });
 
 test('a redirect is not followed, and the fault says where it led', async () => {

@@ -1,9 +1,13 @@
 /** How a client gets an OpTok, where the Authority does not just give it. */
 import { expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
 import type { Authority } from '../../src/client/authority.ts';
 import { type DpopKey, generateDpopKey } from '../../src/client/dpop-key.ts';
+import type { HttpOptions } from '../../src/client/http.ts';
 import { type OpTokRequest, requestOpTok } from '../../src/client/op-tok.ts';
-import { createClientParts } from '../support/client-parts.ts';
+import { createClientParts, plainHttp } from '../support/client-parts.ts';
+import { createClientSite } from '../support/client-profiles.ts';
+import { describeWith } from '../support/debian-parts.ts';
 import { type FakeServer, startFakeServer } from '../support/fake-server.ts';
 import { NOW } from '../support/service.ts';
 import { decodePart } from '../support/tokens.ts';
@@ -12,7 +16,12 @@ const SECRET = 'sec ret:+%/ä';
 const dpopKey: DpopKey = await generateDpopKey();
 const granted = { access_token: 'op.tok.1', token_type: 'DPoP', expires_in: 60 };
 
-function ask(server: FakeServer, request: Partial<OpTokRequest> = {}, authority: Partial<Authority> = {}) {
+function ask(
+  server: FakeServer,
+  request: Partial<OpTokRequest> = {},
+  authority: Partial<Authority> = {},
+  http: HttpOptions = plainHttp,
+) {
   return requestOpTok(
     {
       issuer: server.url,
@@ -32,7 +41,7 @@ function ask(server: FakeServer, request: Partial<OpTokRequest> = {}, authority:
       dpopKey,
       ...request,
     },
-    createClientParts({ now: NOW }),
+    createClientParts({ now: NOW }, http),
   );
 }
 
@@ -98,6 +107,40 @@ test('a client without a secret names itself in the form, and is known by its ce
 test('a Bearer token for a client without a certificate is refused: it is bound to nothing', async () => {
   await using server = startFakeServer(() => Response.json({ ...granted, token_type: 'Bearer' }));
   expect(await faultOf(ask(server))).toContain('which is bound to nothing; let the Authority bind');
+});
+
+describeWith(['openssl'], 'a Bearer token for a client with a certificate', () => {
+  test.each([
+    ['this certificate', (thumbprint: string) => ({ 'x5t#S256': thumbprint }), null],
+    ['another certificate', () => ({ 'x5t#S256': 'A'.repeat(43) }), 'bound to another certificate'],
+    ['a key', () => ({ jkt: 'A'.repeat(43) }), 'not bound to a certificate'],
+    ['nothing', () => undefined, 'not bound to a certificate'],
+  ] as const)('that is bound to %s is taken only where it is this one', async (_what, cnfOf, message) => {
+    await using site = await createClientSite();
+    site.gives.cnf = cnfOf(site.thumbprint);
+    const pem = (name: string) => readFileSync(site.folder.at(name), 'utf8');
+    const clientCertificate = { certificate: pem('client.crt'), key: pem('client.pem') };
+    const own = { mtlsTokenEndpoint: `${site.authority.url}/token` };
+    const asked = ask(site.authority, { dpopKey: null }, own, { ...plainHttp, clientCertificate });
+    if (message === null) expect((await asked).dpopKey).toBeNull();
+    else expect(await faultOf(asked)).toContain(message);
+  });
+});
+
+test('an Authority that repeats the proof in its refusal does not have it shown', async () => {
+  await using server = startFakeServer(({ headers }) =>
+    Response.json({ error: 'invalid_dpop_proof', error_description: headers.get('dpop') }, { status: 400 }),
+  );
+  expect(await faultOf(ask(server))).toContain('answered 400 invalid_dpop_proof: "[removed]"');
+});
+
+test.each(['1e309', '1e15', '86401'])('a lifetime of %s s is one of a day', async (lifetime) => {
+  const body = JSON.stringify({ ...granted, expires_in: 0 }).replace(
+    '"expires_in":0',
+    `"expires_in":${lifetime}`,
+  );
+  await using server = startFakeServer(() => new Response(body));
+  expect((await ask(server)).expiresAt).toBe(NOW + 86_400);
 });
 
 test('a DPoP token for a client that sent no proof is refused', async () => {

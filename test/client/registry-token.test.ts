@@ -159,6 +159,17 @@ test.each([
   expect(fault).toEndWith(`and the clocks${hint}`);
 });
 
+test('a service that repeats OpTok and proof in its refusal does not have them shown', async () => {
+  await using server = startFakeServer(({ headers }) =>
+    Response.json(
+      { error: 'invalid_token', detail: `${headers.get('authorization')} ${headers.get('dpop')}` },
+      { status: 401 },
+    ),
+  );
+  const fault = await faultOf(ask(`${server.url}/token`, { accessToken: 'op.tok.1', dpopKey }).answer);
+  expect(fault).toContain('answered 401 invalid_token: "DPoP [removed] [removed]"');
+});
+
 test('nothing is said of the clocks where they are not at fault', async () => {
   await using server = refuse(401, 'invalid_token', { Date: new Date(0).toUTCString() });
   const fault = await faultOf(ask(`${server.url}/token`, { accessToken: 'op.tok.1', dpopKey }).answer);

@@ -20,6 +20,8 @@ export interface AgentParties extends AsyncDisposable {
   /** The OpToks that were asked for so far. */
   readonly opToks: () => number;
   readonly refusals: readonly AgentRefusal[];
+  /** The services that were believed, one after the other. */
+  readonly tokenServices: readonly { readonly realm: string; readonly service: string }[];
 }
 
 export interface AgentPartiesOptions {
@@ -70,6 +72,7 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
   let opToks = 0;
   const dpopKey = await generateDpopKey();
   const refusals: AgentRefusal[] = [];
+  const tokenServices: AgentParties['tokenServices'][number][] = [];
   const port = await findFreePort();
   const address = { host: '127.0.0.1', port, tls: null };
   const agent = createAgent({
@@ -84,6 +87,7 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
     },
     realm: pins.realm ?? null,
     service: pins.service ?? null,
+    onTokenService: ({ realm, service }) => void tokenServices.push({ realm, service }),
     onRefusal: (_, refusal) => void refusals.push(refusal),
   });
   const listener = listenForClients(address, agent);
@@ -98,6 +102,7 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
     stopRegistry: () => server.stop(true),
     opToks: () => opToks,
     refusals,
+    tokenServices,
     [Symbol.asyncDispose]: async () => {
       await listener.stop(0);
       await server.stop(true);

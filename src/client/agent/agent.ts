@@ -8,16 +8,15 @@ import type { HttpOptions } from '../http.ts';
 import { AgentRefusal, isDenied, refusalOf, renderAgentRefusal } from './agent-refusal.ts';
 import { answerHeaders } from './answer-headers.ts';
 import { type AgentDoor, checkRequest } from './check-request.ts';
-import { canRepeat, forward, type OutgoingBody, openBody } from './forward.ts';
+import { canRepeat, forward, type OutgoingBody } from './forward.ts';
+import { KeptBodies } from './kept-bodies.ts';
 import { type AccessOptions, RegistryAccess } from './registry-access.ts';
 import { mountSource, requiredAccess, withoutMount } from './required-access.ts';
 import { Transfers } from './transfers.ts';
 
 export interface AgentOptions extends Omit<AccessOptions, 'probe'> {
-  /** The registry's origin. */
-  readonly registry: URL;
   readonly door: AgentDoor;
-  /** Told of every request that the agent answered in place of the registry. */
+  /** Told of every request that the agent answered in place of the registry, but of those whose client had gone. */
   readonly onRefusal: (request: { method: string; path: string }, refusal: AgentRefusal) => void;
 }
 
@@ -38,6 +37,7 @@ interface Outgoing {
 export function createAgent(options: AgentOptions): Agent {
   const { registry, door, onRefusal, parts } = options;
   const transfers = new Transfers();
+  const bodies = new KeptBodies();
   const base = new URL('/v2/', registry);
   const probe = () => askForChallenge(base, parts.http);
   const access = new RegistryAccess({ ...options, probe });
@@ -45,8 +45,9 @@ export function createAgent(options: AgentOptions): Agent {
   const answer = async (request: Request): Promise<Response> => {
     const { target, agentOrigin } = checkRequest(request, door, registry);
     const { method, headers, signal } = request;
-    const outgoing: Outgoing = { method, headers, body: await openBody(request) };
-    const answered = await sendOrUpload(target, outgoing, signal);
+    const answered = await bodies.use(request, (body) =>
+      sendOrUpload(target, { method, headers, body }, signal),
+    );
     const { status } = answered.response;
     return new Response(answered.response.body, {
       status,
@@ -105,7 +106,8 @@ export function createAgent(options: AgentOptions): Agent {
           return await answer(request);
         } catch (cause) {
           const refusal = toRefusal(cause);
-          onRefusal({ method: request.method, path: URL.parse(request.url)?.pathname ?? '' }, refusal);
+          const path = URL.parse(request.url)?.pathname ?? '';
+          if (!request.signal.aborted) onRefusal({ method: request.method, path }, refusal);
           return renderAgentRefusal(refusal);
         }
       }),

@@ -5,9 +5,6 @@ import { AgentRefusal } from './agent-refusal.ts';
 /** A body that is kept can be sent again with another token; a stream passes through, and that once. */
 export type OutgoingBody = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
 
-/** Above any manifest that registries take (4 MiB), below any layer that matters. */
-const MAX_KEPT_BYTES = 4 * 1024 * 1024;
-
 /** What registries read. Everything else stays here: credentials, cookies, and what speaks of proxies and hosts. */
 const forwardedFields = [
   'accept',
@@ -24,13 +21,6 @@ const forwardedFields = [
   'range',
   'user-agent',
 ];
-
-/** Reads a small body of known length, so that it can be sent twice; leaves any other to be streamed. */
-export async function openBody(request: Request): Promise<OutgoingBody> {
-  if (request.body === null) return null;
-  const length = Number(request.headers.get('content-length') ?? Number.NaN);
-  return length <= MAX_KEPT_BYTES ? new Uint8Array(await request.arrayBuffer()) : request.body;
-}
 
 export function canRepeat(body: OutgoingBody): boolean {
   return !(body instanceof ReadableStream);

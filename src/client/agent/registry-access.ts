@@ -2,7 +2,7 @@
 
 import { parseBearerChallenge } from '../challenge.ts';
 import { ClientFault, printable } from '../client-fault.ts';
-import { type ClientParts, isSecure } from '../http.ts';
+import { type ClientParts, whyNotLedTo } from '../http.ts';
 import type { NewOpTok, OpTok } from '../op-tok.ts';
 import { type RegistryTokenRequest, requestRegistryToken } from '../registry-token.ts';
 import { AgentRefusal } from './agent-refusal.ts';
@@ -10,11 +10,15 @@ import type { RequiredAccess } from './required-access.ts';
 import { type ObtainedToken, type RemainingLife, SharedTokens } from './shared-tokens.ts';
 
 export interface AccessOptions {
+  /** The registry's origin. */
+  readonly registry: URL;
   readonly parts: ClientParts;
   readonly requestOpTok: () => Promise<NewOpTok>;
   /** The only realm and the only service that are believed; null for what the registry says. */
   readonly realm: string | null;
   readonly service: string | null;
+  /** Told of the realm and the service that are believed, and again where the registry names others. */
+  readonly onTokenService: (place: { readonly realm: string; readonly service: string }) => void;
   /** Asks the registry for `/v2/` without a token: the WWW-Authenticate field of its 401, else null. */
   readonly probe: () => Promise<string | null>;
 }
@@ -61,8 +65,7 @@ export class RegistryAccess {
   learn(need: RequiredAccess, field: string): boolean {
     const challenge = parseBearerChallenge(field);
     if (challenge === null) return false;
-    const place = this.#checkPlace(challenge);
-    this.#place = place;
+    const place = this.#believe(challenge);
     const scopes = (challenge.scope ?? '').split(' ').filter((scope) => scope !== '');
     this.#learned.delete(need.key);
     this.#learned.set(need.key, { ...place, scopes: scopes.sort() });
@@ -76,9 +79,17 @@ export class RegistryAccess {
   async #guess({ usualScopes }: RequiredAccess): Promise<RegistryTokenRequest | null> {
     if (this.#place === null) {
       const challenge = parseBearerChallenge((await this.#options.probe()) ?? '');
-      if (challenge !== null) this.#place = this.#checkPlace(challenge);
+      if (challenge !== null) this.#believe(challenge);
     }
     return this.#place === null ? null : { ...this.#place, scopes: [...usualScopes].sort() };
+  }
+
+  #believe(challenge: Readonly<Record<string, string>>): Place {
+    const place = this.#checkPlace(challenge);
+    const { realm, service } = place;
+    if (this.#place?.realm !== realm || this.#place.service !== service) this.#options.onTokenService(place);
+    this.#place = place;
+    return place;
   }
 
   /** A registry could name the service of another one, and would be sent a token that is good there. */
@@ -86,11 +97,13 @@ export class RegistryAccess {
     const fault = (why: string) =>
       new AgentRefusal(502, 'UNAVAILABLE', `The registry's 401 names ${why}, so no token is asked for.`);
     const url = URL.parse(realm);
-    if (url === null || !isSecure(url))
-      throw fault('a realm that is neither an https URL nor one on loopback');
-    if (service === '') throw fault('no service');
     if (this.#options.realm !== null && this.#options.realm !== realm)
       throw fault(`the realm ${printable(realm)} and not the one that was given to the agent`);
+    // Who gives the realm may mean this machine, whatever the registry is.
+    const namedBy = this.#options.realm === null ? this.#options.registry : new URL('http://localhost');
+    const whyNot = whyNotLedTo(url, namedBy);
+    if (whyNot !== null) throw fault(`a realm that ${whyNot}`);
+    if (service === '') throw fault('no service');
     if (this.#options.service !== null && this.#options.service !== service)
       throw fault(`the service ${printable(service)} and not the one that was given to the agent`);
     return { realm, service };

@@ -231,6 +231,26 @@ test.each([
   expect([parties.opToks(), parties.realm.heard.length]).toEqual([0, 0]);
 });
 
+test('which realm and service are believed is told, and again when they change', async () => {
+  let service = 'a';
+  const spoilt = new Set<string>();
+  await using parties = await startAgentParties({
+    registry: ok,
+    challenge: (realm) => `Bearer realm="${realm}",service="${service}"`,
+    spoilt,
+  });
+  const ask = (name: string) => fetch(`${parties.url}/v2/${name}/manifests/1`);
+  await ask('one');
+  await ask('two');
+  service = 'b';
+  await ask('three');
+  const realm = `${parties.realm.url}/token`;
+  expect(parties.tokenServices).toEqual([
+    { realm, service: 'a' },
+    { realm, service: 'b' },
+  ]);
+});
+
 test('a trial gets a token for nothing', async () => {
   await using parties = await startAgentParties({ registry: ok });
   await parties.agent.tryOut();
