@@ -8,7 +8,8 @@ import { openAuthorityClient } from '../client/client-settings.ts';
 import { isSecure } from '../client/http.ts';
 import { parseLoopbackAddress } from '../dev/loopback.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { clientOptions, clientOptionsHelp, readProfile, toClientSettings } from './client-options.ts';
+import { failingByFaults, readClient, registryOptions, wallClockSurroundings } from './client-command.ts';
+import { clientOptions, clientOptionsHelp } from './client-options.ts';
 import {
   type Command,
   type CommandContext,
@@ -55,29 +56,20 @@ Example:
     --authority https://authority.example.com --client-id builder --client-secret-path builder.secret
   skopeo copy --src-tls-verify=false docker://127.0.0.1:5001/team/app:1 oci:app
 `,
-  run: async (context) => {
-    try {
-      return await run(context);
-    } catch (cause) {
-      throw cause instanceof ClientFault ? new CommandFailure(cause.message) : cause;
-    }
-  },
+  run: failingByFaults(run),
 };
 
 async function run({ args, env, tell, isTerminal, stopRequested }: CommandContext): Promise<number> {
   const options = readOptions(args, {
     ...clientOptions,
-    registry: { type: 'string' },
+    ...registryOptions,
     listen: { type: 'string', default: '127.0.0.1:5001' },
     'tls-cert': { type: 'string' },
     'tls-key': { type: 'string' },
     'client-ca': { type: 'string' },
-    realm: { type: 'string' },
-    service: { type: 'string' },
   });
-  const profile = readProfile(options, env);
-  const settings = toClientSettings(options, profile);
-  const registry = parseRegistry(required(options.registry ?? profile.registry, 'registry'));
+  const { settings, place } = readClient(options, env);
+  const registry = parseRegistry(required(place.registry, 'registry'));
   const address = parseAddress(options.listen, {
     certificate: options['tls-cert'],
     key: options['tls-key'],
@@ -86,9 +78,7 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
   const log = createLog('info', isTerminal ? 'pretty' : 'json', tell);
   const stop = new AbortController();
   const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
-    clock: () => Date.now() / 1000,
-    pause: Bun.sleep,
-    stop: stop.signal,
+    ...wallClockSurroundings(stop.signal),
     onNewKey: (path, { algorithm }) => log.info('made the DPoP key', { path, algorithm }),
   });
   const running = createAgent({
@@ -96,8 +86,8 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
     door: doorOf(address),
     parts,
     requestOpTok,
-    realm: options.realm ?? profile.realm ?? null,
-    service: options.service ?? profile.service ?? null,
+    realm: place.realm ?? null,
+    service: place.service ?? null,
     onTokenService: ({ realm, service }) => log.info('token service', { realm, service }),
     onRefusal: ({ method, path }, { status, code, message }) =>
       log.warn('not forwarded', { method, path, status, code, why: message }),

@@ -1,9 +1,9 @@
 /** `docker-credential`: Docker's credential helper protocol, with OpToks bound to the client certificate as secrets. */
 import { forgetBoundOpTok, obtainBoundOpTok } from '../client/bound-op-tok.ts';
 import { ClientFault } from '../client/client-fault.ts';
-import type { ClientSurroundings } from '../client/client-settings.ts';
 import { openOpTokCache } from '../client/op-tok-cache.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
+import { wallClockSurroundings } from './client-command.ts';
 import { toClientSettings } from './client-options.ts';
 import { findProfileForHost, findProfilesFile, loadProfiles, type NamedProfile } from './client-profile.ts';
 import { type Command, type CommandContext, ConfigurationFault, readWords, UsageError } from './command.ts';
@@ -115,11 +115,6 @@ const actions: Readonly<Record<Action, Act>> = {
 /** The host of an image or of docker's server URL: `https://registry.example.com/v2/` is `registry.example.com`. */
 export function hostOf(serverUrl: string): string {
   return serverUrl.replace(/^https?:\/\//i, '').replace(/\/.*$/s, '');
-}
-
-/** The time and the pauses of this machine; a key is never made here. */
-export function wallClockSurroundings(): ClientSurroundings {
-  return { clock: () => Date.now() / 1000, pause: Bun.sleep, onNewKey: () => {} };
 }
 
 function readAction(args: readonly string[]): readonly [Action, string | undefined] {

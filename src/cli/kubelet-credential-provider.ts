@@ -2,10 +2,11 @@
 import { obtainBoundOpTok } from '../client/bound-op-tok.ts';
 import { ClientFault } from '../client/client-fault.ts';
 import { NEAR_EXPIRY_S, noOpTokCache } from '../client/op-tok-cache.ts';
+import { failingByFaults, wallClockSurroundings } from './client-command.ts';
 import { toClientSettings } from './client-options.ts';
 import { findProfileForHost, findProfilesFile, loadProfiles } from './client-profile.ts';
-import { type Command, type CommandContext, CommandFailure, readOptions } from './command.ts';
-import { CREDENTIAL_USER, wallClockSurroundings } from './docker-credential.ts';
+import { type Command, type CommandContext, readOptions } from './command.ts';
+import { CREDENTIAL_USER } from './docker-credential.ts';
 
 const API_VERSION = 'credentialprovider.kubelet.k8s.io/v1';
 
@@ -31,13 +32,7 @@ Example, with etc/kubernetes/credential-provider.yaml as --image-credential-prov
     "image":"registry.example.com/team/app:1"}' |
     registry-token kubelet-credential-provider --profiles /etc/registry-token/client.yaml
 `,
-  run: async (context) => {
-    try {
-      return await run(context);
-    } catch (cause) {
-      throw cause instanceof ClientFault ? new CommandFailure(cause.message) : cause;
-    }
-  },
+  run: failingByFaults(run),
 };
 
 async function run({ args, env, readInput, print }: CommandContext): Promise<number> {

@@ -1,19 +1,18 @@
 /** `token`: gets an OpTok from the Authority, brings it to the realm, and prints or stores the registry token. */
 import { registryHost, requestChallenge } from '../client/challenge.ts';
-import { ClientFault } from '../client/client-fault.ts';
 import { openAuthorityClient } from '../client/client-settings.ts';
 import { checkDockerConfig, storeRegistryToken } from '../client/docker-config.ts';
 import type { HttpOptions } from '../client/http.ts';
 import { type RegistryToken, requestRegistryToken } from '../client/registry-token.ts';
-import { clientOptions, clientOptionsHelp, readProfile, toClientSettings } from './client-options.ts';
 import {
-  type Command,
-  type CommandContext,
-  CommandFailure,
-  readOptions,
-  required,
-  UsageError,
-} from './command.ts';
+  failingByFaults,
+  type RegistryPlace,
+  readClient,
+  registryOptions,
+  wallClockSurroundings,
+} from './client-command.ts';
+import { clientOptions, clientOptionsHelp } from './client-options.ts';
+import { type Command, type CommandContext, readOptions, required, UsageError } from './command.ts';
 
 export const token: Command = {
   name: 'token',
@@ -48,21 +47,13 @@ Examples:
     --docker-config ~/.docker/config.json --registry registry.example.com
   eval "$(registry-token token --profile build --scope repository:team/app:pull --env)"
 `,
-  run: async (context) => {
-    try {
-      return await run(context);
-    } catch (cause) {
-      throw cause instanceof ClientFault ? new CommandFailure(cause.message) : cause;
-    }
-  },
+  run: failingByFaults(run),
 };
 
 async function run({ args, env, print, tell, stopRequested }: CommandContext): Promise<number> {
   const options = readOptions(args, {
     ...clientOptions,
-    registry: { type: 'string' },
-    realm: { type: 'string' },
-    service: { type: 'string' },
+    ...registryOptions,
     scope: { type: 'string', multiple: true, default: [] },
     json: { type: 'boolean', default: false },
     env: { type: 'boolean', default: false },
@@ -71,37 +62,28 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
   const dockerConfig = options['docker-config'];
   if ([options.json, options.env, dockerConfig !== undefined].filter(Boolean).length > 1)
     throw new UsageError('--json, --env and --docker-config exclude each other');
-  const profile = readProfile(options, env);
-  const settings = toClientSettings(options, profile);
-  const registry = options.registry ?? profile.registry;
-  const target = {
-    realm: options.realm ?? profile.realm,
-    service: options.service ?? profile.service,
-    registry,
-  };
-  if (registry === undefined) {
-    if (target.realm === undefined) throw new UsageError('--realm, or --registry to ask for it, is missing');
-    if (target.service === undefined)
+  const { settings, place } = readClient(options, env);
+  if (place.registry === undefined) {
+    if (place.realm === undefined) throw new UsageError('--realm, or --registry to ask for it, is missing');
+    if (place.service === undefined)
       throw new UsageError('--service, or --registry to ask for it, is missing');
   }
   const store =
     dockerConfig === undefined
       ? null
-      : { path: dockerConfig, host: registryHost(required(registry, 'registry')) };
+      : { path: dockerConfig, host: registryHost(required(place.registry, 'registry')) };
   // A file that cannot take the token is told before one is made for nothing.
   if (store !== null) checkDockerConfig(store.path, store.host);
 
   const stop = new AbortController();
   void stopRequested.then(() => stop.abort());
   const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
-    clock: () => Date.now() / 1000,
-    pause: Bun.sleep,
-    stop: stop.signal,
+    ...wallClockSurroundings(stop.signal),
     onNewKey: (path, { algorithm }) => tell(`Made the DPoP key ${path} (${algorithm}).\n`),
   });
-  const place = await findRealm(target, parts.http);
+  const tokenService = await findRealm(place, parts.http);
   const opTok = await requestOpTok();
-  const registryToken = await requestRegistryToken(opTok, { ...place, scopes: options.scope }, parts);
+  const registryToken = await requestRegistryToken(opTok, { ...tokenService, scopes: options.scope }, parts);
   if (store !== null) {
     await storeRegistryToken(store.path, { host: store.host, token: registryToken.token }, parts.pause);
     tell(`Stored the registry token for ${store.host} in ${store.path}${lifetimeOf(registryToken)}.\n`);
@@ -112,12 +94,11 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
 
 /** What is not given is asked of the registry. */
 async function findRealm(
-  target: { readonly [Name in 'realm' | 'service' | 'registry']: string | undefined },
+  { registry, realm, service }: RegistryPlace,
   http: HttpOptions,
 ): Promise<{ readonly realm: string; readonly service: string }> {
-  const { realm, service } = target;
   if (realm !== undefined && service !== undefined) return { realm, service };
-  const challenge = await requestChallenge(required(target.registry, 'registry'), http);
+  const challenge = await requestChallenge(required(registry, 'registry'), http);
   return { realm: realm ?? challenge.realm, service: service ?? challenge.service };
 }
 

@@ -108,6 +108,24 @@ describeWith(['docker-registry', 'openssl', 'skopeo'], 'a job with a profile', (
     });
   });
 
+  test('that is interrupted while another writer has the file ends at once, and leaves both to him', async () => {
+    await using home = await createTemporaryFolder();
+    const path = home.at('config.json');
+    writeFileSync(path, '{}');
+    writeFileSync(`${path}.lock`, '');
+    const scope = ['--scope', 'repository:team-a/app:pull'];
+    await using child = start([BINARY, ...byProfile(), ...scope, '--docker-config', path]);
+    const issued = () => service.child.stderr().split('"message":"issued"').length;
+    const before = issued();
+    while (issued() === before) await Bun.sleep(10);
+    await Bun.sleep(200);
+    child.signal('SIGINT');
+    expect(await child.exited).toBe(1);
+    expect(child.stderr()).toBe('registry-token token: interrupted; nothing was written\n');
+    expect(readFileSync(path, 'utf8')).toBe('{}');
+    expect(readdirSync(home.path).sort()).toEqual(['config.json', 'config.json.lock']);
+  });
+
   test('that is interrupted ends at once, and leaves the file as it was', async () => {
     await using silent = startFakeServer(() => new Promise<Response>(() => {}));
     await using folderOfFile = await createTemporaryFolder();
