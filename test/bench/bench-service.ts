@@ -17,6 +17,8 @@ export interface BenchService extends AsyncDisposable {
   readonly target: LoadTarget;
   /** How many tokens it has issued. */
   readonly countIssued: () => Promise<number>;
+  /** Waits until it issues tokens to somebody. */
+  readonly untilBusy: (signal: AbortSignal) => Promise<void>;
 }
 
 const SERVICE = 'registry.bench.example';
@@ -63,14 +65,19 @@ export async function startBenchService(folder: TemporaryFolder, cell: Cell): Pr
   }
   await nextSecond();
   const started = starting.move();
+  const countIssued = async () => {
+    const text = await (await get(`${url}/metrics`)).text();
+    const samples = text.matchAll(/^registry_token_issued_total\{[^}]*\} (\d+)$/gm);
+    return samples.reduce((sum, [, count]) => sum + Number(count), 0);
+  };
   return {
     pid: child.pid,
     ended: child.exited,
     target: { cell, parties, claims: { issuer: ISSUER, audience: AUDIENCE, realm }, service: SERVICE, url },
-    countIssued: async () => {
-      const text = await (await get(`${url}/metrics`)).text();
-      const samples = text.matchAll(/^registry_token_issued_total\{[^}]*\} (\d+)$/gm);
-      return samples.reduce((sum, [, count]) => sum + Number(count), 0);
+    countIssued,
+    untilBusy: async (signal) => {
+      for (const before = await countIssued(); (await countIssued()) === before; await Bun.sleep(20))
+        signal.throwIfAborted();
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };

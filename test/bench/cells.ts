@@ -19,6 +19,8 @@ export interface Cell {
   /** Resources asked for in each request, 0 to 64. */
   readonly scopes: number;
   readonly connections: number;
+  /** Milliseconds that a connection waits before each request; 0: none, as fast as answers come. */
+  readonly pauseMs: number;
   /** Whether a connection is used for more than one request. */
   readonly keepAlive: boolean;
   /** Whether the service's own TLS listener is asked. */
@@ -46,6 +48,7 @@ export const usualCell: Cell = {
   algorithms: es256,
   scopes: 1,
   connections: 16,
+  pauseMs: 0,
   keepAlive: true,
   tls: false,
   workers: 1,

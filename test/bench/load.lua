@@ -1,6 +1,6 @@
 -- The load, for wrk: each thread sends the requests of its own file, one line each and each line once.
 -- Arguments: the path of the files without their number, the target, the connection's Host, "close" or "keep-alive",
--- and more header lines, each with its end.
+-- more header lines, each with its end, and the milliseconds that a connection waits before each request.
 local ffi = require("ffi")
 ffi.cdef [[
   typedef struct { long seconds; long nanoseconds; } bench_time;
@@ -25,7 +25,10 @@ function init(args)
   closes = args[4] == "close"
   lines = assert(io.open(args[1] .. number, "r"))
   head = "GET " .. args[2] .. " HTTP/1.1\r\nHost: " .. args[3] .. "\r\nConnection: " .. args[4] .. "\r\n"
-  tail = (args[5] or "") .. "\r\n"
+  tail = args[5] .. "\r\n"
+  pause = tonumber(args[6])
+  -- With a delay of its own for each, wrk sends slower, so there is none where nobody waits.
+  if pause > 0 then delay = function() return math.random(0, math.floor(2 * pause)) end end
   begun = now()
   ended = 0
 end

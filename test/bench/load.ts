@@ -70,7 +70,7 @@ export async function runLoad(
   const path = `${new URL(claims.realm).pathname}?${queryOf(cell, service)}`;
   const words = [prefix, path, new URL(url).host, cell.keepAlive ? 'keep-alive' : 'close'];
   const headers = certificateHeaderOf(cell, parties);
-  const wrk = Bun.spawn(['wrk', ...load, url, '--', ...words, headers], {
+  const wrk = Bun.spawn(['wrk', ...load, url, '--', ...words, headers, String(cell.pauseMs)], {
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',

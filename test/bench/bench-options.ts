@@ -1,0 +1,74 @@
+/** The words of `bun run bench`. */
+import { parseArgs } from 'node:util';
+import { type Cell, cells } from './cells.ts';
+import type { MeasureOptions } from './measure.ts';
+
+export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
+       bun run bench --overload [--smoke] [--json FILE]
+
+The figures are good on a machine that does nothing else meanwhile.
+
+  --rounds N      how often each cell is loaded, with the floor before and after, 1 to 60; default 6
+  --seconds N     how long each time, 1 to 60; default 1
+  --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
+  --overload      twice the capacity, with limits.inFlight
+  --smoke         a few hundred requests: whether the bench works, not how fast anything is
+  --json FILE     where the figures go; default dist/bench.json, dist/bench-overload.json
+`;
+
+export interface Options {
+  readonly mode: 'cells' | 'overload';
+  readonly cells: readonly Cell[];
+  readonly measure: Omit<MeasureOptions, 'signal'>;
+  readonly smoke: boolean;
+  readonly json: string;
+}
+
+/** Throws an Error that says which word is wrong. */
+export function readOptions(words: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...words],
+    options: {
+      rounds: { type: 'string', default: '6' },
+      seconds: { type: 'string', default: '1' },
+      cells: { type: 'string' },
+      overload: { type: 'boolean', default: false },
+      smoke: { type: 'boolean', default: false },
+      json: { type: 'string' },
+    },
+  });
+  const seconds = wholeNumber('--seconds', values.seconds, 60);
+  const rounds = wholeNumber('--rounds', values.rounds, 60);
+  const { smoke } = values;
+  const mode = values.overload ? 'overload' : 'cells';
+  return {
+    mode,
+    cells: chooseCells(values.cells),
+    measure: smoke
+      ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
+      : { rounds, seconds, floorMs: 300, warmUpSeconds: 6, warmUpRequests: 30_000, mostRequests: 500_000 },
+    smoke,
+    json: values.json ?? defaultFile(mode),
+  };
+}
+
+function defaultFile(mode: Options['mode']): string {
+  const name = mode === 'cells' ? 'bench' : `bench-${mode}`;
+  return new URL(`../../dist/${name}.json`, import.meta.url).pathname;
+}
+
+function chooseCells(names: string | undefined): readonly Cell[] {
+  if (names === undefined) return cells;
+  return names.split(',').map((name) => {
+    const cell = cells.find((candidate) => candidate.name === name);
+    if (cell === undefined) throw new Error(`There is no cell ${name}`);
+    return cell;
+  });
+}
+
+function wholeNumber(name: string, text: string, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    throw new Error(`${name} is a whole number from 1 to ${most}, not ${text}`);
+  return value;
+}
