@@ -5,6 +5,7 @@ import type { MeasureOptions } from './measure.ts';
 
 export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
        bun run bench --overload [--smoke] [--json FILE]
+       bun run bench --curves [--smoke] [--json FILE] [--svg FILE]
 
 The figures are good on a machine that does nothing else meanwhile.
 
@@ -12,16 +13,19 @@ The figures are good on a machine that does nothing else meanwhile.
   --seconds N     how long each time, 1 to 60; default 1
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
   --overload      twice the capacity, with limits.inFlight
+  --curves        what a token costs against plans, licences, live proofs and workers, as a picture
   --smoke         a few hundred requests: whether the bench works, not how fast anything is
-  --json FILE     where the figures go; default dist/bench.json, dist/bench-overload.json
+  --json FILE     where the figures go; default dist/bench.json, dist/bench-overload.json, …
+  --svg FILE      where the picture goes; default etc/bench/scaling.svg
 `;
 
 export interface Options {
-  readonly mode: 'cells' | 'overload';
+  readonly mode: 'cells' | 'overload' | 'curves';
   readonly cells: readonly Cell[];
   readonly measure: Omit<MeasureOptions, 'signal'>;
   readonly smoke: boolean;
   readonly json: string;
+  readonly picture: string;
 }
 
 /** Throws an Error that says which word is wrong. */
@@ -33,6 +37,8 @@ export function readOptions(words: readonly string[]): Options {
       seconds: { type: 'string', default: '1' },
       cells: { type: 'string' },
       overload: { type: 'boolean', default: false },
+      curves: { type: 'boolean', default: false },
+      svg: { type: 'string', default: new URL('../../etc/bench/scaling.svg', import.meta.url).pathname },
       smoke: { type: 'boolean', default: false },
       json: { type: 'string' },
     },
@@ -40,15 +46,16 @@ export function readOptions(words: readonly string[]): Options {
   const seconds = wholeNumber('--seconds', values.seconds, 60);
   const rounds = wholeNumber('--rounds', values.rounds, 60);
   const { smoke } = values;
-  const mode = values.overload ? 'overload' : 'cells';
+  const mode = values.overload ? 'overload' : values.curves ? 'curves' : 'cells';
   return {
     mode,
     cells: chooseCells(values.cells),
     measure: smoke
       ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
-      : { rounds, seconds, floorMs: 300, warmUpSeconds: 6, warmUpRequests: 30_000, mostRequests: 500_000 },
+      : { rounds, seconds, floorMs: 300, warmUpSeconds: 5, warmUpRequests: 30_000, mostRequests: 500_000 },
     smoke,
     json: values.json ?? defaultFile(mode),
+    picture: values.svg,
   };
 }
 

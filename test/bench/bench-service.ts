@@ -1,6 +1,5 @@
 /** The compiled binary as the bench runs it: a process of its own, its log in a file, its figures from Linux. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { stringify } from 'yaml';
 import { createKey } from '../support/keys.ts';
 import { findFreePort, searchPath, type TemporaryFolder } from '../support/processes.ts';
 import { startRedis } from '../support/redis.ts';
@@ -27,7 +26,8 @@ const AUDIENCE = 'registry';
 const ISSUER = 'https://authority.bench.example';
 /** Proofs are prepared beforehand: this is how long they may wait. */
 const PROOF_AGE = '10m';
-const READY_MS = 15_000;
+/** Ten thousand plans take their time. */
+const READY_MS = 60_000;
 
 /** Starts it on a free port, with all that this cell needs, and waits until it takes proofs. */
 export async function startBenchService(folder: TemporaryFolder, cell: Cell): Promise<BenchService> {
@@ -40,10 +40,11 @@ export async function startBenchService(folder: TemporaryFolder, cell: Cell): Pr
   const redis = cell.replay === 'redis' ? starting.use(await startRedis()) : null;
   const { privateKey } = await createKey(cell.algorithms.signing);
   await writeFile(folder.at('jwks.json'), jwksOf(parties));
+  await writeFile(folder.at('revoked.txt'), cell.revokedLicenses.join('\n'));
   await writeFile(folder.at('signing.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
   await writeFile(
     folder.at('registry-token.yaml'),
-    stringify(configurationOf(cell, { port, realm, identity, redisUrl: redis?.url ?? null })),
+    JSON.stringify(configurationOf(cell, { port, realm, identity, redisUrl: redis?.url ?? null })),
   );
 
   const child = Bun.spawn([BINARY, 'serve', '--config', folder.at('registry-token.yaml')], {
@@ -110,6 +111,7 @@ function configurationOf(cell: Cell, { port, realm, identity, redisUrl }: Place)
     registry: { realm, allowedServices: [SERVICE] },
     plans: { bench: { repositories: [{ pattern: 'bench/*' }] } },
     defaultPlan: 'bench',
+    ...(cell.revokedLicenses.length > 0 ? { revokedLicensesPath: 'revoked.txt' } : {}),
     logging: { level: 'info', format: 'json' },
     ...cell.sections,
   };

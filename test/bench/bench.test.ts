@@ -6,9 +6,11 @@ import { createTemporaryFolder, run, type TemporaryFolder } from '../support/pro
 import { decodePart } from '../support/tokens.ts';
 import { keepOtherCoresBusy } from './busy-cores.ts';
 import { type Cell, cells, floorOf, usualCell } from './cells.ts';
+import { drawCurves, shorten } from './draw-curves.ts';
 import { prepareFloor } from './floor.ts';
 import { parseMachineTicks, stolenBetween } from './machine-figures.ts';
 import { cpuSeconds, parseCpuSeconds, readMemory } from './process-figures.ts';
+import { measureInserts } from './proof-inserts.ts';
 import { certificateHeaderOf, createParties, queryOf, writeRequests } from './requests.ts';
 import { spreadOf } from './spread.ts';
 
@@ -60,6 +62,80 @@ describeWith(['wrk', 'redis-server'], 'bun run bench --smoke', () => {
     const { exitCode } = await bench(['--smoke', '--cells', 'optok-new', '--json', file]);
     const { rows } = JSON.parse(readFileSync(file, 'utf8'));
     expect([exitCode, rows.length, rows[0].cell.name]).toEqual([0, 1, 'optok-new']);
+  });
+});
+
+describe('curves', () => {
+  const curve = {
+    title: 'Plans & patterns',
+    grows: 'plans',
+    unit: 'floors',
+    points: [
+      { x: 10, y: 2 },
+      { x: 1000, y: 4 },
+      { x: 100_000, y: 0.5 },
+    ],
+  };
+
+  test('are drawn to the right as things grow, upwards as they cost more, with their values', () => {
+    const svg = drawCurves([curve]);
+    const [, text = ''] = /<polyline class="curve" points="([^"]+)"/.exec(svg) ?? [];
+    const points = text.split(' ').map((point) => point.split(',').map(Number));
+    const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis] ?? Number.NaN));
+    expect(xs?.[1]).toBeCloseTo(((xs?.[0] ?? 0) + (xs?.[2] ?? 0)) / 2, 0);
+    expect(ys?.toSorted((a, b) => a - b)).toEqual([ys?.[1], ys?.[0], ys?.[2]] as number[]);
+    for (const label of ['10', '1000', '100k', '2', '4', '0.5', 'Plans &#38; patterns'])
+      expect(svg).toInclude(`>${label}</text>`);
+  });
+
+  test('say it on a light and on a dark page', () => {
+    expect(drawCurves([curve])).toMatch(/prefers-color-scheme: light[\s\S]*prefers-color-scheme: dark/);
+  });
+
+  test('numbers are short', () => {
+    expect([0.12345, 1.5, 999, 1000, 25_000, 1_000_000, 10_000_000].map(shorten)).toEqual([
+      '0.123',
+      '1.5',
+      '999',
+      '1000',
+      '25k',
+      '1M',
+      '10M',
+    ]);
+  });
+
+  test('an insert among many live proofs costs something', () => {
+    expect(measureInserts(2000)).toBeGreaterThan(0);
+  });
+});
+
+describeWith(['wrk'], 'bun run bench', () => {
+  test('--overload tells how many were accepted, and who was turned away', async () => {
+    const file = folder.at('overload.json');
+    const { exitCode, stdout } = await bench(['--overload', '--smoke', '--json', file]);
+    const { capacity, unloaded, loaded, memory } = JSON.parse(readFileSync(file, 'utf8'));
+    expect({ exitCode, faulty: loaded.faulty }).toEqual({ exitCode: 0, faulty: 0 });
+    expect([capacity > 0, unloaded.accepted.length > 0, loaded.accepted.length > 0]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(memory.length).toBeGreaterThanOrEqual(2);
+    expect(stdout).toInclude('p99 of accepted requests');
+  });
+
+  test('--curves measures what grows, and draws it', async () => {
+    const [json, svg] = [folder.at('curves.json'), folder.at('curves.svg')];
+    const { exitCode } = await bench(['--curves', '--smoke', '--json', json, '--svg', svg]);
+    expect(exitCode).toBe(0);
+    const { curves } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(curves.map(({ title }: { title: string }) => title)).toEqual([
+      'Plans',
+      'Revoked licences',
+      'Live proofs',
+      'Workers',
+    ]);
+    expect(readFileSync(svg, 'utf8').match(/<polyline/g)?.length).toBe(4);
   });
 });
 

@@ -11,6 +11,7 @@ export interface OverloadOptions {
   /** Of each part, a whole number. */
   readonly seconds: number;
   readonly warmUpRequests: number;
+  readonly warmUpSeconds: number;
   /** Requests a second that the overload offers, as a multiple of the capacity. */
   readonly factor: number;
   readonly signal: AbortSignal;
@@ -36,7 +37,7 @@ const IN_FLIGHT = 32;
 const CONNECTIONS = 200;
 
 export async function measureOverload(options: OverloadOptions): Promise<OverloadReport> {
-  const { seconds, warmUpRequests, factor, signal } = options;
+  const { seconds, warmUpRequests, warmUpSeconds, factor, signal } = options;
   const cell: Cell = { ...usualCell, name: 'overload', sections: { limits: { inFlight: IN_FLIGHT } } };
   await using folder = await createTemporaryFolder();
   await using service = await startBenchService(folder, cell);
@@ -48,7 +49,7 @@ export async function measureOverload(options: OverloadOptions): Promise<Overloa
     return { ...result, issued: ((await service.countIssued()) - issued) / result.seconds };
   };
   const half = { connections: IN_FLIGHT / 2 };
-  await load('warm-up', warmUpRequests, half, 10);
+  await load('warm-up', warmUpRequests, half, warmUpSeconds);
   const { issued: capacity } = await load('capacity', warmUpRequests, half, seconds);
   const unloaded = await probe(target, seconds);
 

@@ -4,6 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { type Options, readOptions, USAGE } from './bench-options.ts';
+import { fullSizes, measureCurves, smokeSizes } from './curves.ts';
+import { drawCurves } from './draw-curves.ts';
 import { measureCell } from './measure.ts';
 import { formatOverload, measureOverload } from './overload.ts';
 import { createReport, createRow, formatReport, isFaulty, type Row, readMachine } from './report.ts';
@@ -26,6 +28,8 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
       return runCells(options, signal);
     case 'overload':
       return runOverload(options, signal);
+    case 'curves':
+      return runCurves(options, signal);
   }
 }
 
@@ -47,7 +51,8 @@ async function runCells({ cells, measure, json }: Options, signal: AbortSignal):
 async function runOverload({ smoke, json }: Options, signal: AbortSignal): Promise<number> {
   const report = await measureOverload({
     seconds: smoke ? 1 : 5,
-    warmUpRequests: smoke ? 500 : 30_000,
+    warmUpRequests: smoke ? 500 : 50_000,
+    warmUpSeconds: smoke ? 1 : 8,
     factor: 2,
     signal,
   });
@@ -57,6 +62,20 @@ async function runOverload({ smoke, json }: Options, signal: AbortSignal): Promi
   if (faulty === 0) return 0;
   process.stderr.write(`${faulty} answers were neither 200 nor 503 with Retry-After.\n`);
   return 1;
+}
+
+async function runCurves({ smoke, measure, json, picture }: Options, signal: AbortSignal): Promise<number> {
+  const sizes = smoke ? smokeSizes : fullSizes;
+  const curves = await measureCurves(sizes, { ...measure, signal }, (point) => {
+    process.stderr.write(`${point}…\n`);
+  });
+  for (const { title, unit, points } of curves)
+    process.stdout.write(
+      `${title}, ${unit}: ${points.map(({ x, y }) => `${x}: ${y.toFixed(2)}`).join(', ')}\n`,
+    );
+  await writeJson(json, { date: new Date().toISOString(), machine: readMachine(), curves });
+  await writeFile(picture, drawCurves(curves));
+  return 0;
 }
 
 function writeJson(file: string, figures: object): Promise<void> {

@@ -59,7 +59,8 @@ export function useConnection(target: RawTarget, options: ConnectionOptions): Pr
     if (answer === null) return;
     ending = 'answered';
     options.onAnswer(answer.status, received);
-    if (!options.keepAlive || answer.closes) socket.end();
+    if (!options.keepAlive) socket.destroy();
+    else if (answer.closes) socket.end();
     else setTimeout(send, options.pauseMs());
   });
   return new Promise((resolve) => socket.once('close', () => resolve(ending)));
