@@ -5,7 +5,7 @@ import type { MeasureOptions } from './measure.ts';
 
 export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
        bun run bench --overload [--smoke] [--json FILE]
-       bun run bench --curves [--smoke] [--json FILE] [--svg FILE]
+       bun run bench --curves [--smoke] [--scale FILE] [--json FILE] [--svg FILE]
 
 The figures are good on a machine that does nothing else meanwhile.
 
@@ -16,6 +16,7 @@ The figures are good on a machine that does nothing else meanwhile.
   --curves        what a token costs against plans, licences, live proofs and workers, as a picture
   --smoke         a few hundred requests: whether the bench works, not how fast anything is
   --json FILE     where the figures go; default dist/bench.json, dist/bench-overload.json, …
+  --scale FILE    what bun run bench:scale has written; default dist/bench-scale.json
   --svg FILE      where the picture goes; default etc/bench/scaling.svg
 `;
 
@@ -25,6 +26,7 @@ export interface Options {
   readonly measure: Omit<MeasureOptions, 'signal'>;
   readonly smoke: boolean;
   readonly json: string;
+  readonly scale: string;
   readonly picture: string;
 }
 
@@ -38,6 +40,7 @@ export function readOptions(words: readonly string[]): Options {
       cells: { type: 'string' },
       overload: { type: 'boolean', default: false },
       curves: { type: 'boolean', default: false },
+      scale: { type: 'string' },
       svg: { type: 'string', default: new URL('../../etc/bench/scaling.svg', import.meta.url).pathname },
       smoke: { type: 'boolean', default: false },
       json: { type: 'string' },
@@ -55,11 +58,12 @@ export function readOptions(words: readonly string[]): Options {
       : { rounds, seconds, floorMs: 300, warmUpSeconds: 5, warmUpRequests: 30_000, mostRequests: 500_000 },
     smoke,
     json: values.json ?? defaultFile(mode),
+    scale: values.scale ?? defaultFile('scale'),
     picture: values.svg,
   };
 }
 
-function defaultFile(mode: Options['mode']): string {
+function defaultFile(mode: Options['mode'] | 'scale'): string {
   const name = mode === 'cells' ? 'bench' : `bench-${mode}`;
   return new URL(`../../dist/${name}.json`, import.meta.url).pathname;
 }

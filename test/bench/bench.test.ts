@@ -1,6 +1,6 @@
 /** The bench itself: that it measures what it says, sends nothing twice and leaves nothing behind; no timings. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describeWith } from '../support/debian-parts.ts';
 import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
 import { decodePart } from '../support/tokens.ts';
@@ -125,9 +125,27 @@ describeWith(['wrk'], 'bun run bench', () => {
   });
 
   test('--curves measures what grows, and draws it', async () => {
-    const [json, svg] = [folder.at('curves.json'), folder.at('curves.svg')];
-    const { exitCode } = await bench(['--curves', '--smoke', '--json', json, '--svg', svg]);
+    const [scale, json, svg] = ['scale.json', 'curves.json', 'curves.svg'].map((name) => folder.at(name)) as [
+      string,
+      string,
+      string,
+    ];
+    const row = (plans: number, licenses: number, nanoseconds: number) => ({
+      ...{ plans, patterns: 100, licenses, decision: { nanoseconds } },
+    });
+    const rows = [row(10, 0, 3000), row(99, 0, 4000), row(10, 7, 5000), row(99, 7, 6000)];
+    writeFileSync(scale, JSON.stringify({ rows }));
+    const files = ['--scale', scale, '--json', json, '--svg', svg];
+    const { exitCode } = await bench(['--curves', '--smoke', ...files]);
     expect(exitCode).toBe(0);
+    const known = JSON.parse(readFileSync(json, 'utf8')).curves.slice(0, 2);
+    expect(known.map(({ points }: { points: unknown }) => points)).toEqual([
+      [
+        { x: 10, y: 3 },
+        { x: 99, y: 4 },
+      ],
+      [{ x: 7, y: 5 }],
+    ]);
     const { curves } = JSON.parse(readFileSync(json, 'utf8'));
     expect(curves.map(({ title }: { title: string }) => title)).toEqual([
       'Plans',
@@ -151,6 +169,12 @@ describe('the bench does not start', () => {
     expect([exitCode, stdout]).toEqual([2, '']);
     expect(stderr).toInclude(message);
     expect(stderr).toInclude('Usage: bun run bench');
+  });
+
+  test('with curves of plans that nobody has measured', async () => {
+    const { exitCode, stderr } = await bench(['--curves', '--smoke', '--scale', folder.at('nothing.json')]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toInclude('run bun run bench:scale first');
   });
 
   test('without wrk, and says what to install', async () => {

@@ -27,10 +27,6 @@ export interface Cell {
   readonly tls: boolean;
   readonly workers: number | 'auto';
   readonly replay: 'memory' | 'redis';
-  /** More claims of the OpToks. */
-  readonly opTokClaims: Section;
-  /** Lines of the list file, `revokedLicensesPath`. */
-  readonly revokedLicenses: readonly string[];
   /** Whole sections of the configuration in place of the bench's own. */
   readonly sections: Section;
 }
@@ -57,8 +53,6 @@ export const usualCell: Cell = {
   tls: false,
   workers: 1,
   replay: 'memory',
-  opTokClaims: {},
-  revokedLicenses: [],
   sections: {},
 };
 

@@ -68,7 +68,7 @@ export function writeRequests(
   const bound = cell.binding === 'mtls' ? { cnf: { 'x5t#S256': certificate.thumbprint } } : {};
   const createOpTok = (client: TestKey) =>
     signWith(opTokMembers(authority, client, now), authority, {
-      claims: { iss: issuer, aud: audience, exp: Math.floor(now) + 3600, ...cell.opTokClaims, ...bound },
+      claims: { iss: issuer, aud: audience, exp: Math.floor(now) + 3600, ...bound },
     });
   const createProof = (client: TestKey, opTok: string) =>
     signWith(proofMembers(client, opTok, now), client, { claims: { htu: realm } });

@@ -4,7 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { type Options, readOptions, USAGE } from './bench-options.ts';
-import { fullSizes, measureCurves, smokeSizes } from './curves.ts';
+import { fullSizes, measureCurves, readScaleCurves, smokeSizes } from './curves.ts';
 import { drawCurves } from './draw-curves.ts';
 import { measureCell } from './measure.ts';
 import { formatOverload, measureOverload } from './overload.ts';
@@ -64,11 +64,16 @@ async function runOverload({ smoke, json }: Options, signal: AbortSignal): Promi
   return 1;
 }
 
-async function runCurves({ smoke, measure, json, picture }: Options, signal: AbortSignal): Promise<number> {
+async function runCurves(
+  { smoke, measure, json, scale, picture }: Options,
+  signal: AbortSignal,
+): Promise<number> {
   const sizes = smoke ? smokeSizes : fullSizes;
-  const curves = await measureCurves(sizes, { ...measure, signal }, (point) => {
+  const ofScale = await readScaleCurves(scale);
+  const measured = await measureCurves(sizes, { ...measure, signal }, (point) => {
     process.stderr.write(`${point}…\n`);
   });
+  const curves = [...ofScale, ...measured];
   for (const { title, unit, points } of curves)
     process.stdout.write(
       `${title}, ${unit}: ${points.map(({ x, y }) => `${x}: ${y.toFixed(2)}`).join(', ')}\n`,
