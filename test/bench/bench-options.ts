@@ -6,14 +6,16 @@ import type { MeasureOptions } from './measure.ts';
 export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
        bun run bench --overload [--smoke] [--json FILE]
        bun run bench --curves [--smoke] [--scale FILE] [--json FILE] [--svg FILE]
+       bun run bench --soak [--seconds N] [--smoke] [--json FILE]
 
 The figures are good on a machine that does nothing else meanwhile.
 
   --rounds N      how often each cell is loaded, with the floor before and after, 1 to 60; default 6
-  --seconds N     how long each time, 1 to 60; default 1
+  --seconds N     how long each time, 1 to 60, default 1; of a soak 60 to 3600, default 600
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
   --overload      twice the capacity, with limits.inFlight
   --curves        what a token costs against plans, licences, live proofs and workers, as a picture
+  --soak          70 % of the capacity, with reloads, key rotations and hostile requests
   --smoke         a few hundred requests: whether the bench works, not how fast anything is
   --json FILE     where the figures go; default dist/bench.json, dist/bench-overload.json, …
   --scale FILE    what bun run bench:scale has written; default dist/bench-scale.json
@@ -21,10 +23,11 @@ The figures are good on a machine that does nothing else meanwhile.
 `;
 
 export interface Options {
-  readonly mode: 'cells' | 'overload' | 'curves';
+  readonly mode: 'cells' | 'overload' | 'curves' | 'soak';
   readonly cells: readonly Cell[];
   readonly measure: Omit<MeasureOptions, 'signal'>;
   readonly smoke: boolean;
+  readonly soakSeconds: number;
   readonly json: string;
   readonly scale: string;
   readonly picture: string;
@@ -36,9 +39,10 @@ export function readOptions(words: readonly string[]): Options {
     args: [...words],
     options: {
       rounds: { type: 'string', default: '6' },
-      seconds: { type: 'string', default: '1' },
+      seconds: { type: 'string' },
       cells: { type: 'string' },
       overload: { type: 'boolean', default: false },
+      soak: { type: 'boolean', default: false },
       curves: { type: 'boolean', default: false },
       scale: { type: 'string' },
       svg: { type: 'string', default: new URL('../../etc/bench/scaling.svg', import.meta.url).pathname },
@@ -46,10 +50,12 @@ export function readOptions(words: readonly string[]): Options {
       json: { type: 'string' },
     },
   });
-  const seconds = wholeNumber('--seconds', values.seconds, 60);
-  const rounds = wholeNumber('--rounds', values.rounds, 60);
+  const { soak } = values;
+  const soakSeconds = soak ? wholeNumber('--seconds', values.seconds ?? '600', 60, 3600) : 0;
+  const seconds = soak ? 1 : wholeNumber('--seconds', values.seconds ?? '1', 1, 60);
+  const rounds = wholeNumber('--rounds', values.rounds, 1, 60);
   const { smoke } = values;
-  const mode = values.overload ? 'overload' : values.curves ? 'curves' : 'cells';
+  const [mode = 'cells'] = (['overload', 'curves', 'soak'] as const).filter((name) => values[name]);
   return {
     mode,
     cells: chooseCells(values.cells),
@@ -57,6 +63,7 @@ export function readOptions(words: readonly string[]): Options {
       ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
       : { rounds, seconds, floorMs: 300, warmUpSeconds: 5, warmUpRequests: 30_000, mostRequests: 500_000 },
     smoke,
+    soakSeconds,
     json: values.json ?? defaultFile(mode),
     scale: values.scale ?? defaultFile('scale'),
     picture: values.svg,
@@ -77,9 +84,9 @@ function chooseCells(names: string | undefined): readonly Cell[] {
   });
 }
 
-function wholeNumber(name: string, text: string, most: number): number {
+function wholeNumber(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > most)
-    throw new Error(`${name} is a whole number from 1 to ${most}, not ${text}`);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new Error(`${name} is a whole number from ${least} to ${most}, not ${text}`);
   return value;
 }

@@ -9,6 +9,7 @@ import { drawCurves } from './draw-curves.ts';
 import { measureCell } from './measure.ts';
 import { formatOverload, measureOverload } from './overload.ts';
 import { createReport, createRow, formatReport, isFaulty, type Row, readMachine } from './report.ts';
+import { formatSoak, soak } from './soak.ts';
 
 /** Returns the exit code: 0, 1 where it cannot run or answers were not what they should be, 2 usage. */
 async function main(words: readonly string[], signal: AbortSignal): Promise<number> {
@@ -30,6 +31,8 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
       return runOverload(options, signal);
     case 'curves':
       return runCurves(options, signal);
+    case 'soak':
+      return runSoak(options, signal);
   }
 }
 
@@ -81,6 +84,21 @@ async function runCurves(
   await writeJson(json, { date: new Date().toISOString(), machine: readMachine(), curves });
   await writeFile(picture, drawCurves(curves));
   return 0;
+}
+
+async function runSoak({ smoke, json, soakSeconds }: Options, signal: AbortSignal): Promise<number> {
+  const report = await soak({
+    seconds: smoke ? 6 : soakSeconds,
+    segmentSeconds: smoke ? 3 : 10,
+    warmUpRequests: smoke ? 1000 : 40_000,
+    part: 0.7,
+    tell: (line) => void process.stderr.write(`${line}\n`),
+    signal,
+  });
+  process.stdout.write(formatSoak(report));
+  await writeJson(json, { machine: readMachine(), ...report });
+  const isSound = Object.keys(report.hostile).every((status) => Number(status) < 500);
+  return report.errors === 0 && report.exitCode === 0 && isSound ? 0 : 1;
 }
 
 function writeJson(file: string, figures: object): Promise<void> {

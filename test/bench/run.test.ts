@@ -1,0 +1,146 @@
+/** `bun run bench` as it is called: each kind of run in short, and words that it does not take; no timings. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describeWith } from '../support/debian-parts.ts';
+import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
+import type { Cell } from './cells.ts';
+
+setDefaultTimeout(240_000);
+
+const SCRIPT = new URL('run.ts', import.meta.url).pathname;
+
+let folder: TemporaryFolder;
+beforeAll(async () => {
+  folder = await createTemporaryFolder();
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+function bench(words: readonly string[], path = process.env.PATH ?? '') {
+  return run([process.execPath, SCRIPT, ...words], { env: { PATH: path }, timeoutMs: 230_000 });
+}
+
+describeWith(['wrk', 'redis-server'], 'bun run bench --smoke', () => {
+  // Between them they have every kind of load, so that a run of all cells does not fail for its kind.
+  const names = ['optok-seen', 'scopes-64', 'mtls-new', 'new-connections', 'tls', 'redis', 'auto-new'];
+
+  test('issues tokens in cells of every kind, with nothing but 200, and writes a table and JSON', async () => {
+    const file = folder.at('bench.json');
+    const { exitCode, stdout, stderr } = await bench(['--smoke', '--cells', names.join(), '--json', file]);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 0,
+      stderr: names.map((name) => `${name}…\n`).join(''),
+    });
+    const { rows, machine } = JSON.parse(readFileSync(file, 'utf8'));
+    expect(machine.cores).toBeGreaterThan(0);
+    expect(rows.map(({ cell }: { cell: Cell }) => cell.name)).toEqual(names);
+    for (const { measurement, ...row } of rows) {
+      expect(measurement.rounds).toHaveLength(1);
+      expect(measurement.rounds[0]).toMatchObject({ refused: 0, failed: 0 });
+      const { tokensPerSecond, cpuPerToken, floor, ratio, coresInFloor } = row;
+      const figures = [measurement.rounds[0].tokens, measurement.memory.now, tokensPerSecond, cpuPerToken];
+      for (const figure of [...figures, floor, ratio.median, coresInFloor]) expect(figure).toBeGreaterThan(0);
+    }
+    for (const name of names) expect(stdout).toMatch(new RegExp(`^${name} +\\d+ +\\d+ .* 0$`, 'm'));
+  });
+
+  test('measures the cells that are named', async () => {
+    const file = folder.at('one.json');
+    const { exitCode } = await bench(['--smoke', '--cells', 'optok-new', '--json', file]);
+    const { rows } = JSON.parse(readFileSync(file, 'utf8'));
+    expect([exitCode, rows.length, rows[0].cell.name]).toEqual([0, 1, 'optok-new']);
+  });
+});
+
+describeWith(['wrk'], 'bun run bench', () => {
+  test('--overload tells how many were accepted, and who was turned away', async () => {
+    const file = folder.at('overload.json');
+    const { exitCode, stdout } = await bench(['--overload', '--smoke', '--json', file]);
+    const { capacity, unloaded, loaded, memory } = JSON.parse(readFileSync(file, 'utf8'));
+    expect({ exitCode, faulty: loaded.faulty }).toEqual({ exitCode: 0, faulty: 0 });
+    expect([capacity > 0, unloaded.accepted.length > 0, loaded.accepted.length > 0]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(memory.length).toBeGreaterThanOrEqual(2);
+    expect(stdout).toInclude('p99 of accepted requests');
+  });
+
+  test('--curves measures what grows, and draws it', async () => {
+    const [scale, json, svg] = ['scale.json', 'curves.json', 'curves.svg'].map((name) => folder.at(name)) as [
+      string,
+      string,
+      string,
+    ];
+    const row = (plans: number, licenses: number, nanoseconds: number) => ({
+      ...{ plans, patterns: 100, licenses, decision: { nanoseconds } },
+    });
+    const rows = [row(10, 0, 3000), row(99, 0, 4000), row(10, 7, 5000), row(99, 7, 6000)];
+    writeFileSync(scale, JSON.stringify({ rows }));
+    const files = ['--scale', scale, '--json', json, '--svg', svg];
+    const { exitCode } = await bench(['--curves', '--smoke', ...files]);
+    expect(exitCode).toBe(0);
+    const known = JSON.parse(readFileSync(json, 'utf8')).curves.slice(0, 2);
+    expect(known.map(({ points }: { points: unknown }) => points)).toEqual([
+      [
+        { x: 10, y: 3 },
+        { x: 99, y: 4 },
+      ],
+      [{ x: 7, y: 5 }],
+    ]);
+    const { curves } = JSON.parse(readFileSync(json, 'utf8'));
+    expect(curves.map(({ title }: { title: string }) => title)).toEqual([
+      'Plans',
+      'Revoked licences',
+      'Live proofs',
+      'Workers',
+    ]);
+    expect(readFileSync(svg, 'utf8').match(/<polyline/g)?.length).toBe(4);
+  });
+
+  test('--curves says where the curves of plans come from', async () => {
+    const { exitCode, stderr } = await bench(['--curves', '--smoke', '--scale', folder.at('nothing.json')]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toInclude('run bun run bench:scale first');
+  });
+
+  test('--soak ends by itself, without an error, whatever happens meanwhile', async () => {
+    const file = folder.at('soak.json');
+    const { exitCode, stdout } = await bench(['--soak', '--smoke', '--json', file]);
+    const report = JSON.parse(readFileSync(file, 'utf8'));
+    expect({ exitCode, errors: report.errors, ended: report.exitCode }).toEqual({
+      exitCode: 0,
+      errors: 0,
+      ended: 0,
+    });
+    for (const count of [report.requests, report.reloads, report.rotationSteps, report.authorityKeys])
+      expect(count).toBeGreaterThan(1);
+    expect(report.hostile['401']).toBeGreaterThan(0);
+    expect(stdout).toInclude('RSS after the warm-up');
+  });
+});
+
+describe('the bench does not start', () => {
+  test.each([
+    [['--seconds', '0'], '--seconds is a whole number from 1 to 60, not 0'],
+    [['--rounds', '61'], '--rounds is a whole number from 1 to 60, not 61'],
+    [['--seconds', 'x'], '--seconds is a whole number'],
+    [['--cells', 'fast'], 'There is no cell fast'],
+    [['--soak', '--seconds', '59'], '--seconds is a whole number from 60 to 3600, not 59'],
+    [['--fast'], "Unknown option '--fast'"],
+  ])('with the words %p', async (words, message) => {
+    const { exitCode, stderr, stdout } = await bench(words);
+    expect([exitCode, stdout]).toEqual([2, '']);
+    expect(stderr).toInclude(message);
+    expect(stderr).toInclude('Usage: bun run bench');
+  });
+
+  test('without wrk, and says what to install', async () => {
+    const { exitCode, stdout, stderr } = await bench(['--smoke'], folder.path);
+    expect({ exitCode, stdout, stderr }).toEqual({
+      exitCode: 1,
+      stdout: '',
+      stderr: 'The load comes from wrk, which is not here: apt-get install wrk\n',
+    });
+  });
+});
