@@ -11,6 +11,7 @@ import {
   FREE_SECOND,
   FREED_UP_TO,
   HINTS,
+  NEWEST,
   NEXT_IN_SECOND,
   NEXT_SECOND,
   type ReplayViews,
@@ -37,9 +38,7 @@ export class ExpiryList {
   secondOf(when: number): number {
     const hinted = this.#hints[when % HINTS] ?? 0;
     if (this.#whenOf(hinted) === when) return hinted;
-    // Seconds come one after another: the place is mostly right behind the one before.
-    const before = this.#hints[(when - 1) % HINTS] ?? 0;
-    let last = this.#whenOf(before) === when - 1 ? before : 0;
+    let last = this.#nearestBefore(when);
     let next = this.#after(last);
     while (next !== 0 && this.#whenOf(next) < when) {
       last = next;
@@ -88,6 +87,15 @@ export class ExpiryList {
     return sum;
   }
 
+  /** Where to look from: seconds come one after another, but for those of clients whose clocks are behind. */
+  #nearestBefore(when: number): number {
+    const before = this.#hints[(when - 1) % HINTS] ?? 0;
+    if (this.#whenOf(before) === when - 1) return before;
+    const newest = this.#state[NEWEST] ?? 0;
+    const isBefore = this.#whenOf(newest) !== 0 && this.#whenOf(newest) < when;
+    return isBefore ? newest : 0;
+  }
+
   #create(when: number, last: number, next: number): number {
     const second = this.#takeUnused();
     if (second === 0) return 0;
@@ -98,6 +106,7 @@ export class ExpiryList {
     else this.#seconds[last * SECOND + NEXT_SECOND] = second;
     // In the list before it has its name: see above.
     this.#seconds[at + WHEN] = when;
+    this.#state[NEWEST] = second;
     return second;
   }
 

@@ -39,6 +39,9 @@ export const USED_SECONDS = 3;
 export const EARLIEST = 4;
 /** The latest second of which an entry was freed. */
 export const FREED_UP_TO = 5;
+/** The second that was made last. */
+export const NEWEST = 6;
+const STATE = 7;
 
 export interface ReplayViews {
   readonly capacity: number;
@@ -84,7 +87,7 @@ export function viewReplayMemory(memory: ReplayMemory): ReplayViews {
     capacity,
     startedAt,
     lock: new Int32Array(memory, LOCK_AT, 1),
-    state: new Uint32Array(memory, STATE_AT, FREED_UP_TO + 1),
+    state: new Uint32Array(memory, STATE_AT, STATE),
     secret: new Uint32Array(memory, SECRET_AT, SECRET_WORDS),
     hints: new Uint32Array(memory, HINTS_AT, HINTS),
     seconds: new Uint32Array(memory, SECONDS_AT, (SECONDS + 1) * SECOND),

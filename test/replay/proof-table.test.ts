@@ -10,16 +10,17 @@ import { keyOf } from '../support/replay-reference.ts';
 
 class Death extends Error {}
 
-/** The same memory, in which this many writes succeed; the next is the end of who tries. */
-function mortal(views: ReplayViews, writes: number): ReplayViews {
-  let left = writes;
+/** The same memory, of which each use is told before it is made. */
+function watched(views: ReplayViews, onUse: (kind: 'read' | 'write') => void): ReplayViews {
   const watch = (words: Uint32Array) =>
     new Proxy(words, {
       // The members of a typed array want the array itself.
-      get: (target, name) => Reflect.get(target, name, target),
+      get: (target, name) => {
+        onUse('read');
+        return Reflect.get(target, name, target);
+      },
       set: (target, name, value) => {
-        if (left === 0) throw new Death();
-        left -= 1;
+        onUse('write');
         return Reflect.set(target, name, value, target);
       },
     });
@@ -32,6 +33,16 @@ function mortal(views: ReplayViews, writes: number): ReplayViews {
     buckets: watch(buckets),
     entries: watch(entries),
   };
+}
+
+/** The same memory, in which this many writes succeed; the next is the end of who tries. */
+function mortal(views: ReplayViews, writes: number): ReplayViews {
+  let left = writes;
+  return watched(views, (kind) => {
+    if (kind === 'read') return;
+    if (left === 0) throw new Death();
+    left -= 1;
+  });
 }
 
 interface Step {
@@ -111,4 +122,28 @@ test('the count of live entries is never less than there are, and right again wh
     for (let key = 0; key < 4; key += 1) table.insert(keyOf(`later ${key}`), 210, 200);
     expect(table.count(200)).toBe(4);
   }
+});
+
+test.each([
+  ['in one second', 1],
+  ['in as many seconds as there can be', 4200],
+])('an insert does as little as ever after thousands of entries have expired %s', (_, seconds) => {
+  const capacity = 8400;
+  const views = viewReplayMemory(createReplayMemory(capacity, 0));
+  const table = new ProofTable(views);
+  for (let entry = 0; entry < capacity; entry += 1)
+    expect(table.insert(keyOf(entry), 5000 + (entry % seconds), 1000)).toBe('first');
+  let uses = 0;
+  const counting = new ProofTable(
+    watched(views, () => {
+      uses += 1;
+    }),
+  );
+  let most = 0;
+  for (let entry = 0; entry < capacity; entry += 1) {
+    uses = 0;
+    expect(counting.insert(keyOf(`later ${entry}`), 1_000_010, 1_000_000)).toBe('first');
+    most = Math.max(most, uses);
+  }
+  expect(most).toBeLessThan(200);
 });
