@@ -16,7 +16,10 @@ import {
   USED_ENTRIES,
 } from './replay-memory.ts';
 
-/** More than come in, so that what has expired is freed in time; few, so that no single request pays for a burst. */
+/**
+ * More than come in, so that what has expired is freed in time: none is left where there is no room. Few, so that no
+ * single request pays for a burst.
+ */
 const FREED_PER_INSERT = 2;
 
 export class ProofTable {
@@ -50,7 +53,7 @@ export class ProofTable {
     // The clock was ahead: an entry like this one may have been freed too early.
     if (when <= (this.#state[FREED_UP_TO] ?? 0)) return 'unavailable';
     const second = this.#expiry.secondOf(when);
-    const entry = second === 0 ? 0 : this.#takeUnused(now);
+    const entry = second === 0 ? 0 : this.#takeUnused();
     if (entry === 0) return 'full';
     const at = entry * ENTRY;
     this.#entries[at] = a;
@@ -82,9 +85,8 @@ export class ProofTable {
     return false;
   }
 
-  /** 0 where all are used and none has expired. */
-  #takeUnused(now: number): number {
-    if (this.#state[FREE_ENTRY] === 0 && this.#state[USED_ENTRIES] === this.#capacity) this.#freeExpired(now);
+  /** 0 where all are used. */
+  #takeUnused(): number {
     const entry = this.#state[FREE_ENTRY] ?? 0;
     const used = this.#state[USED_ENTRIES] ?? 0;
     if (entry !== 0) this.#state[FREE_ENTRY] = this.#entries[entry * ENTRY + NEXT_IN_BUCKET] ?? 0;
