@@ -143,5 +143,7 @@ function wordsOf(calledAs: string, words: readonly string[]): readonly string[] 
 }
 
 process.exitCode = await main(wordsOf(process.argv0, process.argv.slice(2)));
-// Who does not read the last words must not keep the process.
-if (untaken > 0) setTimeout(() => process.exit(), 1000).unref();
+// Who does not read the last words must not keep the process, nor a push that hangs; who reads slowly gets the result.
+setTimeout(() => {
+  if (process.stdout.writableLength === 0) process.exit();
+}, 1000).unref();

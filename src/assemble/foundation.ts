@@ -11,6 +11,7 @@ import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, type Observations, type ProcessUsage } from '../telemetry/metrics.ts';
+import type { MetricsPush } from '../telemetry/otlp-push.ts';
 import { Tally } from '../telemetry/tally.ts';
 import type { KeyFetching } from './authority.ts';
 import { findFailingParts } from './readiness.ts';
@@ -21,6 +22,8 @@ export interface Surroundings {
   /** Where decisions go beside the log. */
   readonly audit?: { readonly log: Log; readonly dropped: () => number } | null;
   readonly processUsage: () => ProcessUsage;
+  /** Where metrics go beside those who scrape. */
+  readonly push?: MetricsPush | null;
 }
 
 /** What the service stands on, in whichever thread it runs. */
@@ -55,7 +58,7 @@ export interface FoundationOptions extends Surroundings {
 
 export function layFoundation(
   { configuration }: LoadedConfiguration,
-  { clock, log, audit = null, processUsage, onKeySet, observe }: FoundationOptions,
+  { clock, log, audit = null, processUsage, push = null, onKeySet, observe }: FoundationOptions,
 ): MainFoundation {
   const replayStore = createReplayStore(configuration, { clock, log });
   const memory = replayStore instanceof MemoryReplayStore ? replayStore : null;
@@ -69,6 +72,7 @@ export function layFoundation(
       auditDropped: audit?.dropped() ?? null,
     }),
     processUsage,
+    push,
   );
   const onRefresh = (fault: string | null) => {
     metrics.authorityRefreshed(fault === null ? 'success' : 'failure');

@@ -2,7 +2,7 @@
 import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
-import { formatMistake } from '../config/mistakes.ts';
+import { ConfigurationFault, formatMistake } from '../config/mistakes.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
@@ -10,8 +10,10 @@ import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
+import type { MetricsPush } from '../telemetry/otlp-push.ts';
+import { PushSettingFault, readPushSettings } from '../telemetry/push-settings.ts';
 import { openAudit } from './audit.ts';
-import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
+import { type Command, type CommandContext, CommandFailure, readOptions, UsageError } from './command.ts';
 import { type Front, openFront } from './front.ts';
 
 export const serve: Command = {
@@ -60,8 +62,10 @@ Example:
       audit?.reopen();
       void reload();
     });
+    const push = await openPush(env, log);
+    if (push !== null) ending.defer(push.close);
     const clock = () => Date.now() / 1000;
-    const runtime = await Runtime.create(load, { clock, log, processUsage, audit });
+    const runtime = await Runtime.create(load, { clock, log, processUsage, audit, push });
     ending.defer(() => runtime.close());
     const threads = {
       createWorker,
@@ -113,6 +117,20 @@ function withListen(
   const isListen = (name: string) => name.replaceAll('_', '').toLowerCase() === 'registrytokenserverlisten';
   const others = Object.entries(env).filter(([name]) => !isListen(name));
   return { ...Object.fromEntries(others), REGISTRY_TOKEN_SERVER__LISTEN: listen };
+}
+
+/** Metrics by OTLP where the environment names an endpoint. Its library is loaded only there. */
+async function openPush(env: CommandContext['env'], log: Log): Promise<MetricsPush | null> {
+  try {
+    const settings = readPushSettings(env);
+    if (settings === null) return null;
+    const { openMetricsPush } = await import('../telemetry/otlp-push.ts');
+    return openMetricsPush(settings, log);
+  } catch (cause) {
+    if (!(cause instanceof PushSettingFault)) throw cause;
+    const place = { source: 'environment', line: null, column: null };
+    throw new ConfigurationFault([{ ...place, key: '', message: cause.message }]);
+  }
 }
 
 /** Whether everything is in use as the files have it now. */

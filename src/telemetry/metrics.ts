@@ -5,6 +5,7 @@ import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import { reasons } from '../refusal.ts';
 import { buildInfo } from './build-info.ts';
 import { createHistogramProducer } from './histogram-producer.ts';
+import type { MetricsPush } from './otlp-push.ts';
 import { durationBounds, outcomes, type Tally } from './tally.ts';
 
 /** What is counted seldom, by the one thread that does it. */
@@ -39,20 +40,21 @@ export interface ProcessUsage {
 
 const LARGEST_CATALOGUE = 70_000;
 
-/** `tally` has what is counted at each request; `observe` and `processUsage` are asked at each scrape. */
+/** `tally` has what is counted at each request; `observe` and `processUsage` are asked at each scrape and each push. */
 export function createMetrics(
   tally: Tally,
   observe: () => Observations,
   processUsage: () => ProcessUsage,
+  push: MetricsPush | null = null,
 ): Metrics {
-  const exporter = new PrometheusExporter({
-    preventServerStart: true,
-    metricProducers: [createHistogramProducer(durationHistogram(tally), Date.now)],
-  });
+  const metricProducers = [createHistogramProducer(durationHistogram(tally), Date.now)];
+  const exporter = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   // By its own rule OpenTelemetry lumps together what is beyond 2000 series: a large catalogue has more plans.
   const views = [{ instrumentName: '*', aggregationCardinalityLimit: LARGEST_CATALOGUE }];
-  const meter = new MeterProvider({ readers: [exporter], views }).getMeter('registry-token');
+  const readers = push === null ? [exporter] : [exporter, push.createReader(metricProducers)];
+  const resource = push === null ? {} : { resource: push.resource };
+  const meter = new MeterProvider({ readers, views, ...resource }).getMeter('registry-token');
 
   observeTally(meter, tally);
   const refreshed = meter.createCounter('registry_token_authority_refresh_total', {

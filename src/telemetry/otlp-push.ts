@@ -1,0 +1,84 @@
+/**
+ * Metrics pushed by OTLP (http/protobuf), as OpenTelemetry's environment variables say: the exporter reads endpoint, headers,
+ * timeout, compression and certificates from them itself. Loaded only where one names an endpoint.
+ */
+import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
+import {
+  detectResources,
+  envDetector,
+  type Resource,
+  resourceFromAttributes,
+} from '@opentelemetry/resources';
+import {
+  type MetricProducer,
+  type MetricReader,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics';
+import { buildInfo } from './build-info.ts';
+import type { Log } from './log.ts';
+import type { PushSettings } from './push-settings.ts';
+
+export interface MetricsPush {
+  readonly resource: Resource;
+  /** Begins to push: once. */
+  readonly createReader: (metricProducers: MetricProducer[]) => MetricReader;
+  /** Pushes for the last time, and resolves within two seconds. */
+  readonly close: () => Promise<void>;
+}
+
+const CLOSE_MS = 2000;
+
+export function openMetricsPush({ endpoint, intervalMs, timeoutMs }: PushSettings, log: Log): MetricsPush {
+  // Without user name, password and query: each may be a secret.
+  const { origin } = new URL(endpoint);
+  let isFailing = false;
+  const tell = (fault: string | null) => {
+    if (fault !== null && !isFailing) log.warn('metrics not pushed', { endpoint: origin, fault });
+    if (fault === null && isFailing) log.info('metrics are pushed again', { endpoint: origin });
+    isFailing = fault !== null;
+  };
+  let reader: MetricReader | null = null;
+  return {
+    resource: resourceFromAttributes({
+      'service.name': 'registry-token',
+      'service.version': buildInfo().version,
+    }).merge(detectResources({ detectors: [envDetector] })),
+    createReader: (metricProducers) => {
+      reader = new PeriodicExportingMetricReader({
+        exporter: new ToldExporter(tell),
+        exportIntervalMillis: intervalMs,
+        exportTimeoutMillis: timeoutMs,
+        metricProducers,
+      });
+      return reader;
+    },
+    close: async () => {
+      const timer = Promise.withResolvers<void>();
+      const timeout = setTimeout(timer.resolve, CLOSE_MS);
+      await Promise.race([reader?.shutdown().catch(() => {}), timer.promise]);
+      clearTimeout(timeout);
+    },
+  };
+}
+
+/** Tells what kept each export from its goal, or null. */
+class ToldExporter extends OTLPMetricExporter {
+  readonly #tell: (fault: string | null) => void;
+
+  constructor(tell: (fault: string | null) => void) {
+    super();
+    this.#tell = tell;
+  }
+
+  override export(...[metrics, done]: Parameters<OTLPMetricExporter['export']>): void {
+    super.export(metrics, (result) => {
+      this.#tell(result.error === undefined ? null : faultOf(result.error));
+      done(result);
+    });
+  }
+}
+
+/** The HTTP status or the system's code; never the text, which may be anything that the other side says. */
+function faultOf(error: Error): string {
+  return 'code' in error && error.code !== undefined ? String(error.code) : error.name;
+}
