@@ -1,5 +1,6 @@
 /** The program: words of the command line to a command, its end to an exit code. The only file that touches `process`. */
 
+import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
 import { agent } from './cli/agent.ts';
 import { check } from './cli/check.ts';
@@ -55,6 +56,7 @@ async function main(words: readonly string[]): Promise<number> {
       print: (text) => void process.stdout.write(text),
       tell,
       isTerminal: process.stderr.isTTY === true,
+      isJournal: isJournal(process.env.JOURNAL_STREAM),
       processUsage,
       // Named from here, because compiled both are in one folder.
       createWorker: () => new Worker(new URL('./worker.ts', import.meta.url)),
@@ -66,6 +68,17 @@ async function main(words: readonly string[]): Promise<number> {
     });
   } catch (cause) {
     return tellFailure(command, cause);
+  }
+}
+
+/** systemd.exec(5): device and inode of the journal's socket, where standard error still is that. */
+function isJournal(stream: string | undefined): boolean {
+  if (stream === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(2, { bigint: true });
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
   }
 }
 

@@ -11,10 +11,10 @@ import { createLog } from './telemetry/log.ts';
 declare const self: WorkerScope;
 
 runWorker<PlacedWorkerSetup, FetchedKeySet, WorkerQuestion>(self, async (setup, main) => {
-  const { level, format, audits } = setup.logging;
+  const { level, format, isForJournal, audits } = setup.logging;
   const lines = createLineBatch((text) => main.writeLines(text, 'log'));
   const auditLines = createLineBatch((text) => main.writeLines(text, 'audit'));
-  const log = createLog(level, format, lines.write, lines.flush);
+  const log = createLog(level, format, lines.write, lines.flush, isForJournal);
   const clock = () => Date.now() / 1000;
   const audit = audits ? createLog('info', 'json', auditLines.write) : null;
   const runtime = await WorkerRuntime.create(setup, { clock, log, audit, ask: main.ask });

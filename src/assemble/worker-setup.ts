@@ -33,6 +33,7 @@ export interface PlacedWorkerSetup extends WorkerSetup {
   readonly logging: {
     readonly level: LogLevel;
     readonly format: 'json' | 'pretty';
+    readonly isForJournal: boolean;
     /** Whether its decisions go to the audit file as well. */
     readonly audits: boolean;
   };

@@ -27,6 +27,8 @@ export interface CommandContext {
   readonly tell: (text: string) => void;
   /** Whether standard error is a terminal. */
   readonly isTerminal: boolean;
+  /** Whether it is systemd's journal. */
+  readonly isJournal: boolean;
   readonly processUsage: () => ProcessUsage;
   /** A thread that runs `worker.ts`. */
   readonly createWorker: () => Worker;

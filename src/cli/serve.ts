@@ -2,7 +2,7 @@
 import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
-import { ConfigurationFault, formatMistake } from '../config/mistakes.ts';
+import { formatMistake } from '../config/mistakes.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
@@ -10,11 +10,10 @@ import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import type { MetricsPush } from '../telemetry/otlp-push.ts';
-import { PushSettingFault, readPushSettings } from '../telemetry/push-settings.ts';
 import { openAudit } from './audit.ts';
-import { type Command, type CommandContext, CommandFailure, readOptions, UsageError } from './command.ts';
+import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 import { type Front, openFront } from './front.ts';
+import { openPush } from './push.ts';
 
 export const serve: Command = {
   name: 'serve',
@@ -36,8 +35,17 @@ Example:
   registry-token serve --config /etc/registry-token/registry-token.yaml
 `,
   run: async (context) => {
-    const { args, env, tell, isTerminal, stopRequested, onReloadRequested, processUsage, createWorker } =
-      context;
+    const {
+      args,
+      env,
+      tell,
+      isTerminal,
+      isJournal,
+      stopRequested,
+      onReloadRequested,
+      processUsage,
+      createWorker,
+    } = context;
     const options = readOptions(args, { config: { type: 'string' }, listen: { type: 'string' } });
     if (options.listen !== undefined && parseListenAddress(options.listen) === null)
       throw new UsageError(`--listen takes host:port, not ${options.listen}`);
@@ -48,7 +56,7 @@ Example:
     const { server, telemetry, logging } = loaded.configuration;
     const format = logging.format === 'auto' ? (isTerminal ? 'pretty' : 'json') : logging.format;
     const lines = createLineBatch(tell);
-    const log = createLog(logging.level, format, lines.write, lines.flush);
+    const log = createLog(logging.level, format, lines.write, lines.flush, isJournal);
     await using ending = new AsyncDisposableStack();
     ending.defer(lines.flush);
     const audit = openAudit(loaded, log);
@@ -70,7 +78,7 @@ Example:
     const threads = {
       createWorker,
       log,
-      logging: { level: logging.level, format, audits: audit !== null },
+      logging: { level: logging.level, format, isForJournal: isJournal, audits: audit !== null },
       writeLines: { log: lines.write, audit: audit?.write ?? (() => {}) },
     };
     const front = await orAddressFault(server.listen, '--listen names another address', () =>
@@ -117,20 +125,6 @@ function withListen(
   const isListen = (name: string) => name.replaceAll('_', '').toLowerCase() === 'registrytokenserverlisten';
   const others = Object.entries(env).filter(([name]) => !isListen(name));
   return { ...Object.fromEntries(others), REGISTRY_TOKEN_SERVER__LISTEN: listen };
-}
-
-/** Metrics by OTLP where the environment names an endpoint. Its library is loaded only there. */
-async function openPush(env: CommandContext['env'], log: Log): Promise<MetricsPush | null> {
-  try {
-    const settings = readPushSettings(env);
-    if (settings === null) return null;
-    const { openMetricsPush } = await import('../telemetry/otlp-push.ts');
-    return openMetricsPush(settings, log);
-  } catch (cause) {
-    if (!(cause instanceof PushSettingFault)) throw cause;
-    const place = { source: 'environment', line: null, column: null };
-    throw new ConfigurationFault([{ ...place, key: '', message: cause.message }]);
-  }
 }
 
 /** Whether everything is in use as the files have it now. */

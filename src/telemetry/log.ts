@@ -15,13 +15,26 @@ export interface Log {
 /** Named one by one: an object of another making (an error, a request) may hold more than it shows. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
-/** Writes lines of at least `level` through `write`; `flush` is called after a warning or an error: it must not wait. */
+/** sd-daemon(3): what the journal takes from the beginning of a line. */
+const priorities: Readonly<Record<LogLevel, string>> = {
+  debug: '<7>',
+  info: '<6>',
+  warn: '<4>',
+  error: '<3>',
+};
+
+/**
+ * Writes lines of at least `level` through `write`; `flush` is called after a warning or an error: it must not wait.
+ * For the journal each line begins with its priority.
+ */
 export function createLog(
   level: LogLevel,
   format: 'json' | 'pretty',
   write: (line: string) => void,
   flush: () => void = () => {},
+  isForJournal = false,
 ): Log {
+  let priority = '';
   const logger = pino(
     {
       level,
@@ -30,11 +43,12 @@ export function createLog(
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: format === 'json' ? write : (line: string) => write(prettyLine(line)) },
+    { write: (line: string) => write(priority + (format === 'json' ? line : prettyLine(line))) },
   );
   const at =
     (name: LogLevel) =>
     (message: string, fields: LogFields = {}) => {
+      if (isForJournal) priority = priorities[name];
       logger[name](fields, message);
       if (name === 'warn' || name === 'error') flush();
     };

@@ -41,6 +41,7 @@ async function runToEnd(
       stderr += text;
     },
     isTerminal: false,
+    isJournal: false,
     createWorker: () => {
       throw new Error('No worker is expected here.');
     },

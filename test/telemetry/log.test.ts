@@ -58,6 +58,14 @@ describe('a line', () => {
     );
   });
 
+  test.each(['json', 'pretty'] as const)('begins with its priority for the journal, as %s', (format) => {
+    const lines: string[] = [];
+    const log = createLog('debug', format, (line) => lines.push(line), undefined, true);
+    for (const at of ['debug', 'info', 'warn', 'error'] as const) log[at](at);
+    expect(lines.map((line) => line.slice(0, 3))).toEqual(['<7>', '<6>', '<4>', '<3>']);
+    for (const line of lines) expect(line.slice(3)).toMatch(format === 'json' ? /^\{.*\}\n$/ : /^\d\d:/);
+  });
+
   test.each(['json', 'pretty'] as const)('stays one line as %s, whatever is in it', (format) => {
     const { lines, log } = collectLog('info', format);
     log.info('refused', {
