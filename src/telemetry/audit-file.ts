@@ -43,8 +43,9 @@ export class AuditFile {
   readonly #retryMs: number;
   #waiting: string[] = [];
   #waitingLength = 0;
-  /** What is being written, from where the disk stopped taking it. */
-  #rest: Buffer = Buffer.alloc(0);
+  /** What is being written, and how much of it the disk has taken. */
+  #batch: Buffer = Buffer.alloc(0);
+  #taken = 0;
   #handle: FileHandle | null = null;
   #inode = '';
   #lookedAt = Number.NEGATIVE_INFINITY;
@@ -92,7 +93,7 @@ export class AuditFile {
     const timeout = setTimeout(timer.resolve, CLOSE_MS);
     await Promise.race([this.#run, timer.promise]);
     clearTimeout(timeout);
-    const lost = countLines(this.#waiting.join('')) + countLines(this.#rest.toString());
+    const lost = countLines(this.#waiting.join('')) + countLines(this.#batch.toString('utf8', this.#taken));
     if (lost > 0) this.#drop(lost);
     if (this.#droppedHere > 0) this.#log.warn('audit lines were lost', { dropped: this.#droppedHere });
     if (this.#run === null) await this.#handle?.close().catch(() => {});
@@ -107,7 +108,7 @@ export class AuditFile {
   }
 
   async #writeAll(): Promise<void> {
-    while (this.#waiting.length > 0 || this.#rest.length > 0) {
+    while (this.#waiting.length > 0 || this.#taken < this.#batch.length) {
       try {
         await this.#writeSome();
         this.#recovered();
@@ -121,15 +122,18 @@ export class AuditFile {
 
   async #writeSome(): Promise<void> {
     const handle = await this.#current();
-    if (this.#rest.length === 0) {
-      this.#rest = Buffer.from(this.#waiting.join(''));
+    if (this.#taken === this.#batch.length) {
+      this.#batch = Buffer.from(this.#waiting.join(''));
+      this.#taken = 0;
       this.#waiting = [];
     }
-    while (this.#rest.length > 0) {
-      const { bytesWritten } = await handle.write(this.#rest);
+    while (this.#taken < this.#batch.length) {
+      const { bytesWritten } = await handle.write(this.#batch, this.#taken);
       if (bytesWritten === 0) throw Object.assign(new Error(), { code: 'nothing written' });
-      this.#rest = this.#rest.subarray(bytesWritten);
+      this.#taken += bytesWritten;
     }
+    this.#batch = Buffer.alloc(0);
+    this.#taken = 0;
     // Until then it counts as waiting: it is in memory.
     this.#waitingLength = this.#waiting.reduce((sum, { length }) => sum + length, 0);
   }
@@ -148,6 +152,8 @@ export class AuditFile {
     const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
     const handle = await open(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, MODE);
     this.#handle = handle;
+    // Another file begins with a whole line: the one that the disk stopped in.
+    if (this.#taken > 0) this.#taken = this.#batch.lastIndexOf('\n', this.#taken - 1) + 1;
     this.#inode = inodeOf(await handle.stat());
     this.#lookedAt = now;
     return handle;
