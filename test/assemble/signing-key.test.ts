@@ -7,9 +7,10 @@ import type { Runtime } from '../../src/assemble/runtime.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { createKey } from '../support/keys.ts';
 import { runOrFail } from '../support/processes.ts';
+import { keepSecret } from '../support/secret-watch.ts';
 import { createInstallation, pemOf, type Section } from './installation.ts';
 
-const PASSWORD = 'correct horse: battery # staple';
+const PASSWORD = keepSecret('correct horse: battery # staple');
 const site = await createInstallation();
 afterAll(() => site[Symbol.asyncDispose]());
 

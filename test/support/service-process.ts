@@ -9,6 +9,7 @@ import type { FaultyAuthority } from './faulty-authority.ts';
 import { createKey, type TestKey } from './keys.ts';
 import { type Child, createTemporaryFolder, findFreePort, start, type TemporaryFolder } from './processes.ts';
 import { BINARY, type Section } from './running-service.ts';
+import { checkOutput } from './secret-watch.ts';
 import { AUDIENCE, ISSUER, opTokMembers, proofMembers, REALM, SERVICE, signWith } from './tokens.ts';
 
 export interface ProcessOptions {
@@ -101,7 +102,9 @@ export async function startServiceHere(
   const folder = await createTemporaryFolder();
   const file = await writeConfiguration(folder, options, 0);
   const processUsage = () => ({ cpuSeconds: 0, residentBytes: 0, startedAt: 0 });
-  const log = createLog('error', 'json', () => {});
+  const log = createLog('error', 'json', (line) =>
+    checkOutput(['registry-token', 'serve'], { stderr: line }),
+  );
   const runtime = await Runtime.create(() => loadConfiguration(file, {}), {
     clock: () => clock.now,
     log,
