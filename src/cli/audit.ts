@@ -1,4 +1,5 @@
 /** The audit mode of `serve`: the file that the configuration names, and the log of decisions that ends in it. */
+import { checkAuditPath } from '../assemble/audit-path.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../config/mistakes.ts';
 import { AuditFile, checkAuditFile } from '../telemetry/audit-file.ts';
@@ -19,12 +20,14 @@ export interface OpenAudit {
 export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | null {
   const { auditPath } = loaded.configuration.logging;
   if (auditPath === undefined) return null;
+  const mistakes = checkAuditPath(loaded);
+  if (mistakes.length > 0) throw new ConfigurationFault(mistakes);
   const path = loaded.resolvePath(auditPath);
   try {
     checkAuditFile(path);
   } catch (cause) {
     const fault = cause instanceof Error && 'code' in cause ? cause.code : 'unknown fault';
-    const message = `${path} cannot be appended to (${fault}): give its folder to the service's user`;
+    const message = `${path} cannot be appended to (${fault}): give file and folder to the service's user`;
     throw new ConfigurationFault([loaded.mistakeAt('logging.auditPath', message)]);
   }
   const file = new AuditFile({ path, log });

@@ -1,4 +1,5 @@
 /** `check`: everything `serve` would refuse, and what it would not. */
+import { checkAuditPath } from '../assemble/audit-path.ts';
 import { openAuthorityKeys } from '../assemble/authority.ts';
 import { FileReader } from '../assemble/file-reader.ts';
 import { type Material, openMaterial } from '../assemble/material.ts';
@@ -86,7 +87,7 @@ async function openAll(loaded: LoadedConfiguration, now: number): Promise<Materi
   const files = new FileReader(loaded);
   const material = await openMaterial(loaded, files, now);
   openAuthorityKeys(loaded, files, { onRefresh: () => {} });
-  const mistakes = [...files.mistakes, ...checkSafety(loaded)];
+  const mistakes = [...files.mistakes, ...checkSafety(loaded), ...checkAuditPath(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);
   return material;

@@ -24,7 +24,8 @@ Runs the service in the foreground until SIGINT or SIGTERM; running requests are
 The configuration is FILE, else REGISTRY_TOKEN_CONFIG, else etc/registry-token.yaml, else
 /etc/registry-token/registry-token.yaml. SIGHUP, and a change of a file in use, reload it; a configuration with
 mistakes is told and not taken. Each of its keys can be overridden by the environment:
-REGISTRY_TOKEN_SIGNING__KEY_PATH=/run/keys/signing.pem. The log goes to standard error.
+REGISTRY_TOKEN_SIGNING__KEY_PATH=/run/keys/signing.pem. The log goes to standard error,
+metrics by OTLP where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
 
   --config FILE        the configuration
   --listen HOST:PORT   overrides server.listen

@@ -2,7 +2,7 @@
  * The file of decisions (`logging.auditPath`): appended to by one thread, and never waited for by a request. What the
  * disk does not take at once is kept up to a bound; beyond it lines are dropped and counted.
  */
-import { closeSync, constants, openSync, type Stats, statSync } from 'node:fs';
+import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { Log } from './log.ts';
 
@@ -26,13 +26,10 @@ const CLOSE_MS = 2000;
 const MODE = 0o600;
 
 /**
- * Throws an Error with a `code` where nothing can be appended to the file: a mistake in the configuration. It is made,
- * for its owner alone, where it does not exist.
+ * Throws an Error with a `code` where nothing can be appended to the file, which must not be a pipe: its reader would be
+ * waited for. It is made, for its owner alone, where it does not exist.
  */
 export function checkAuditFile(path: string): void {
-  const known = statSync(path, { throwIfNoEntry: false });
-  // To open a pipe would wait for its reader.
-  if (known !== undefined && !isWritten(known)) throw Object.assign(new Error(), { code: 'no regular file' });
   closeSync(openSync(path, 'a', MODE));
 }
 
@@ -191,10 +188,6 @@ export class AuditFile {
     this.#isFailing = false;
     this.#droppedHere = 0;
   }
-}
-
-function isWritten(file: Stats): boolean {
-  return file.isFile() || file.isCharacterDevice();
 }
 
 async function inodeAt(path: string): Promise<string> {

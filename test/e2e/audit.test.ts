@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readFileSync, renameSync, statSync, symlinkSync, unlinkSync } from 'node:fs';
 import { type ConfiguredService, startConfiguredService } from '../support/configured-service.ts';
-import { createTemporaryFolder, start } from '../support/processes.ts';
+import { createTemporaryFolder, run, runOrFail } from '../support/processes.ts';
 import { findSecret } from '../support/secret-watch.ts';
 import { words } from '../support/service-process.ts';
 
@@ -99,14 +99,21 @@ describe.each([1, 2])('with %d workers', (workers) => {
   });
 });
 
-test('a path that cannot be written to is a mistake in the configuration: exit 78', async () => {
+test.each([
+  ['in a folder that is not there', 'none/audit.log', /the folder \S+none does not exist: make it/],
+  ['that is a folder', '.', /\S+ is a folder, a pipe or a socket: name a file/],
+  ['that is a pipe', 'pipe', /\S+pipe is a folder, a pipe or a socket: name a file/],
+  ['that is a socket', 'socket', /\S+socket is a folder, a pipe or a socket: name a file/],
+])('a path %s is a mistake in the configuration, for check and for serve', async (_, name, message) => {
   await using service = await startConfiguredService();
   await using elsewhere = await createTemporaryFolder();
-  service.configure({ logging: logging(elsewhere.at('none/audit.log')) });
-  await using child = start([...words, 'serve', '--config', service.folder.at('registry-token.yaml')]);
-  expect(await child.exited).toBe(78);
-  expect(child.stderr()).toMatch(
-    /^\S+registry-token\.yaml:\d+:\d+: logging\.auditPath: \S+none\/audit\.log /,
-  );
-  expect(child.stderr()).toContain('(ENOENT)');
+  await runOrFail(['mkfifo', elsewhere.at('pipe')]);
+  using _socket = Bun.listen({ unix: elsewhere.at('socket'), socket: { data: () => {} } });
+  service.configure({ logging: logging(elsewhere.at(name)) });
+  const file = service.folder.at('registry-token.yaml');
+  for (const command of [['serve'], ['check', '--offline']]) {
+    const { exitCode, stderr } = await run([...words, ...command, '--config', file]);
+    expect([exitCode, stderr]).toEqual([78, expect.stringMatching(message)]);
+    expect(stderr).toMatch(/^\S+registry-token\.yaml:\d+:\d+: logging\.auditPath: /);
+  }
 });

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { AuditFile, type AuditFileOptions, checkAuditFile } from '../../src/telemetry/audit-file.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { createTemporaryFolder, runOrFail } from '../support/processes.ts';
+import { createTemporaryFolder } from '../support/processes.ts';
 
 interface Told {
   readonly message: string;
@@ -130,17 +130,5 @@ describe('a full disk', () => {
     await file.close();
     expect(file.dropped).toBe(3);
     expect(told.at(-1)).toMatchObject({ message: 'audit lines were lost', dropped: 3 });
-  });
-});
-
-describe('a path that cannot be the audit file is told at the start', () => {
-  test.each([
-    ['a folder that is not there', 'none/audit.log', 'ENOENT'],
-    ['a folder', '.', 'no regular file'],
-    ['a pipe, whose reader would be waited for', 'pipe', 'no regular file'],
-  ])('%s', async (_, name, code) => {
-    await using folder = await createTemporaryFolder();
-    await runOrFail(['mkfifo', folder.at('pipe')]);
-    expect(() => checkAuditFile(folder.at(name))).toThrow(expect.objectContaining({ code }));
   });
 });
