@@ -4,6 +4,8 @@ import { $ } from 'bun';
 export interface BuildOptions {
   /** A Bun compile target, `bun-linux-x64` for one; this machine's where none is given. */
   target?: Bun.Build.CompileTarget;
+  /** The Bun of that target to build from; Bun looks for it itself, on the network if need be, where none is given. */
+  runtimePath?: string;
   outfile: string;
 }
 
@@ -11,7 +13,7 @@ export interface BuildOptions {
  * Compiles `src/main.ts` into one executable. It reads neither `.env` nor `bunfig.toml` where it runs: the
  * configuration file and `REGISTRY_TOKEN_*` are its only inputs.
  */
-export async function build({ target, outfile }: BuildOptions): Promise<void> {
+export async function build({ target, runtimePath, outfile }: BuildOptions): Promise<void> {
   const result = await Bun.build({
     // The first is the program; the other is found by its place beside it when a worker starts.
     entrypoints: ['src/main.ts', 'src/worker.ts'],
@@ -24,6 +26,7 @@ export async function build({ target, outfile }: BuildOptions): Promise<void> {
     compile: {
       outfile,
       ...(target === undefined ? {} : { target }),
+      ...(runtimePath === undefined ? {} : { executablePath: runtimePath }),
       autoloadDotenv: false,
       autoloadBunfig: false,
     },
@@ -32,7 +35,7 @@ export async function build({ target, outfile }: BuildOptions): Promise<void> {
 }
 
 /** The commit being built, `unknown` outside a checkout. */
-async function commit(): Promise<string> {
+export async function commit(): Promise<string> {
   const answer = await $`git rev-parse --short=12 HEAD`.quiet().nothrow();
   return answer.exitCode === 0 ? answer.text().trim() : 'unknown';
 }

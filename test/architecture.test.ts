@@ -118,6 +118,7 @@ function longFiles(sources: readonly Source[]): string[] {
 
 const sources = readSources('src');
 const tests = readSources('test');
+const packaging = readSources('etc/package');
 
 describe('the sources keep the rules of the house', async () => {
   const { dependencies } = await Bun.file(new URL('../package.json', import.meta.url)).json();
@@ -139,12 +140,17 @@ describe('the sources keep the rules of the house', async () => {
     expect(processTouchers(sources)).toEqual([]);
   });
 
+  test('what makes packages imports nothing of the service: it asks the program', () => {
+    expect(packaging.length).toBeGreaterThan(10);
+    expect(packaging.flatMap(importsOf).filter((imported) => imported.startsWith('src/'))).toEqual([]);
+  });
+
   test('there are no drawers and no barrels, and every name is in kebab-case', () => {
-    expect(badNames([...sources, ...tests])).toEqual([]);
+    expect(badNames([...sources, ...tests, ...packaging])).toEqual([]);
   });
 
   test('no file is longer than 300 lines', () => {
-    expect(longFiles([...sources, ...tests])).toEqual([]);
+    expect(longFiles([...sources, ...tests, ...packaging])).toEqual([]);
   });
 
   test('the table allows no circle of folders', () => {

@@ -1,0 +1,68 @@
+/** What an operator gets beside the executable: samples, manual page, completions, documents. */
+import { readFile } from 'node:fs/promises';
+import { describeCommands } from './commands.ts';
+import { renderBash, renderFish, renderZsh } from './completions.ts';
+import type { Entry, FileTree } from './file-tree.ts';
+import { renderManPage } from './man-page.ts';
+import type { Release } from './release.ts';
+
+/** The same on every machine: made once for all packages. */
+export interface Contents {
+  readonly manPage: Entry;
+  readonly completions: { readonly bash: Entry; readonly zsh: Entry; readonly fish: Entry };
+  /** `etc/` as it is in the repository, without what makes packages. */
+  readonly samples: FileTree;
+  /** README, CHANGELOG, LICENSE. */
+  readonly documents: FileTree;
+  /** The sample of the configuration as a package installs it. */
+  readonly packagedConfiguration: Entry;
+}
+
+export const SCHEMA_PATH = 'usr/share/registry-token/registry-token.schema.json';
+
+export async function gatherContents(release: Release): Promise<Contents> {
+  const commands = await describeCommands();
+  const paths = [...new Bun.Glob('**/*').scanSync({ cwd: 'etc' })].filter(isSample).sort();
+  return {
+    manPage: { text: renderManPage(commands, release) },
+    completions: {
+      bash: { text: renderBash(commands) },
+      zsh: { text: renderZsh(commands) },
+      fish: { text: renderFish(commands) },
+    },
+    samples: Object.fromEntries(paths.map((path) => [`etc/${path}`, { copyOf: `etc/${path}` }])),
+    documents: Object.fromEntries(
+      ['README.md', 'CHANGELOG.md', 'LICENSE'].map((name) => [name, { copyOf: name }]),
+    ),
+    packagedConfiguration: { text: packagedConfiguration(await readFile('etc/registry-token.yaml', 'utf8')) },
+  };
+}
+
+/** An operator's own files beside the samples (`registry-token.local.yaml`, keys) are no part of a package. */
+function isSample(path: string): boolean {
+  return (
+    !path.startsWith('package/') &&
+    !path.includes('.local.') &&
+    !/(?:^|\/)registry-signing(?!-sample)/.test(path)
+  );
+}
+
+/**
+ * The sample names the sample key, which everybody has: an installed configuration names the key that
+ * `keygen --out /etc/registry-token` makes. The unit brings the same file by LoadCredential=.
+ */
+export function packagedConfiguration(sample: string): string {
+  const changes = [
+    ['$schema=registry-token.schema.json', `$schema=/${SCHEMA_PATH}`],
+    [
+      /keyPath: registry-signing-sample\.pem .*$/m,
+      'keyPath: registry-signing.pem # keygen --out /etc/registry-token',
+    ],
+  ] as const;
+  return changes.reduce((text, [old, next]) => {
+    const changed = text.replace(old, () => next);
+    if (changed === text)
+      throw new Error(`etc/registry-token.yaml no longer has ${old}: see etc/package/contents.ts`);
+    return changed;
+  }, sample);
+}
