@@ -16,16 +16,17 @@ const UNIT = 'etc/systemd/registry-token.service';
 /** Packages once, or with `verify` twice, and compares. Returns whether all is as it should be. */
 export async function packageRelease({
   verify,
+  out,
   print,
 }: {
   readonly verify: boolean;
+  readonly out: string;
   readonly print: (line: string) => void;
 }): Promise<boolean> {
   const release = await readRelease(process.env.SOURCE_DATE_EPOCH);
   if (release.version.endsWith('.dirty'))
     print('There are changes that are not committed: these are no packages of a commit.');
   const work = await mkdtemp(join(tmpdir(), 'registry-token-package-'));
-  const out = 'dist/package';
   try {
     await rm(out, { recursive: true, force: true });
     const cLibraries = await fetchCLibraries(join(work, 'libc6'));
@@ -63,6 +64,7 @@ if (import.meta.main) {
   try {
     const good = await packageRelease({
       verify: values.verify,
+      out: 'dist/package',
       print: (line) => void process.stdout.write(`${line}\n`),
     });
     if (!good) process.exitCode = 1;
