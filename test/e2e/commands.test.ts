@@ -2,12 +2,11 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { stat, writeFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
-import { AUTHORITY_SCOPE, type Authority, startAuthority } from '../support/authority.ts';
+import { type Authority, startAuthority } from '../support/authority.ts';
 import { writeCertificate } from '../support/certificates.ts';
 import { describeWith } from '../support/debian-parts.ts';
-import { createTemporaryFolder, runOrFail, type TemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 import {
-  BINARY,
   REGISTRY_SERVICE,
   type RunningService,
   runBinary,
@@ -19,7 +18,7 @@ setDefaultTimeout(30_000);
 
 const SCOPE = 'repository:team-a/app:pull';
 
-describeWith(['curl', 'openssl'], 'a client of the service', () => {
+describeWith(['openssl'], 'a client of the service', () => {
   let folder: TemporaryFolder;
   let authority: Authority;
   let service: RunningService;
@@ -77,24 +76,5 @@ describeWith(['curl', 'openssl'], 'a client of the service', () => {
     expect({ exitCode: refused.exitCode, stdout: refused.stdout }).toEqual({ exitCode: 1, stdout: '' });
     expect(refused.stderr).toContain('invalid_client');
     expect(refused.stderr).not.toContain(secret);
-  });
-
-  test('gets a token by the documented curl call, with proofs of `dpop-proof`', async () => {
-    const realm = `http://localhost:${service.port}/token`;
-    const proof = (options: string) =>
-      `$(registry-token dpop-proof --key ${folder.at('curl.pem')} ${options})`;
-    const script = `
-      registry-token() { ${BINARY} "$@"; }
-      answer=$(curl -fsS -u "builder:${authority.clientSecret}" \
-        -H "DPoP: ${proof(`--method POST --url ${authority.issuer}/token`)}" \
-        -d grant_type=client_credentials -d scope=${AUTHORITY_SCOPE} ${authority.issuer}/token)
-      OPTOK=$(sed -E 's/.*"access_token":"([^"]+)".*/\\1/' <<< "$answer")
-      curl -fsS -H "Authorization: Bearer $OPTOK" \
-        -H "DPoP: ${proof(`--method GET --url ${realm} --access-token "$OPTOK"`)}" \
-        "${realm}?service=${REGISTRY_SERVICE}&scope=${SCOPE}"`;
-    const answer = JSON.parse(await runOrFail(['bash', '-euo', 'pipefail', '-c', script]));
-    expect(decodeJwt(answer.token).access).toEqual([
-      { type: 'repository', name: 'team-a/app', actions: ['pull'] },
-    ]);
   });
 });
