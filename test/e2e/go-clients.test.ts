@@ -6,15 +6,20 @@ import { describeWith } from '../support/debian-parts.ts';
 import { createGoClient } from '../support/go-clients.ts';
 import { createHelm } from '../support/helm.ts';
 import { imageId, type RegistryAccess } from '../support/image-clients.ts';
-import { type Front, fronts } from '../support/mtls-fronts.ts';
+import { type Front, fronts, startBehindNginx } from '../support/mtls-fronts.ts';
 import { createMtlsParties, type MtlsParties } from '../support/mtls-parties.ts';
 import { createTemporaryFolder } from '../support/processes.ts';
 import { runBinary } from '../support/running-service.ts';
 
 setDefaultTimeout(60_000);
 
-for (const [name, startFront] of Object.entries(fronts))
-  describeWith(['docker-registry', 'nginx', 'openssl'], `Go clients before ${name}`, () => {
+const starts = {
+  'its own TLS listener': fronts['its own TLS listener'],
+  'nginx with registry 3.1': (parties: MtlsParties) => startBehindNginx(parties, 'registry-3.1'),
+} as const;
+
+for (const [name, startFront] of Object.entries(starts))
+  describeWith(['docker-registry', 'nginx', 'openssl', 'registry-3.1'], `Go clients before ${name}`, () => {
     let parties: MtlsParties;
     let front: Front;
     let alice: HelperUser;
@@ -39,7 +44,7 @@ for (const [name, startFront] of Object.entries(fronts))
     for (const clientName of ['oras', 'regctl'] as const)
       describeWith([clientName], clientName, () => {
         // oras shows it to a realm at the registry's own host and port alone: what nginx is for.
-        const isServed = clientName !== 'oras' || name === 'nginx';
+        const isServed = clientName !== 'oras' || name.startsWith('nginx');
         const what = isServed
           ? 'pushes and pulls'
           : 'does not show its certificate to the realm of another port';

@@ -2,12 +2,13 @@
  * The service and a registry as clients with certificates meet them: each with TLS of its own, the service by two
  * workers, or both behind nginx.
  */
-import { writeFile } from 'node:fs/promises';
+import { createPublicKey } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import type { MtlsParties } from './mtls-parties.ts';
 import { startNginx } from './nginx.ts';
 import { type Child, findFreePort, settled, start } from './processes.ts';
-import { type Registry, type RegistryOptions, startRegistry } from './registry.ts';
+import { type Registry, type RegistryOptions, type RegistryProgram, startRegistry } from './registry.ts';
 import {
   REGISTRY_SERVICE,
   type Section,
@@ -28,7 +29,10 @@ export interface Front extends AsyncDisposable {
   readonly logs: () => string;
 }
 
-export const fronts = { 'its own TLS listener': startOwnTls, nginx: startBehindNginx } as const;
+export const fronts = {
+  'its own TLS listener': startOwnTls,
+  nginx: (parties: MtlsParties) => startBehindNginx(parties, 'docker-registry'),
+} as const;
 
 async function startOwnTls(parties: MtlsParties): Promise<Front> {
   await using parts = new AsyncDisposableStack();
@@ -37,7 +41,7 @@ async function startOwnTls(parties: MtlsParties): Promise<Front> {
   const realm = `https://localhost:${servicePort}/token`;
   const tls = { certPath: server.certificatePath, keyPath: server.keyPath };
   const service = parts.use(await startServe(parties, servicePort, realm, { tls, workers: 2 }));
-  const registry = parts.use(await startRegistryFor(parties, realm, server));
+  const registry = parts.use(await startRegistryFor(parties, realm, { tls: server }));
   const owned = parts.move();
   return {
     registryHost: `localhost:${registry.port}`,
@@ -49,13 +53,14 @@ async function startOwnTls(parties: MtlsParties): Promise<Front> {
   };
 }
 
-async function startBehindNginx(parties: MtlsParties): Promise<Front> {
+/** Registry and realm are both behind nginx; the registry has the sample of its version. */
+export async function startBehindNginx(parties: MtlsParties, program: RegistryProgram): Promise<Front> {
   await using parts = new AsyncDisposableStack();
   const [port, servicePort] = [await findFreePort(), await findFreePort()];
   const realm = `https://localhost:${port}/token`;
   const believing = { trustedProxies: ['127.0.0.1/32'], clientCertificateHeader: 'X-SSL-Client-Cert' };
   const service = parts.use(await startServe(parties, servicePort, realm, believing));
-  const registry = parts.use(await startRegistryFor(parties, realm, null));
+  const registry = parts.use(await startRegistryFor(parties, realm, { program, fromSample: true }));
   const { certificatePath, keyPath } = parties.server;
   const ports = { port, registryPort: registry.port, servicePort };
   const nginx = parts.use(await startNginx({ ...ports, certificatePath, keyPath }));
@@ -108,17 +113,22 @@ async function untilReady(url: string, ca: string): Promise<void> {
   }
 }
 
-/** Without TLS of its own it is the registry of the sample, behind nginx. */
-function startRegistryFor(
-  { signing }: MtlsParties,
+async function startRegistryFor(
+  { signing, folder }: MtlsParties,
   realm: string,
-  tls: NonNullable<RegistryOptions['tls']> | null,
+  options: Pick<RegistryOptions, 'program' | 'fromSample' | 'tls'>,
 ): Promise<Registry> {
+  // The sample of 3.x has a key set beside the certificate.
+  const jwksPath = folder.at('registry-jwks.json');
+  const key = createPublicKey(await readFile(signing.certificatePath)).export({ format: 'jwk' });
+  await writeFile(jwksPath, JSON.stringify({ keys: [{ ...key, kid: 'registry-signing' }] }));
+  const names = { service: REGISTRY_SERVICE, issuer: TOKEN_ISSUER };
+  const isNew = options.program !== undefined && options.program !== 'docker-registry';
   return startRegistry({
+    ...options,
+    ...names,
     realm,
-    service: REGISTRY_SERVICE,
-    issuer: TOKEN_ISSUER,
     rootCertificatePath: signing.certificatePath,
-    ...(tls === null ? { fromSample: true } : { tls }),
+    ...(isNew ? { jwksPath } : {}),
   });
 }
