@@ -30,8 +30,9 @@ export const dockerCredential: Command = {
   help: `Usage: docker-credential-registry-token (get | list | store | erase | version)
        registry-token docker-credential (get | list | store | erase | version) [--profiles FILE]
 
-Docker's credential helper protocol, for docker, podman, skopeo, buildah, crane, oras and helm. They find it by a link
-to this program in their PATH, and by credHelpers in their configuration:
+Docker's credential helper protocol, for docker, podman, skopeo, buildah, oras, regctl and helm; crane has no option for
+the client certificate that belongs to it. They find it by a link to this program in their PATH, and by credHelpers in
+their configuration:
 
   ln -s /usr/bin/registry-token /usr/local/bin/docker-credential-registry-token
   { "credHelpers": { "registry.example.com": "registry-token" } }

@@ -35,6 +35,8 @@ export interface NewOpTok extends OpTok {
 
 const STEP = 'OpTok';
 
+const MAX_TOKEN_CHARACTERS = 64 * 1024;
+
 /** Whatever the Authority says, nobody keeps an OpTok for longer. */
 const LONGEST_LIFETIME_S = 86_400;
 
@@ -99,9 +101,9 @@ export async function requestOpTok(
   }
 }
 
-/** The characters of a token in an Authorization field (RFC 6750 §2.1). */
+/** The characters of a token in an Authorization field (RFC 6750 §2.1), and no more than servers take there. */
 export function isAccessToken(text: string): boolean {
-  return /^[A-Za-z0-9._~+/-]+=*$/.test(text);
+  return text.length <= MAX_TOKEN_CHARACTERS && /^[A-Za-z0-9._~+/-]+=*$/.test(text);
 }
 
 function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null): void {

@@ -141,6 +141,15 @@ test('an answer without a token says that this may be no realm', async () => {
   );
 });
 
+test('a token that no registry would take is none, and is not kept', async () => {
+  const answer = (length: number) => startFakeServer(() => Response.json({ token: 'x'.repeat(length) }));
+  const opTok = { accessToken: 'op.tok.1', dpopKey };
+  await using good = answer(64 * 1024);
+  expect((await ask(`${good.url}/token`, opTok).answer).token).toHaveLength(64 * 1024);
+  await using large = answer(64 * 1024 + 1);
+  await expect(ask(`${large.url}/token`, opTok).answer).rejects.toThrow('answered 200 without a token');
+});
+
 test('a realm that is no URL is refused', async () => {
   await expect(ask('registry.example.com', { accessToken: 'op.tok.1', dpopKey }).answer).rejects.toThrow(
     'the realm is no URL',
