@@ -77,3 +77,13 @@ function isThere(part: Part): boolean {
   const file = files[part];
   return file === undefined ? Bun.which(part, { PATH: searchPath }) !== null : existsSync(file);
 }
+
+/** As `describeWith`, for rules that only root can see: other roots, other users. */
+export function describeAsRoot(parts: readonly Part[], title: string, body: () => void): void {
+  if (process.getuid?.() === 0 || process.env.CI === 'true') {
+    describeWith(parts, title, body);
+    return;
+  }
+  process.stderr.write(`skipped: "${title}" needs root\n`);
+  describe.skipIf(true)(title, body);
+}

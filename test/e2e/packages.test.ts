@@ -1,0 +1,276 @@
+/** The packages as an operator meets them: made twice, installed into a fresh Debian, upgraded and purged. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { chmod, cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import { type Authority, startAuthority } from '../support/authority.ts';
+import { createDpopClient, type DpopClient } from '../support/authority-client.ts';
+import { writeCertificate } from '../support/certificates.ts';
+import { inRoot } from '../support/chroot.ts';
+import { describeAsRoot } from '../support/debian-parts.ts';
+import { createDebianRoot, type DebianRoot, readUnit } from '../support/debian-root.ts';
+import { type MadePackages, makeAndVerify, nextPackage, unpackImage } from '../support/made-packages.ts';
+import { findFreePort, run, runOrFail, start } from '../support/processes.ts';
+import { startRegistry } from '../support/registry.ts';
+import { nextSecond, REGISTRY_SERVICE, startService, TOKEN_ISSUER } from '../support/running-service.ts';
+import { obtainToken } from '../support/token-request.ts';
+
+setDefaultTimeout(300_000);
+
+const CONFIGURATION = 'etc/registry-token/registry-token.yaml';
+const UNIT = 'registry-token.service';
+const SCOPE = 'repository:stella-ops/public/app:pull';
+const etc = new URL('../../etc', import.meta.url).pathname;
+
+let made: MadePackages;
+let root: DebianRoot;
+
+describeAsRoot(
+  [
+    'dpkg',
+    'docker-registry',
+    'mmdebstrap',
+    'openssl',
+    'skopeo',
+    'qemu-aarch64-static',
+    'readelf',
+    'systemd-analyze',
+  ],
+  'the packages of this commit',
+  () => {
+    beforeAll(async () => {
+      [made, root] = await Promise.all([makeAndVerify(), createDebianRoot()]);
+    });
+    afterAll(async () => {
+      await made?.[Symbol.asyncDispose]();
+      await root?.[Symbol.asyncDispose]();
+    });
+
+    test('are the same, byte for byte, when made again, and tell it with the exposure of the unit', () => {
+      expect(made.isGood).toBe(true);
+      expect(made.lines.join('\n')).toMatch(
+        /^reproducible: two builds of \w{12} are byte-identical, 8 files$/m,
+      );
+      expect(made.lines.join('\n')).toMatch(/^systemd exposure: [01]\.\d of 10/m);
+    });
+
+    test('are verified by sha256sum without a network', async () => {
+      const checked = await run(['sha256sum', '--check', 'SHA256SUMS'], { cwd: made.folder.at('packages') });
+      expect(checked).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(checked.stdout.match(/: OK$/gm)).toHaveLength(made.names.length - 1);
+    });
+
+    test.each([
+      ['linux-amd64.tar', 'X86-64', '/lib64/ld-linux-x86-64.so.2'],
+      ['linux-arm64.tar', 'AArch64', '/lib/ld-linux-aarch64.so.1'],
+      ['linux-amd64-musl.tar', 'X86-64', '/lib/ld-musl-x86_64.so.1'],
+    ])('%s holds an executable for its machine, and what belongs to it', async (name, machine, loader) => {
+      const archive = made.file(new RegExp(`-${name.replaceAll('.', '\\.')}\\.gz$`));
+      const into = made.folder.at(name);
+      await mkdir(into);
+      await runOrFail([
+        'tar',
+        '--extract',
+        `--directory=${into}`,
+        '--strip-components=2',
+        `--file=${archive}`,
+      ]);
+      const header = await runOrFail([
+        'readelf',
+        '--file-header',
+        '--program-headers',
+        `${into}/registry-token`,
+      ]);
+      expect(header).toMatch(new RegExp(`Machine:.*${machine}`));
+      expect(header).toContain(`[Requesting program interpreter: ${loader}]`);
+      for (const file of ['LICENSE', 'README.md', 'etc/registry-token.yaml', 'man/registry-token.1'])
+        expect(await Bun.file(`${into}/${file}`).exists()).toBe(true);
+    });
+
+    describeInstallation();
+    describeImage();
+  },
+);
+
+/** One after the other, as an operator does it over the years. */
+function describeInstallation() {
+  let authority: Authority;
+  let client: DpopClient;
+  let before: readonly string[];
+  let port: number;
+  let edited: string;
+  let deb: string;
+
+  const passwd = () => readFile(root.at('etc/passwd'), 'utf8');
+  let passwdBefore: string;
+
+  beforeAll(async () => {
+    deb = made.file(/_amd64\.deb$/);
+    authority = await startAuthority({ clients: [{ id: 'builder' }] });
+    client = await createDpopClient(authority, 'builder');
+    before = await root.paths();
+    passwdBefore = await passwd();
+    port = await findFreePort();
+  });
+  afterAll(() => authority?.[Symbol.asyncDispose]());
+
+  /** Starts what is installed by the words of the installed unit, gets a token, stops it. */
+  const issue = async () => {
+    const unit = readUnit(UNIT, await readFile(root.at(`usr/lib/systemd/system/${UNIT}`), 'utf8'));
+    const address = { REGISTRY_TOKEN_SERVER__LISTEN: `127.0.0.1:${port}` };
+    await using service = await root.startUnit(unit, address);
+    await service.waitForStatus(`http://127.0.0.1:${port}/readyz`, 200);
+    await nextSecond();
+    const token = await obtainToken(`http://127.0.0.1:${port}/token`, client, [SCOPE]);
+    const keys = await Bun.file(root.at('etc/registry-token/registry-jwks.json')).json();
+    const { payload } = await jwtVerify(token, createLocalJWKSet(keys), { audience: REGISTRY_SERVICE });
+    expect(await service.stop()).toBe(0);
+    return payload.access;
+  };
+  const granted = [{ type: 'repository', name: 'stella-ops/public/app', actions: ['pull'] }];
+
+  test('the .deb installs into a fresh Debian, with a user of its own and a configuration that others cannot read', async () => {
+    expect(await root.dpkg('--install', deb)).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await passwd()).toMatch(/^registry-token:x:\d+:\d+:.*:\/nonexistent:\/usr\/sbin\/nologin$/m);
+    expect((await stat(root.at(CONFIGURATION))).mode & 0o777).toBe(0o640);
+    const { stdout } = await root.run('docker-credential-registry-token', 'version');
+    expect(stdout).toContain('docker-credential-registry-token');
+  });
+
+  test('the installed unit has nothing that systemd does not know', async () => {
+    const text = await readFile(root.at(`usr/lib/systemd/system/${UNIT}`), 'utf8');
+    const copy = made.folder.at(UNIT);
+    await writeFile(copy, text.replace('=/usr/bin/', `=${root.at('usr/bin')}/`));
+    expect(await run(['systemd-analyze', 'verify', '--man=no', copy])).toEqual({
+      exitCode: 0,
+      stdout: '',
+      stderr: '',
+    });
+  });
+
+  test('three edits and keygen are enough to issue a token', async () => {
+    const sample = await readFile(root.at(CONFIGURATION), 'utf8');
+    edited = [
+      ['issuer: http://127.0.0.1:8086', `issuer: ${authority.issuer}`],
+      [/realm: \[.*\]/, `realm: http://127.0.0.1:${port}/token`],
+      ['allowedServices: [registry.localhost]', `allowedServices: [${REGISTRY_SERVICE}]`],
+    ].reduce((text, [from, to]) => text.replace(from as string, to as string), sample);
+    await writeFile(root.at(CONFIGURATION), edited);
+    const keygen = await root.run('registry-token', 'keygen', '--out', '/etc/registry-token');
+    expect(keygen).toMatchObject({ exitCode: 0, stderr: '' });
+    expect((await root.run('registry-token', 'check', '--offline')).exitCode).toBe(0);
+    expect(await issue()).toEqual(granted);
+  });
+
+  test('an upgrade asks nothing, keeps the edited configuration and the key, and issues again', async () => {
+    const next = await nextPackage(made, deb, '9.1');
+    expect(await root.dpkg('--install', next)).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await readFile(root.at(CONFIGURATION), 'utf8')).toBe(edited);
+    expect((await stat(root.at(CONFIGURATION))).mode & 0o777).toBe(0o640);
+    expect(await issue()).toEqual(granted);
+  });
+
+  test('an upgrade with another sample lays it beside the edited one', async () => {
+    const next = await nextPackage(made, deb, '9.2', async (tree) => {
+      const text = await readFile(`${tree}/${CONFIGURATION}`, 'utf8');
+      await writeFile(`${tree}/${CONFIGURATION}`, `${text}# new in 9.2\n`);
+    });
+    expect((await root.dpkg('--force-confdef', '--force-confold', '--install', next)).exitCode).toBe(0);
+    expect(await readFile(root.at(CONFIGURATION), 'utf8')).toBe(edited);
+    expect(await readFile(root.at(`${CONFIGURATION}.dpkg-dist`), 'utf8')).toContain('# new in 9.2');
+    expect(await issue()).toEqual(granted);
+  });
+
+  test('remove keeps the configuration and the key, and purge leaves nothing, the log included', async () => {
+    await mkdir(root.at('var/log/registry-token'), { recursive: true });
+    await writeFile(root.at('var/log/registry-token/audit.log'), '{}\n');
+    expect(await root.dpkg('--remove', 'registry-token')).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await readFile(root.at(CONFIGURATION), 'utf8')).toBe(edited);
+    expect(await Bun.file(root.at('etc/registry-token/registry-signing.pem')).exists()).toBe(true);
+    expect(await Bun.file(root.at('usr/bin/registry-token')).exists()).toBe(false);
+    expect(await root.dpkg('--purge', 'registry-token')).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await root.paths()).toEqual([...before]);
+    expect(await Bun.file(root.at('var/log/registry-token/audit.log')).exists()).toBe(false);
+    expect(await passwd()).toBe(passwdBefore);
+  });
+}
+
+function describeImage() {
+  test.each(['amd64', 'arm64'])(
+    'the image for %s is what runs and nothing else, for a user that is not root',
+    async (name) => {
+      const { root, config, architecture, rootfs, diffIds } = await unpackImage(
+        made,
+        made.file(/\.oci\.tar$/),
+        name,
+      );
+      expect(architecture).toBe(name);
+      expect(config).toMatchObject({ User: '65532:65532', Entrypoint: ['/usr/bin/registry-token'] });
+      expect(config.Labels['org.opencontainers.image.licenses']).toBe('Apache-2.0');
+      expect(rootfs.diff_ids).toEqual(diffIds);
+      const [loader, folder] =
+        name === 'amd64'
+          ? ['lib64/ld-linux-x86-64.so.2', 'lib/x86_64-linux-gnu']
+          : ['lib/ld-linux-aarch64.so.1', 'lib/aarch64-linux-gnu'];
+      const files = await runOrFail(['find', '.', '-type', 'f', '-printf', '%P\n'], { cwd: root });
+      expect(files.trim().split('\n').sort()).toEqual(
+        [
+          ...['etc/group', 'etc/passwd', 'etc/ssl/certs/ca-certificates.crt', loader],
+          ...['libc.so.6', 'libdl.so.2', 'libm.so.6', 'libpthread.so.0'].map((file) => `${folder}/${file}`),
+          ...['usr/bin/registry-token', 'usr/share/doc/libc6/copyright'],
+        ].sort(),
+      );
+      await mkdir(`${root}/proc`);
+      const emulator = name === 'arm64' ? ['/qemu-aarch64-static'] : [];
+      if (name === 'arm64') await cp(Bun.which('qemu-aarch64-static') ?? '', `${root}/qemu-aarch64-static`);
+      const command = [...emulator, ...config.Entrypoint, 'version'];
+      const version = await run(inRoot(root, command, { user: config.User }));
+      expect(version.stdout).toMatch(/^registry-token \S+ \(commit \w{12}, Bun [\d.]+\)\n$/);
+    },
+  );
+
+  test('the image is pushed to a registry that trusts our tokens, both architectures at once', async () => {
+    const { keyPath, certificatePath } = await writeCertificate(made.folder, 'registry-signing');
+    await using authority = await startAuthority({ clients: [{ id: 'builder', plan: 'enterprise' }] });
+    const signing = { keyPath, certificatePath };
+    await using service = await startService({ authorityIssuer: authority.issuer, signing });
+    await using registry = await startRegistry({
+      realm: service.realm,
+      service: REGISTRY_SERVICE,
+      issuer: TOKEN_ISSUER,
+      rootCertificatePath: certificatePath,
+    });
+    const client = await createDpopClient(authority, 'builder');
+    const scopes = ['repository:team-a/registry-token:pull,push'];
+    const token = await obtainToken(service.realm, client, scopes);
+    const image = `docker://${registry.host}/team-a/registry-token:1`;
+    const archive = `oci-archive:${made.file(/\.oci\.tar$/)}`;
+    const target = ['--all', '--dest-tls-verify=false', '--dest-registry-token', token];
+    await runOrFail(['skopeo', 'copy', '--insecure-policy', ...target, archive, image]);
+    for (const architecture of ['amd64', 'arm64']) {
+      const choice = [`--override-arch=${architecture}`, '--tls-verify=false', '--registry-token', token];
+      const inspected = JSON.parse(
+        await runOrFail(['skopeo', ...choice.slice(0, 1), 'inspect', ...choice.slice(1), image]),
+      );
+      expect(inspected).toMatchObject({ Architecture: architecture, Os: 'linux' });
+    }
+  });
+
+  test('the image serves as it stands, with the configuration where it looks for it', async () => {
+    const root = made.folder.at('rootfs-amd64');
+    for (const file of ['registry-token.yaml', 'registry-signing-sample.pem'])
+      await cp(`${etc}/${file}`, `${root}/etc/registry-token/${file}`);
+    await chmod(`${root}/etc/registry-token/registry-signing-sample.pem`, 0o644);
+    const { stdout } = await run([
+      'skopeo',
+      'inspect',
+      '--config',
+      `oci-archive:${made.file(/\.oci\.tar$/)}`,
+    ]);
+    const { User, Entrypoint, Cmd } = JSON.parse(stdout).config;
+    const listen = `127.0.0.1:${await findFreePort()}`;
+    const command = [...Entrypoint, ...Cmd, '--listen', listen];
+    await using service = start(inRoot(root, command, { user: User }));
+    await service.waitForStatus(`http://${listen}/healthz`, 200);
+    expect(await service.stop()).toBe(0);
+  });
+}

@@ -1,0 +1,85 @@
+/** A fresh Debian in a folder, by mmdebstrap from this machine's own sources: the essential packages, and passwd. */
+import { chown, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inRoot } from './chroot.ts';
+import { type Child, createTemporaryFolder, type Finished, run, runOrFail, start } from './processes.ts';
+
+export interface DebianRoot extends AsyncDisposable {
+  readonly path: string;
+  readonly at: (path: string) => string;
+  /** dpkg on the packages of the root; maintainer scripts run in it. */
+  readonly dpkg: (...words: readonly string[]) => Promise<Finished>;
+  /** Every path in it but what dpkg keeps for itself and what useradd leaves of the last passwd. */
+  readonly paths: () => Promise<readonly string[]>;
+  /** Runs a command in it to its end, as root. */
+  readonly run: (...command: readonly string[]) => Promise<Finished>;
+  /** Starts the program of an installed unit as systemd would: its user, its words, its credentials. */
+  readonly startUnit: (unit: Unit, env: Readonly<Record<string, string>>) => Promise<Child>;
+}
+
+/** What starting needs of a unit's text. */
+export interface Unit {
+  readonly name: string;
+  readonly command: readonly string[];
+  /** Name and path of each LoadCredential=. */
+  readonly credentials: readonly (readonly [name: string, path: string])[];
+  readonly environment: readonly (readonly [name: string, value: string])[];
+}
+
+export async function createDebianRoot(): Promise<DebianRoot> {
+  const folder = await createTemporaryFolder();
+  const path = folder.at('root');
+  const sources = await runOrFail(['apt-get', 'indextargets', '--format', '$(REPO_URI) $(CODENAME)']);
+  const [, mirror = '', codename = ''] = /^(\S+) ([a-z]+)$/m.exec(sources) ?? [];
+  const options = ['--mode=root', '--variant=essential', '--include=passwd', '--dpkgopt=force-unsafe-io'];
+  const command = ['mmdebstrap', '--quiet', ...options, codename, path, mirror];
+  await runOrFail(command, { timeoutMs: 240_000, env: { HOME: '/root' } });
+  const at = (name: string) => join(path, name);
+  return {
+    path,
+    at,
+    dpkg: (...words) => run(['dpkg', `--root=${path}`, ...words]),
+    paths: async () => {
+      const own = ['./var/lib/dpkg', './var/log', './var/cache', './run', './proc'].flatMap((name) => [
+        ...['-path', name, '-prune', '-o'],
+      ]);
+      const found = await runOrFail(['find', '.', ...own, '-not', '-path', './etc/*-', '-print'], {
+        cwd: path,
+      });
+      return found.trim().split('\n').sort();
+    },
+    run: (...command) => run(inRoot(path, command)),
+    startUnit: async ({ name, command, credentials, environment }, env) => {
+      const directory = `/run/credentials/${name}`;
+      const identity = await runOrFail(['chroot', path, 'getent', 'passwd', 'registry-token']);
+      const [, , user = '', group = ''] = identity.split(':');
+      await mkdir(at(directory), { recursive: true });
+      for (const [credential, source] of credentials) {
+        const copy = at(`${directory}/${credential}`);
+        await runOrFail(['install', '-m', '0400', at(source), copy]);
+        await chown(copy, Number(user), Number(group));
+      }
+      const own = environment.map(([key, value]) => [key, value.replaceAll('%d', directory)]);
+      return start(inRoot(path, command, { user: `${user}:${group}` }), {
+        env: { ...Object.fromEntries(own), ...env },
+      });
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+/** Reads what starting needs; the rest of a unit is systemd's. */
+export function readUnit(name: string, text: string): Unit {
+  const values = (key: string) =>
+    [...text.matchAll(new RegExp(`^${key}=(.+)$`, 'gm'))].map(([, value = '']) => value);
+  const pair = (value: string, separator: string) => {
+    const at = value.indexOf(separator);
+    return [value.slice(0, at), value.slice(at + 1)] as const;
+  };
+  return {
+    name,
+    command: values('ExecStart').join('').split(' '),
+    credentials: values('LoadCredential').map((value) => pair(value, ':')),
+    environment: values('Environment').map((value) => pair(value, '=')),
+  };
+}
