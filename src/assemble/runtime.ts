@@ -107,10 +107,14 @@ export class Runtime {
     }
   }
 
-  /** Counts a worker's death, and puts in order what it may have left behind. */
-  workerDied(thread: number): void {
-    const { metrics, replayStore, rateTable } = this.#foundation;
-    metrics.workerDied();
+  /** Counts a worker's death. */
+  workerDied(): void {
+    this.#foundation.metrics.workerDied();
+  }
+
+  /** A worker is no more, and may have held a lock of what all share. */
+  releaseLocksOf(thread: number): void {
+    const { replayStore, rateTable } = this.#foundation;
     if (replayStore instanceof MemoryReplayStore) replayStore.releaseLockOf(thread);
     rateTable.releaseLockOf(thread);
   }

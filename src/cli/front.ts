@@ -71,8 +71,9 @@ async function openWorkers(
     onLines: (lines, to) => writeLines[to](lines),
     onDeath: (thread, fault) => {
       log.error('a worker died; another takes its place', { worker: thread, fault });
-      runtime.workerDied(thread);
+      runtime.workerDied();
     },
+    onEnd: (thread) => runtime.releaseLocksOf(thread),
   });
   runtime.onKeySet = pool.tell;
   return { url: pool.url, change: pool.change, isAlive: pool.isAlive, stop: pool.stop };

@@ -13,7 +13,9 @@ export interface PoolOptions<Setup, Question> {
   /** Rejects with an Error whose message the worker may have. */
   readonly answer: (question: Question) => Promise<unknown>;
   readonly onLines: (lines: string, to: LineTarget) => void;
-  /** A worker has ended by itself; another takes its place. */
+  /** A worker is no more, whyever: what it may have held of shared memory is nobody's. */
+  readonly onEnd: (thread: number) => void;
+  /** It has ended by itself; another takes its place. */
   readonly onDeath: (thread: number, fault: string) => void;
 }
 
@@ -195,6 +197,7 @@ class Member<Setup, News, Question> {
 
   #ended(): void {
     this.#worker = null;
+    this.#options.onEnd(this.#thread);
     for (const resolve of this.#awaited.values()) resolve(this.#fault);
     this.#awaited.clear();
     this.#stopped.resolve();

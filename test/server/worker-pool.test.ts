@@ -10,6 +10,7 @@ interface Site {
   readonly state: { word: string; answer: string | Error };
   readonly lines: string[];
   readonly deaths: [number, string][];
+  readonly ended: number[];
   /** Asks over a connection of its own. */
   readonly get: (path: string) => Promise<Response>;
   /** What so many connections were told, each answer once. */
@@ -27,6 +28,7 @@ async function startPool(count: number, word = 'first'): Promise<Site> {
   const state: Site['state'] = { word, answer: 'an answer' };
   const lines: string[] = [];
   const deaths: [number, string][] = [];
+  const ended: number[] = [];
   const pool = await startWorkers<PoolWorkerSetup, string, string>({
     count,
     create: () => new Worker(WORKER),
@@ -37,6 +39,7 @@ async function startPool(count: number, word = 'first'): Promise<Site> {
     },
     onLines: (text, to) => lines.push(`${to}: ${text}`),
     onDeath: (thread, fault) => deaths.push([thread, fault]),
+    onEnd: (thread) => ended.push(thread),
   });
   running = pool;
   const get = (path: string) => fetch(`${pool.url}${path}`, { keepalive: false });
@@ -49,6 +52,7 @@ async function startPool(count: number, word = 'first'): Promise<Site> {
     state,
     lines,
     deaths,
+    ended,
     get,
     words: async () => [...new Set((await look()).map(({ word }) => word))],
     threads: async () => [...new Set((await look()).map(({ thread }) => thread))].sort(),
@@ -146,11 +150,13 @@ test('running requests get their answer before a stop ends', async () => {
   expect((await slow).map(({ status }) => status)).toEqual(Array(6).fill(200));
 });
 
-test('a stop takes no longer than its grace and a second', async () => {
+test('a stop takes no longer than its grace and a second, and tells of each end', async () => {
   const site = await startPool(2);
   const slow = site.get('/slow').catch(() => null);
   await Bun.sleep(50);
   await site.pool.stop(10);
   await slow;
   await expect(site.get('/')).rejects.toThrow();
+  await until(() => site.ended.length === 2);
+  expect(site.deaths).toEqual([]);
 });
