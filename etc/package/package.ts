@@ -28,8 +28,8 @@ export async function packageRelease({
     print('There are changes that are not committed: these are no packages of a commit.');
   const work = await mkdtemp(join(tmpdir(), 'registry-token-package-'));
   try {
-    await rm(out, { recursive: true, force: true });
     const cLibraries = await fetchCLibraries(join(work, 'libc6'));
+    await rm(out, { recursive: true, force: true });
     const { files } = await makePackages(release, cLibraries, { work: join(work, 'first'), out });
     for (const name of files)
       print(`${out}/${name}  ${(Bun.file(join(out, name)).size / 1e6).toFixed(1)} MB`);

@@ -48,7 +48,7 @@ export async function nextPackage(
   await Bun.write(control, text.replace(/^Version: .*$/m, `Version: ${version}`));
   await change(root);
   const file = folder.at(`registry-token_${version}.deb`);
-  await runOrFail(['dpkg-deb', '--root-owner-group', '-Zgzip', '-z1', '--build', root, file]);
+  await runOrFail(['dpkg-deb', '--root-owner-group', '-Znone', '--build', root, file]);
   return file;
 }
 
