@@ -14,6 +14,8 @@ export interface Point {
 }
 
 const PANEL = { width: 300, height: 210 };
+/** Room for the first and the last value. */
+const INSET = 20;
 const PLOT = { left: 46, top: 46, width: 230, height: 118 };
 
 /** Where the colour scheme of the page is not known, one grey and one blue that both show. */
@@ -43,7 +45,9 @@ function drawPanel({ title, grows, unit, points }: Curve): string {
   const top = niceTop(Math.max(...points.map(({ y }) => y)));
   const [first, last] = [Math.min(...points.map(({ x }) => x)), Math.max(...points.map(({ x }) => x))];
   const across = (x: number) =>
-    PLOT.left + (first === last ? 0.5 : Math.log(x / first) / Math.log(last / first)) * PLOT.width;
+    PLOT.left +
+    INSET +
+    (first === last ? 0.5 : Math.log(x / first) / Math.log(last / first)) * (PLOT.width - 2 * INSET);
   const down = (y: number) => PLOT.top + (1 - y / top) * PLOT.height;
   const bottom = PLOT.top + PLOT.height;
   const right = PLOT.left + PLOT.width;

@@ -72,12 +72,12 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   );
   const counts = { requests: 0, errors: 0, reloads: 0, rotationSteps: 0, authorityKeys: 0, loaded: 0 };
   const hostile: Record<string, number> = {};
+  let parties = target.parties;
   const harass = async () => {
-    for (const status of await sendHostile(place, hostileTexts(tokenRequests(target)())))
+    for (const status of await sendHostile(place, hostileTexts(tokenRequests({ ...target, parties })())))
       hostile[status] = (hostile[status] ?? 0) + 1;
   };
   const authority = createAuthorityKeys(folder, target);
-  let parties = target.parties;
   const prepare = (segment: number) =>
     prepareLoad(
       folder,
