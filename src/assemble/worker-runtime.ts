@@ -25,6 +25,8 @@ export interface WorkerSurroundings {
 export class WorkerRuntime {
   readonly #foundation: Foundation;
   #service: Service;
+  /** By the order in which the main thread has told them; clocks can be set back. */
+  #newestKeySet: FetchedKeySet | null = null;
 
   private constructor(foundation: Foundation, service: Service) {
     this.#foundation = foundation;
@@ -35,6 +37,7 @@ export class WorkerRuntime {
   static async create(setup: WorkerSetup, surroundings: WorkerSurroundings): Promise<WorkerRuntime> {
     const foundation = shareFoundation(setup, surroundings);
     const service = await assembleFrom(setup, foundation, null);
+    if (setup.keySet !== null) adopt(service, setup.keySet);
     const { replayStore } = foundation;
     if (replayStore instanceof RedisReplayStore) await replayStore.open();
     return new WorkerRuntime(foundation, service);
@@ -47,11 +50,16 @@ export class WorkerRuntime {
     return this.#service.tls;
   }
 
+  /** A key set that comes meanwhile is newer than that of the setup. */
   async change(setup: WorkerSetup): Promise<void> {
-    this.#service = await assembleFrom(setup, this.#foundation, this.#service);
+    this.#newestKeySet = setup.keySet;
+    const service = await assembleFrom(setup, this.#foundation, this.#service);
+    if (this.#newestKeySet !== null) adopt(service, this.#newestKeySet);
+    this.#service = service;
   }
 
   adoptKeySet(keySet: FetchedKeySet): void {
+    this.#newestKeySet = keySet;
     adopt(this.#service, keySet);
   }
 
@@ -84,22 +92,15 @@ function shareFoundation(setup: WorkerSetup, surroundings: WorkerSurroundings): 
   };
 }
 
-async function assembleFrom(
+function assembleFrom(
   setup: WorkerSetup,
   foundation: Foundation,
   previous: Service | null,
 ): Promise<Service> {
   const loaded = restoreConfiguration(setup);
   foundation.tally.announcePlans(setup.plans);
-  const service = await assemble(
-    loaded,
-    new FileReader(loaded, { readFile: contentsOf(setup) }),
-    foundation,
-    previous,
-    new RevokedLicenses(setup.licenses),
-  );
-  if (setup.keySet !== null) adopt(service, setup.keySet);
-  return service;
+  const files = new FileReader(loaded, { readFile: contentsOf(setup) });
+  return assemble(loaded, files, foundation, previous, new RevokedLicenses(setup.licenses));
 }
 
 function contentsOf({ contents }: WorkerSetup): (file: string) => Buffer {

@@ -143,7 +143,7 @@ async function reloadAndTell(runtime: Runtime, front: Front, log: Log): Promise<
   try {
     await front.change();
   } catch (cause) {
-    log.error('the listener keeps its old certificate', { fault: codeOf(cause) });
+    log.error('not everything that answers uses it', { fault: faultOf(cause) });
     isWhole = false;
   }
   log.info('reloaded', { configuration: runtime.service.loaded.file });
@@ -182,6 +182,11 @@ async function orAddressFault<Result>(
       `cannot listen on ${where} (${codeOf(cause)}); is something else there? ${mend}`,
     );
   }
+}
+
+/** Our own words, or the code of the system's. */
+function faultOf(cause: unknown): string {
+  return cause instanceof Error && !('code' in cause) ? cause.message : codeOf(cause);
 }
 
 function codeOf(cause: unknown): string {

@@ -117,6 +117,8 @@ function readCut(
   if (document.hasAliases) return null;
   const lists = confirm(document, abridged, listCuts);
   if (lists === null) return null;
+  // YAML may see plans beyond what was taken for their end.
+  if (models.size > 0 && countPlans(document.value) !== standing.length) return null;
   for (const { plan, model } of models.values()) {
     if (plan.name !== model) {
       if (plan.list !== null) lists.set(plan.name ?? '', plan.list);
@@ -136,6 +138,11 @@ function readCut(
       })),
     ),
   };
+}
+
+function countPlans(value: unknown): number {
+  const { plans } = value as { readonly plans?: unknown };
+  return typeof plans === 'object' && plans !== null ? Object.keys(plans).length : 0;
 }
 
 /** An empty list at a place where no other value begins. */

@@ -10,6 +10,8 @@ export type Place = Disposable;
 
 /** Requests that go on in one turn of the event loop: what is read in between costs a system call. */
 const PER_TURN = 8;
+/** Requests that have had their turn and are still in the array: so many at most. */
+const FORGOTTEN = 1024;
 
 export class RunQueue {
   readonly #capacity: number;
@@ -55,10 +57,11 @@ export class RunQueue {
     this.#isScheduled = false;
     const end = Math.min(this.#next + PER_TURN, this.#waiting.length);
     for (; this.#next < end; this.#next += 1) this.#waiting[this.#next]?.();
-    if (this.#next < this.#waiting.length) this.#schedule();
-    else {
-      this.#waiting.length = 0;
+    // Not one by one, which would move all that wait each time; and not only when nobody waits, which may never be.
+    if (this.#next === this.#waiting.length || this.#next >= FORGOTTEN) {
+      this.#waiting.splice(0, this.#next);
       this.#next = 0;
     }
+    if (this.#waiting.length > 0) this.#schedule();
   }
 }

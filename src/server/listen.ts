@@ -79,7 +79,7 @@ export function peerAddress(address: string | undefined): string {
 }
 
 /** Resolves when the promise does, or after `ms`. */
-export async function waitAtMost(ms: number, promise: Promise<void>): Promise<void> {
+export async function waitAtMost(ms: number, promise: Promise<unknown>): Promise<void> {
   const timer = Promise.withResolvers<void>();
   const timeout = setTimeout(timer.resolve, ms);
   await Promise.race([promise, timer.promise]);

@@ -21,7 +21,7 @@ export interface PoolOptions<Setup, Question> {
 
 export interface WorkerPool<News> {
   readonly url: string;
-  /** Gives each worker its setup anew. Resolves when all use it; who cannot is replaced by one that does. */
+  /** Gives each worker its setup anew. Resolves when all use it; who cannot is replaced by one that does. Rejects where that takes too long. */
   readonly change: () => Promise<void>;
   readonly tell: (news: News) => void;
   /** Whether every worker answers within a second. */
@@ -34,6 +34,8 @@ export interface WorkerPool<News> {
 const SHORT_LIFE_MS = 10_000;
 const PAUSE_MS = 1000;
 const PING_MS = 1000;
+/** How long a change waits for a worker in the place of another. */
+const REPLACE_MS = 10_000;
 /** What a worker may take beyond the grace to say that it has stopped. */
 const LAST_WORD_MS = 1000;
 const NO_WORD = 'it ended without a word';
@@ -95,6 +97,8 @@ class Member<Setup, News, Question> {
   #fault = NO_WORD;
   #isStopping = false;
   #isReplaced = false;
+  /** Until then a death is no reason to try again: the start has failed. */
+  #hasListened = false;
 
   constructor(thread: number, options: PoolOptions<Setup, Question>) {
     this.#thread = thread;
@@ -120,7 +124,9 @@ class Member<Setup, News, Question> {
   }
 
   async change(): Promise<void> {
-    await this.#next?.promise;
+    if (this.#next !== null) await waitAtMost(REPLACE_MS, this.#next.promise);
+    if (this.#worker === null || this.#next !== null)
+      throw new Error(`worker ${this.#thread} is not there: ${this.#fault}`);
     const setup = this.#options.setup(this.#thread, this.#port);
     const fault = await this.#request((id) => ({ kind: 'change', id, setup }));
     if (fault === null || this.#isStopping) return;
@@ -128,7 +134,9 @@ class Member<Setup, News, Question> {
     this.#isReplaced = true;
     const { promise } = this.#awaitNext();
     this.#worker?.terminate();
-    await promise;
+    // It goes on trying beyond that; who waits for the change is told.
+    await waitAtMost(REPLACE_MS, promise);
+    if (this.#next !== null) throw new Error(`worker ${this.#thread} does not start again: ${this.#fault}`);
   }
 
   async ping(): Promise<boolean> {
@@ -165,6 +173,7 @@ class Member<Setup, News, Question> {
     switch (message.kind) {
       case 'listening':
         this.#port = message.port;
+        this.#hasListened = true;
         this.#next?.resolve(message);
         this.#next = null;
         return;
@@ -201,9 +210,8 @@ class Member<Setup, News, Question> {
     for (const resolve of this.#awaited.values()) resolve(this.#fault);
     this.#awaited.clear();
     this.#stopped.resolve();
-    // Before it has ever listened, a death is no reason to try again.
-    if (this.#port === null) this.#next?.reject(new Error(this.#fault));
-    if (this.#port === null || this.#isStopping) return;
+    if (!this.#hasListened) this.#next?.reject(new Error(this.#fault));
+    if (!this.#hasListened || this.#isStopping) return;
     this.#awaitNext();
     this.#options.onDeath(this.#thread, this.#fault);
     const livedShort = performance.now() - this.#startedAt < SHORT_LIFE_MS;

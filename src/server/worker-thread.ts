@@ -44,10 +44,13 @@ export function runWorker<Setup, News, Question>(
     writeLines: (lines, to) => post({ kind: 'lines', to, lines }),
   };
   let service: WorkerService<Setup, News> | null = null;
+  /** What came before the service was there to hear it. */
+  const early: News[] = [];
 
   const begin = async (setup: Setup) => {
     try {
       service = await start(setup, main);
+      for (const news of early.splice(0)) service.hear(news);
       post({ kind: 'listening', url: service.listener.url, port: service.listener.port });
     } catch (cause) {
       post({ kind: 'not-started', fault: faultOf(cause) });
@@ -72,7 +75,9 @@ export function runWorker<Setup, News, Question>(
       case 'ping':
         return post({ kind: 'done', id: data.id, fault: null });
       case 'news':
-        return service?.hear(data.news);
+        if (service === null) early.push(data.news);
+        else service.hear(data.news);
+        return;
       case 'answer': {
         const { id, answer, fault } = data;
         if (fault === undefined) asked.get(id)?.resolve(answer);

@@ -92,6 +92,15 @@ function expectSame(text: string): number {
   return found.lists;
 }
 
+test.each(['\t', ' \t ', '\t# x', '---', '...', '\u00a0'])(
+  'a line of %j among the plans ends nothing that YAML does not end',
+  (line) => {
+    const plan = (name: string) => `  ${name}:\n    repositories:\n      - pattern: team-${name}/app\n`;
+    const text = `plans:\n${plan('a')}${line}\n${plan('b')}${plan('c')}`;
+    expectSame(text);
+  },
+);
+
 describe('a text of plans means what YAML says', () => {
   test('where all of it is written plainly, and is then read in the shorter way', () => {
     let [lists, runs] = [0, 0];

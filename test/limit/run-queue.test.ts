@@ -1,9 +1,16 @@
 /** The bound on requests under way: who comes too late is told at once, and a place is free again when its request is answered. */
+
+import { heapStats } from 'bun:jsc';
 import { describe, expect, test } from 'bun:test';
 import { RunQueue } from '../../src/limit/run-queue.ts';
 import { Refusal } from '../../src/refusal.ts';
 import { ask, expectProblem, expectRefusal, expectToken } from '../support/ask.ts';
 import { createHarness, type Harness } from '../support/service.ts';
+
+function heapAfterCollection(): number {
+  Bun.gc(true);
+  return heapStats().heapSize;
+}
 
 async function isRefused(entering: Promise<unknown>): Promise<boolean> {
   return entering.then(
@@ -58,6 +65,26 @@ test('others get their turn between the requests that wait', async () => {
   };
   await Promise.all([...waiting, other()]);
   expect(turns).toBeGreaterThan(5);
+});
+
+test('a queue that is never empty does not grow', async () => {
+  const queue = new RunQueue(100);
+  let served = 0;
+  const work = async () => {
+    while (served < 200_000) {
+      using _place = await queue.enter();
+      served += 1;
+    }
+  };
+  const before = heapAfterCollection();
+  await Promise.all([
+    ...Array.from({ length: 50 }, work),
+    (async () => {
+      while (served < 190_000) await new Promise((resolve) => setImmediate(resolve));
+      // Eighty bytes and more for each that was served would be 15 MB.
+      expect(heapAfterCollection() - before).toBeLessThan(5_000_000);
+    })(),
+  ]);
 });
 
 test('without a bound nobody waits and nobody is refused', async () => {

@@ -142,6 +142,10 @@ test('where the first cannot start nothing runs, and the fault is told', async (
   await expect(startPool(3, 'cannot start')).rejects.toThrow('it was told not to');
 });
 
+test('where a later one cannot start nothing runs either', async () => {
+  await expect(startPool(3, 'only the first starts')).rejects.toThrow('it was told not to');
+});
+
 test('running requests get their answer before a stop ends', async () => {
   const site = await startPool(2);
   const slow = Promise.all(Array.from({ length: 6 }, () => site.get('/slow')));

@@ -12,7 +12,8 @@ export interface PoolWorkerSetup {
 }
 
 runWorker<PoolWorkerSetup, string, string>(self, async (setup, main) => {
-  if (setup.word === 'cannot start') throw new Error('it was told not to');
+  if (setup.word === 'cannot start' || (setup.word === 'only the first starts' && setup.thread > 1))
+    throw new Error('it was told not to');
   let { word } = setup;
   const listener = listen({
     host: '127.0.0.1',
