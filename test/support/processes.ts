@@ -56,10 +56,18 @@ export function start(command: readonly string[], options: ChildOptions = {}): C
     }
   };
 
+  let isTold = false;
   const stop = async () => {
     if (child.exitCode === null) child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-    return exited.finally(() => clearTimeout(timer));
+    try {
+      return await exited;
+    } catch (cause) {
+      isTold = true;
+      throw cause;
+    } finally {
+      clearTimeout(timer);
+    }
   };
 
   return {
@@ -77,7 +85,8 @@ export function start(command: readonly string[], options: ChildOptions = {}): C
     signal: (signal) => child.kill(signal),
     stop,
     [Symbol.asyncDispose]: async () => {
-      await stop();
+      // Told twice, Bun shows neither.
+      if (!isTold) await stop();
     },
   };
 }
