@@ -63,7 +63,7 @@ describe('a password', () => {
     ['SENDER_CONSTRAINT', `{replay: redis://:${SECRET}@r}`],
     ['REGISTRY__REALM', `https://u:${SECRET}@r/`],
     ['KEY_PASSWORD', SECRET],
-  ])('in the variable %s=%s is refused and not shown', (name, value) => {
+  ])('in the variable %s (case %#) is refused and not shown', (name, value) => {
     const warn = spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
       const { loaded, message } = judge(sampleText, { [`REGISTRY_TOKEN_${name}`]: value });
