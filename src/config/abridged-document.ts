@@ -51,8 +51,8 @@ export function readAbridgedDocument(
 ): AbridgedDocument {
   if (text.length <= short) return readWhole(text, source);
   const rules = new RuleWriter(text.length);
-  const plans = findPlainPlans(text, rules, isKept);
-  const shares = share(plans);
+  const { plans, areAll } = findPlainPlans(text, rules, isKept);
+  const shares = areAll ? share(plans) : null;
   const none = { models: new Map(), standing: plans, cuts: [] };
   // A mistake in YAML of a plan that stands for many would be told once: then all are left standing. And one before a cut
   // may make something else of what is cut out: then nothing is, where the text allows it.

@@ -23,6 +23,12 @@ export function isEmptyLine(text: Uint8Array, at: number): boolean {
   return text[at] === HASH || lineEnd(text, at) !== -1;
 }
 
+/** Whether what is left of a line begins with a tab or another character that may be a blank to YAML, or none of ASCII. */
+export function isOddLine(text: Uint8Array, at: number): boolean {
+  const code = text[at] ?? SPACE;
+  return code <= SPACE || code > 0x7e;
+}
+
 export function nextLine(text: Uint8Array, from: number): number {
   const end = text.indexOf(LINE_FEED, from);
   return end === -1 ? text.length : end + 1;

@@ -2,7 +2,7 @@
 import { findPatternFault } from '../authorize/pattern.ts';
 import type { RuleWriter } from '../authorize/rule-writer.ts';
 import type { RuleRange } from '../authorize/rules.ts';
-import { countLines, DASH, indentAt, isEmptyLine, nextLine } from './plain-lines.ts';
+import { countLines, DASH, indentAt, isEmptyLine, isOddLine, nextLine } from './plain-lines.ts';
 import { type PlainRule, parseActions, readPlainRule } from './plain-rules.ts';
 
 /** The number of actions of which one is not allowed. */
@@ -46,6 +46,10 @@ function readList(
 ): PlainList | null {
   const first = writer.length;
   const faulty: number[] = [];
+  const giveUp = () => {
+    writer.truncate(first);
+    return null;
+  };
   let indent = -1;
   let to = from;
   for (let at = from; at < text.length; ) {
@@ -54,14 +58,15 @@ function readList(
       at = nextLine(text, at);
       continue;
     }
+    // YAML may see the list go on after it.
+    if (isOddLine(text, at + own)) return giveUp();
     const isRule = text[at + own] === DASH && own >= keyIndent;
     if (indent === -1 && isRule) indent = own;
     if (own < keyIndent || (own === keyIndent && !isRule)) break;
     const rule = isRule && own === indent ? readPlainRule(text, at, indent) : null;
     const actions = rule === null ? null : readActions(rule);
     if (rule === null || actions === null) {
-      writer.truncate(first);
-      return null;
+      return giveUp();
     }
     const { patternFrom, patternTo } = rule;
     if (actions === FAULTY || findPatternFault(text, patternFrom, patternTo) !== null)

@@ -3,7 +3,16 @@
  * structure of the text: `abridged-document.ts` asks YAML whether it is right.
  */
 import type { RuleWriter } from '../authorize/rule-writer.ts';
-import { countLines, indentAt, isAt, isEmptyLine, LINE_FEED, lineEnd, nextLine } from './plain-lines.ts';
+import {
+  countLines,
+  indentAt,
+  isAt,
+  isEmptyLine,
+  isOddLine,
+  LINE_FEED,
+  lineEnd,
+  nextLine,
+} from './plain-lines.ts';
 import { type PlainList, plainListReader, type ReadPlainList } from './plain-list.ts';
 
 export interface PlainPlan {
@@ -26,14 +35,21 @@ const HEAD = /^ +[A-Za-z]+:(?: +[A-Za-z0-9.:_-]+| +"[A-Za-z0-9.:_-]*")? *(?: #.*
 /** No line of a plan that is looked at as a text is longer. */
 const MAX_LINE = 1000;
 
-/** Finds the plans of a configuration, in their order. `isKept` tells of which plans the rules are not to be read. */
+export interface PlainPlans {
+  /** In their order. */
+  readonly plans: readonly PlainPlan[];
+  /** Whether the section ends where they do: YAML cannot take a later line for one of a plan. */
+  readonly areAll: boolean;
+}
+
+/** Finds the plans of a configuration. `isKept` tells of which plans the rules are not to be read. */
 export function findPlainPlans(
   text: Buffer,
   writer: RuleWriter,
   isKept: (name: string | null) => boolean,
-): PlainPlan[] {
+): PlainPlans {
   const section = findSection(text);
-  if (section === null) return [];
+  if (section === null) return { plans: [], areAll: false };
   const readList = plainListReader(text, writer);
   const plans: PlainPlan[] = [];
   let { at, line } = section;
@@ -46,14 +62,14 @@ export function findPlainPlans(
       continue;
     }
     if (planIndent === 0) planIndent = indent;
-    // The end of the section, or an indentation that YAML will not like.
-    if (indent === 0 || indent !== planIndent) break;
+    // The end of the section, or a line that YAML may take for a blank one, or an indentation that it will not like.
+    if (indent === 0 || indent !== planIndent) return { plans, areAll: indent === 0 && !isOddLine(text, at) };
     const plan = readPlan(text, at, line, planIndent, isKept, readList);
     plans.push(plan);
     at = plan.to;
     line += plan.lines;
   }
-  return plans;
+  return { plans, areAll: true };
 }
 
 /** The line after the first that is `plans:`, and how many lines are before it. */

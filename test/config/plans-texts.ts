@@ -144,6 +144,7 @@ const fragments = fc.oneof(
   fc.string({ maxLength: 3 }),
 );
 const lines = fc.constantFrom(
+  ...['\t', '  \t', '      \t', '\t# c', '    \t# c', '\r', '  \r', '    repositories:\t', '... # c', '...'],
   ...[
     '    repositories: &a',
     '    repositories: []',
