@@ -46,6 +46,17 @@ describe('a long configuration', () => {
     );
   });
 
+  test.each([1, 2, 9, RULES + 2])('may have a blank line with a tab anywhere: as line %i of a plan', (at) => {
+    const { configuration } = loadText(
+      textOf((lines, number) =>
+        number === 123 ? [...lines, '    catalog: true'].toSpliced(at, 0, '\t') : lines,
+      ),
+    );
+    expect(configuration.rules.actions).toHaveLength(PLANS * RULES);
+    const withCatalog = Object.entries(configuration.plans).filter(([, { catalog }]) => catalog);
+    expect(withCatalog.map(([name]) => name)).toEqual(['plan-123']);
+  });
+
   test('can be cloned for another thread, its rules in the same memory', () => {
     const { configuration } = loadText(textOf(unchanged));
     const buffers = (value: typeof configuration) =>
