@@ -2,17 +2,17 @@
 
 import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
-import { agent } from './cli/agent.ts';
 import { check } from './cli/check.ts';
+import { agent } from './cli/client/agent.ts';
+import { CREDENTIAL_HELPER_NAME, dockerCredential } from './cli/client/docker-credential.ts';
+import { dpopProof } from './cli/client/dpop-proof.ts';
+import { kubeletCredentialProvider } from './cli/client/kubelet-credential-provider.ts';
+import { token } from './cli/client/token.ts';
 import { type Command, CommandFailure, ConfigurationFault, UsageError } from './cli/command.ts';
 import { dev } from './cli/dev.ts';
-import { CREDENTIAL_HELPER_NAME, dockerCredential } from './cli/docker-credential.ts';
-import { dpopProof } from './cli/dpop-proof.ts';
 import { explain } from './cli/explain.ts';
 import { keygen } from './cli/keygen.ts';
-import { kubeletCredentialProvider } from './cli/kubelet-credential-provider.ts';
 import { serve } from './cli/serve.ts';
-import { token } from './cli/token.ts';
 import { version } from './cli/version.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
 

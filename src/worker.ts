@@ -1,12 +1,13 @@
 /** A worker: one of several threads that answer requests on one port, when `server.workers` says so. */
-import { WorkerRuntime } from './assemble/worker-runtime.ts';
+
 import type { PlacedWorkerSetup, WorkerQuestion } from './assemble/worker-setup.ts';
-import type { FetchedKeySet } from './keys/remote-authority-keys.ts';
+import type { FetchedKeySet } from './authority/remote-authority-keys.ts';
 import { listen } from './server/listen.ts';
 import { listenTls } from './server/listen-tls.ts';
-import { runWorker, type WorkerScope } from './server/worker-thread.ts';
 import { createLineBatch } from './telemetry/line-batch.ts';
 import { createLog } from './telemetry/log.ts';
+import { WorkerRuntime } from './workers/worker-runtime.ts';
+import { runWorker, type WorkerScope } from './workers/worker-thread.ts';
 
 declare const self: WorkerScope;
 

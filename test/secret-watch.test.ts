@@ -1,8 +1,8 @@
 /** That no output of the tests holds a secret is looked after by test/support/secret-watch.ts: here it is shown one. */
 import { describe, expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
+import { dpopProof } from '../src/cli/client/dpop-proof.ts';
 import type { Command, CommandContext } from '../src/cli/command.ts';
-import { dpopProof } from '../src/cli/dpop-proof.ts';
 import { version } from '../src/cli/version.ts';
 import { readSources, withoutComments } from './support/imports.ts';
 import { createKey } from './support/keys.ts';

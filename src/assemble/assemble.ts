@@ -6,11 +6,11 @@ import type { FormerWindow } from '../authenticate/authenticate.ts';
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
+import { RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
 import type { RevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { ConfigurationFault } from '../config/mistakes.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
-import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
@@ -20,8 +20,8 @@ import { logDecision } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import type { Tally } from '../telemetry/tally.ts';
 import { openAuthorityKeys } from './authority.ts';
+import type { Foundation } from './dependencies.ts';
 import type { FileReader } from './file-reader.ts';
-import type { Foundation } from './foundation.ts';
 import { type Material, openMaterial } from './material.ts';
 import {
   authenticateOptions,

@@ -2,7 +2,7 @@
 import { type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { LoadedConfiguration } from '../config/load.ts';
-import type { Mistake } from '../config/mistakes.ts';
+import type { Mistake } from '../document/mistakes.ts';
 
 export function checkAuditPath(loaded: LoadedConfiguration): Mistake[] {
   const { auditPath } = loaded.configuration.logging;

@@ -1,9 +1,9 @@
 /** The Authority's keys as the configuration names them: from a file, or over HTTP. */
 
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import { createFileAuthorityKeys } from '../authority/file-authority-keys.ts';
+import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { createFileAuthorityKeys } from '../keys/file-authority-keys.ts';
-import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../keys/remote-authority-keys.ts';
 import type { FileReader } from './file-reader.ts';
 import { metadataUrl } from './options.ts';
 

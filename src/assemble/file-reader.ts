@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { LoadedConfiguration } from '../config/load.ts';
-import type { Mistake } from '../config/mistakes.ts';
+import type { Mistake } from '../document/mistakes.ts';
 import { fileState } from './file-state.ts';
 
 /** A million licences of 60 characters, and some. */

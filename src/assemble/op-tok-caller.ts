@@ -4,7 +4,7 @@ import { parseCompactJws } from '../authenticate/compact-jws.ts';
 import { checkOpTokClaims, checkRequiredScopes, parseOpTok } from '../authenticate/op-tok.ts';
 import { Signatures } from '../authenticate/signatures.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { ConfigurationFault } from '../config/mistakes.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
 import { Refusal } from '../refusal.ts';
 import { openAuthorityKeys } from './authority.ts';
 import { FileReader } from './file-reader.ts';

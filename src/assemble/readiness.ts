@@ -1,8 +1,8 @@
 /** Whether the service can issue now: what it depends on, asked. */
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import type { ReplayStore } from '../authenticate/replay-store.ts';
+import { RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
 import type { FailingPart } from '../endpoints.ts';
-import { RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 
 /** The parts that fail, each with why. `now` in epoch seconds. */

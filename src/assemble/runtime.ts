@@ -1,14 +1,15 @@
 /** A service that can be replaced while it runs: a new configuration is opened whole, then swapped in one step. */
+
+import { type FetchedKeySet, RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { ConfigurationFault, type Mistake } from '../config/mistakes.ts';
+import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
 import type { Handle } from '../endpoints.ts';
-import { type FetchedKeySet, RemoteAuthorityKeys } from '../keys/remote-authority-keys.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import { assemble, type Service } from './assemble.ts';
+import { layFoundation, type MainFoundation, type Surroundings } from './dependencies.ts';
 import { FileReader } from './file-reader.ts';
 import { fileState } from './file-state.ts';
-import { layFoundation, type MainFoundation, type Surroundings } from './foundation.ts';
 import type { WorkerQuestion, WorkerSetup } from './worker-setup.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */

@@ -1,9 +1,9 @@
 /** What must not be started although each value alone is right. */
 import { normalizeUrl } from '../authenticate/url.ts';
+import { isLoopbackHost, isSecureUrl } from '../authority/discovery.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import type { Mistake } from '../config/mistakes.ts';
+import type { Mistake } from '../document/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
-import { isLoopbackHost, isSecureUrl } from '../keys/discovery.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
 import type { Material } from './material.ts';
 import { metadataUrl, realmPath } from './options.ts';

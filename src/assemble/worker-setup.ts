@@ -1,9 +1,9 @@
 /** What a worker is made of: the configuration, the files that it names as they were read, and the memory that is shared. */
 import { dirname, resolve } from 'node:path';
+import type { FetchedKeySet } from '../authority/remote-authority-keys.ts';
 import type { LicenseTable } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
-import type { FetchedKeySet } from '../keys/remote-authority-keys.ts';
 import type { RateMemory } from '../limit/rate-table.ts';
 import type { ReplayMemory } from '../replay/memory-replay-store.ts';
 import type { LogLevel } from '../telemetry/log.ts';

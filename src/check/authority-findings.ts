@@ -1,8 +1,8 @@
 /** The Authority and the realm, asked over the network: reachable, the right ones, and of the same time. */
 import { metadataUrl } from '../assemble/options.ts';
+import { fetchJwksUri, fetchText, isLoopbackHost } from '../authority/discovery.ts';
+import { parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { parseKeySet } from '../keys/authority-key-set.ts';
-import { fetchJwksUri, fetchText, isLoopbackHost } from '../keys/discovery.ts';
 import type { Finding } from './finding.ts';
 
 const TIMEOUT_MS = 5000;

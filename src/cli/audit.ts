@@ -1,7 +1,7 @@
 /** The audit mode of `serve`: the file that the configuration names, and the log of decisions that ends in it. */
 import { checkAuditPath } from '../assemble/audit-path.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { ConfigurationFault } from '../config/mistakes.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
 import { AuditFile, checkAuditFile } from '../telemetry/audit-file.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';

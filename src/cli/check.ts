@@ -12,7 +12,7 @@ import { findPolicyFaults } from '../check/policy-findings.ts';
 import { findRegistryFaults } from '../check/registry-findings.ts';
 import { renderRegistrySample } from '../check/registry-sample.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
-import { ConfigurationFault, formatPlace } from '../config/mistakes.ts';
+import { ConfigurationFault, formatPlace } from '../document/mistakes.ts';
 import { type Command, readOptions } from './command.ts';
 
 export const check: Command = {

@@ -39,7 +39,7 @@ export interface CommandContext {
 }
 
 /** The configuration is wrong: exit 78. */
-export { ConfigurationFault } from '../config/mistakes.ts';
+export { ConfigurationFault } from '../document/mistakes.ts';
 
 /** The command line is wrong: exit 2. */
 export class UsageError extends Error {}

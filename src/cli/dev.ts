@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
-import { formatMistake } from '../config/mistakes.ts';
 import { createDevAuthority, type DevAuthorityAnswer } from '../dev/authority.ts';
 import {
   type DevAddresses,
@@ -25,6 +24,7 @@ import {
 import { renderGuide } from '../dev/guide.ts';
 import { writeSampleImage } from '../dev/image.ts';
 import { isTaken, type LoopbackAddress, listenOnLoopback, parseLoopbackAddress } from '../dev/loopback.ts';
+import { formatMistake } from '../document/mistakes.ts';
 import { listen } from '../server/listen.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { type Command, type CommandContext, CommandFailure, readOptions, UsageError } from './command.ts';

@@ -7,7 +7,7 @@ import type { Caller } from '../authenticate/authenticate.ts';
 import { type ExplainedVerdict, type Explanation, explain as explainDecision } from '../authorize/explain.ts';
 import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
-import { ConfigurationFault } from '../config/mistakes.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope, parseScopes } from '../request/resource-scope.ts';
 import { type Command, type CommandContext, readWords, UsageError } from './command.ts';

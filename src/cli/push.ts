@@ -1,5 +1,5 @@
 /** Metrics by OTLP for `serve`, where OpenTelemetry's variables of the environment name an endpoint. */
-import { ConfigurationFault } from '../config/mistakes.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { MetricsPush } from '../telemetry/otlp-push.ts';
 import { PushSettingFault, readPushSettings } from '../telemetry/push-settings.ts';

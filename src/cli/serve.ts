@@ -2,17 +2,17 @@
 import { watchFiles } from '../assemble/file-watch.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
-import { formatMistake } from '../config/mistakes.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
+import { formatMistake } from '../document/mistakes.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
+import { type Front, openFront } from '../workers/listeners.ts';
 import { openAudit } from './audit.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
-import { type Front, openFront } from './front.ts';
 import { openPush } from './push.ts';
 
 export const serve: Command = {

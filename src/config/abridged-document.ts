@@ -6,14 +6,14 @@
  */
 import { RuleWriter } from '../authorize/rule-writer.ts';
 import type { RuleRange } from '../authorize/rules.ts';
-import { type AbridgedText, abridge, type Cut } from './abridged-text.ts';
 import {
   type ConfigurationDocument,
   type KeyPath,
   type Place,
   parseConfigurationDocument,
-} from './document.ts';
-import { ConfigurationFault } from './mistakes.ts';
+} from '../document/document.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
+import { type AbridgedText, abridge, type Cut } from './abridged-text.ts';
 import { countLines } from './plain-lines.ts';
 import { findPlainRule, type PlainList } from './plain-list.ts';
 import { findPlainPlans, type PlainPlan } from './plain-plans.ts';

@@ -1,10 +1,10 @@
 /** Overrides from the environment: `REGISTRY_TOKEN_` and the path of a key (CONTRACT §4). */
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { KeyPath } from './document.ts';
-import type { Mistake } from './mistakes.ts';
-import { nearestName } from './nearest-name.ts';
-import { alternatives } from './schema-walk.ts';
+import type { KeyPath } from '../document/document.ts';
+import type { Mistake } from '../document/mistakes.ts';
+import { nearestName } from '../document/nearest-name.ts';
+import { alternatives } from '../document/schema-walk.ts';
 
 export interface Override {
   readonly variable: string;

@@ -2,12 +2,12 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
+import type { KeyPath } from '../document/document.ts';
+import { explainIssue, formatKey } from '../document/issues.ts';
+import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
 import { type AbridgedDocument, readAbridgedDocument } from './abridged-document.ts';
 import { findContradictions } from './contradictions.ts';
-import type { KeyPath } from './document.ts';
 import { applyOverrides, type Override, plansTouched, readOverrides } from './environment.ts';
-import { explainIssue, formatKey } from './issues.ts';
-import { ConfigurationFault, formatPlace, type Mistake } from './mistakes.ts';
 import { type Configuration, configurationSchema, repositoryRule, secretKeys } from './schema.ts';
 
 export interface LoadedConfiguration {

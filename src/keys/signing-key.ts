@@ -105,7 +105,7 @@ interface OpenedKey {
 async function openKeyFile({ key, password }: SigningKeyMaterial): Promise<OpenedKey> {
   const bytes = Buffer.from(key);
   if (isDer(bytes)) {
-    const { openPkcs12 } = await import('./pkcs12.ts');
+    const { openPkcs12 } = await import('./pkcs12/pkcs12.ts');
     return openPkcs12(bytes, password);
   }
   if (isJavaKeystore(bytes))

@@ -5,8 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { Rate } from '../authenticate/rate-limits.ts';
-import { fillSecret, SECRET_WORDS, secretHash } from '../threads/secret-hash.ts';
-import { ThreadLock } from '../threads/thread-lock.ts';
+import { fillSecret, SECRET_WORDS, secretHash } from '../platform/secret-hash.ts';
+import { ThreadLock } from '../platform/thread-lock.ts';
 
 /** What another thread opens the table by. */
 export type RateMemory = SharedArrayBuffer;

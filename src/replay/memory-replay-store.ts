@@ -1,6 +1,6 @@
 /** The replay store of one process: memory of a fixed size that all of its threads share, exact until it is full. */
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
-import { ThreadLock } from '../threads/thread-lock.ts';
+import { ThreadLock } from '../platform/thread-lock.ts';
 import { ProofTable } from './proof-table.ts';
 import { createReplayMemory, type ReplayMemory, viewReplayMemory } from './replay-memory.ts';
 

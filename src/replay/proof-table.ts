@@ -4,7 +4,7 @@
  * It can still be found, so what was answered `first` is never accepted again.
  */
 import type { ReplayVerdict } from '../authenticate/replay-store.ts';
-import { secretHash } from '../threads/secret-hash.ts';
+import { secretHash } from '../platform/secret-hash.ts';
 import { ExpiryList } from './expiry-list.ts';
 import {
   ENTRY,

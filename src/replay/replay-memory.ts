@@ -5,7 +5,7 @@
  * Entries are numbered from 1, and so are seconds. Each entry is in two lists: the chain of its bucket, by which it is
  * found, and the list of the second in which it expires, by which it is freed.
  */
-import { fillSecret, SECRET_WORDS } from '../threads/secret-hash.ts';
+import { fillSecret, SECRET_WORDS } from '../platform/secret-hash.ts';
 
 /** What another thread opens the store by; structured cloning hands it over without a copy. */
 export type ReplayMemory = SharedArrayBuffer;

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { Runtime } from '../../src/assemble/runtime.ts';
 import { loadConfiguration } from '../../src/config/load.ts';
-import { ConfigurationFault } from '../../src/config/mistakes.ts';
+import { ConfigurationFault } from '../../src/document/mistakes.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';

@@ -1,7 +1,7 @@
 /** CONTRACT §4: a reload replaces everything at once; one that fails keeps everything as it was and says why. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import type { Runtime } from '../../src/assemble/runtime.ts';
-import { formatMistake } from '../../src/config/mistakes.ts';
+import { formatMistake } from '../../src/document/mistakes.ts';
 import { createKey } from '../support/keys.ts';
 import { noCertificate } from '../support/service.ts';
 import { SERVICE } from '../support/tokens.ts';

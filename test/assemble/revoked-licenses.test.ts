@@ -1,7 +1,7 @@
 /** `revokedLicensesPath`: which lines of the file revoke a licence, however long it is and whoever wrote it. */
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test';
 import type { Runtime } from '../../src/assemble/runtime.ts';
-import { WorkerRuntime } from '../../src/assemble/worker-runtime.ts';
+import { WorkerRuntime } from '../../src/workers/worker-runtime.ts';
 import { noCertificate } from '../support/service.ts';
 import { REALM, SERVICE } from '../support/tokens.ts';
 import { createInstallation } from './installation.ts';

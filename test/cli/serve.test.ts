@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { createServer } from 'node:net';
 import { CommandFailure, UsageError } from '../../src/cli/command.ts';
 import { serve } from '../../src/cli/serve.ts';
-import { ConfigurationFault } from '../../src/config/mistakes.ts';
+import { ConfigurationFault } from '../../src/document/mistakes.ts';
 import { createInstallation } from '../assemble/installation.ts';
 import { SERVICE } from '../support/tokens.ts';
 

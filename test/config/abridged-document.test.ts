@@ -3,9 +3,9 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { Rules } from '../../src/authorize/rules.ts';
 import { type AbridgedDocument, readAbridgedDocument } from '../../src/config/abridged-document.ts';
-import type { KeyPath, Place } from '../../src/config/document.ts';
-import { parseConfigurationDocument } from '../../src/config/document.ts';
-import { ConfigurationFault, type Mistake } from '../../src/config/mistakes.ts';
+import type { KeyPath, Place } from '../../src/document/document.ts';
+import { parseConfigurationDocument } from '../../src/document/document.ts';
+import { ConfigurationFault, type Mistake } from '../../src/document/mistakes.ts';
 import { damagedTexts, plainTexts } from './plans-texts.ts';
 
 type Outcome =

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Rules } from '../../src/authorize/rules.ts';
 import { type LoadedConfiguration, loadConfiguration } from '../../src/config/load.ts';
-import { ConfigurationFault, type Mistake } from '../../src/config/mistakes.ts';
 import type { Configuration } from '../../src/config/schema.ts';
+import { ConfigurationFault, type Mistake } from '../../src/document/mistakes.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 export type KeyPath = readonly (string | number)[];

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { configurationLoader, findConfigurationFile, loadConfiguration } from '../../src/config/load.ts';
-import { ConfigurationFault } from '../../src/config/mistakes.ts';
+import { ConfigurationFault } from '../../src/document/mistakes.ts';
 import { createTemporaryFolder } from '../support/processes.ts';
 import { judge, loadText, minimum } from './configuration-text.ts';
 

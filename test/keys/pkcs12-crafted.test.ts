@@ -4,7 +4,7 @@ import { generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypt
 import { createSelfSignedCertificate } from '../../src/keys/certificate-authoring.ts';
 import { derNull, derObjectIdentifier, derOctetString, derSequence } from '../../src/keys/der.ts';
 import { KeyFault } from '../../src/keys/key-fault.ts';
-import { openPkcs12 } from '../../src/keys/pkcs12.ts';
+import { openPkcs12 } from '../../src/keys/pkcs12/pkcs12.ts';
 import {
   bag,
   certificateBag,

@@ -25,7 +25,9 @@ describe('the commands as packages describe them', () => {
   test('are those of the program, each option that a source reads among them', () => {
     const sources = readSources('src/cli');
     for (const { name, options } of commands) {
-      const text = sources.find(({ path }) => path === `src/cli/${name}.ts`)?.text ?? '';
+      const text =
+        sources.find(({ path }) => path === `src/cli/${name}.ts` || path === `src/cli/client/${name}.ts`)
+          ?.text ?? '';
       const read = [...text.matchAll(/^\s+'?([a-z-]+)'?: \{ type: '(string|boolean)'/gm)];
       for (const [, option = '', type] of read) {
         const described = options.find((candidate) => candidate.name === `--${option}`);

@@ -4,7 +4,7 @@ import { heapStats } from 'bun:jsc';
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { randomInt } from 'node:crypto';
 import { createConnection } from 'node:net';
-import { RemoteAuthorityKeys } from '../../src/keys/remote-authority-keys.ts';
+import { RemoteAuthorityKeys } from '../../src/authority/remote-authority-keys.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { listen } from '../../src/server/listen.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

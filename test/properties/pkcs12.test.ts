@@ -4,7 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { derSequence } from '../../src/keys/der.ts';
 import { KeyFault } from '../../src/keys/key-fault.ts';
-import { openPkcs12 } from '../../src/keys/pkcs12.ts';
+import { openPkcs12 } from '../../src/keys/pkcs12/pkcs12.ts';
 import { craftPfx, craftPfxOf, encryptedSafe, keyBag, plainSafe, sealedKeyBag } from '../support/pfx.ts';
 
 const password = 'secret';

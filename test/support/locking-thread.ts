@@ -1,5 +1,5 @@
 /** A thread that counts in shared memory, in two steps that only a lock holds together. */
-import { ThreadLock } from '../../src/threads/thread-lock.ts';
+import { ThreadLock } from '../../src/platform/thread-lock.ts';
 
 declare const self: Worker;
 

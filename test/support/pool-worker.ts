@@ -1,7 +1,7 @@
 /** A worker whose service says its setup, and ends in whichever way it is asked to. */
 
 import { listen } from '../../src/server/listen.ts';
-import { runWorker, type WorkerScope } from '../../src/server/worker-thread.ts';
+import { runWorker, type WorkerScope } from '../../src/workers/worker-thread.ts';
 
 declare const self: WorkerScope;
 

@@ -1,5 +1,5 @@
 /** A service whose Authority publishes its keys over HTTP, and may misbehave. */
-import { RemoteAuthorityKeys } from '../../src/keys/remote-authority-keys.ts';
+import { RemoteAuthorityKeys } from '../../src/authority/remote-authority-keys.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { type Answer, ask } from './ask.ts';
 import { type FaultyAuthority, startFaultyAuthority } from './faulty-authority.ts';

@@ -1,5 +1,5 @@
 /** The service with the keys of a real Authority, on a port of loopback: for clients that run in the test's process. */
-import { createFileAuthorityKeys } from '../../src/keys/file-authority-keys.ts';
+import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { AUTHORITY_AUDIENCE, type Authority } from './authority.ts';
 import { createHarness, type Harness, noCertificate } from './service.ts';

@@ -1,0 +1,113 @@
+/** What outlives a reload: clock, log, counts, metrics, and the memory of used proofs and of used rates. */
+import { randomBytes } from 'node:crypto';
+import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import type { FetchedKeySet } from '../authority/remote-authority-keys.ts';
+import type { LoadedConfiguration } from '../config/load.ts';
+import type { Configuration } from '../config/schema.ts';
+import type { FailingPart } from '../endpoints.ts';
+import { RateTable } from '../limit/rate-table.ts';
+import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import { RedisReplayStore } from '../replay/redis-replay-store.ts';
+import type { Clock } from '../service.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createMetrics, type Metrics, type Observations, type ProcessUsage } from '../telemetry/metrics.ts';
+import type { MetricsPush } from '../telemetry/otlp-push.ts';
+import { Tally } from '../telemetry/tally.ts';
+import type { KeyFetching } from './authority.ts';
+import { findFailingParts } from './readiness.ts';
+
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Where decisions go beside the log. */
+  readonly audit?: { readonly log: Log; readonly dropped: () => number } | null;
+  readonly processUsage: () => ProcessUsage;
+  /** Where metrics go beside those who scrape. */
+  readonly push?: MetricsPush | null;
+}
+
+/** What the service stands on, in whichever thread it runs. */
+export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
+  /** Takes decisions alone; null without an audit file. */
+  readonly audit: Log | null;
+  /** Threads that answer requests, each for its share of what is bounded for all. */
+  readonly workers: number;
+  readonly tally: Tally;
+  readonly replayStore: MemoryReplayStore | RedisReplayStore;
+  /** There without a limit too: a reload may set one. */
+  readonly rateTable: RateTable;
+  /** For DPoP nonces where the configuration names no secret. */
+  readonly nonceSecret: Uint8Array;
+  readonly keyFetching: KeyFetching;
+  /** In the Prometheus text format. */
+  readonly exposeMetrics: () => Promise<string>;
+  readonly findFailingParts: (authorityKeys: AuthorityKeys) => Promise<readonly FailingPart[]>;
+}
+
+/** That of the main thread, which alone fetches, reloads and exposes. */
+export interface MainFoundation extends Foundation {
+  readonly metrics: Metrics;
+}
+
+export interface FoundationOptions extends Surroundings {
+  /** Told of each key set of the Authority that was fetched. */
+  readonly onKeySet: (keySet: FetchedKeySet) => void;
+  /** Tells what only the service in use knows. */
+  readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
+}
+
+export function layFoundation(
+  { configuration }: LoadedConfiguration,
+  { clock, log, audit = null, processUsage, push = null, onKeySet, observe }: FoundationOptions,
+): MainFoundation {
+  const replayStore = createReplayStore(configuration, { clock, log });
+  const memory = replayStore instanceof MemoryReplayStore ? replayStore : null;
+  const tally = new Tally();
+  const metrics = createMetrics(
+    tally,
+    () => ({
+      ...observe(),
+      replayEntries: memory?.count(clock()) ?? null,
+      replayCapacity: memory?.capacity ?? null,
+      auditDropped: audit?.dropped() ?? null,
+    }),
+    processUsage,
+    push,
+  );
+  const onRefresh = (fault: string | null) => {
+    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
+    if (fault !== null) log.warn('authority keys not fetched', { fault });
+  };
+  return {
+    clock,
+    log,
+    audit: audit?.log ?? null,
+    workers: 1,
+    tally,
+    metrics,
+    replayStore,
+    rateTable: RateTable.create(),
+    nonceSecret: randomBytes(32),
+    keyFetching: { onRefresh, onKeySet },
+    exposeMetrics: metrics.expose,
+    findFailingParts: (authorityKeys) => findFailingParts(authorityKeys, replayStore, clock()),
+  };
+}
+
+function createReplayStore(
+  { senderConstraint: { replay } }: Configuration,
+  { clock, log }: Pick<Surroundings, 'clock' | 'log'>,
+) {
+  if (replay.url === undefined) return MemoryReplayStore.create(replay.capacity, clock());
+  return openRedis(replay.url, { clock, log });
+}
+
+/** A connection of this thread's own. */
+export function openRedis(
+  url: string,
+  { clock, log }: Pick<Surroundings, 'clock' | 'log'>,
+): RedisReplayStore {
+  const onChange = (fault: string | null) =>
+    fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault });
+  return new RedisReplayStore({ url, clock, onChange });
+}

@@ -1,0 +1,181 @@
+/** The Authority's keys, fetched: cached, refreshed, and kept when a fetch fails. */
+import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import { Refusal } from '../refusal.ts';
+import { fetchJwksUri, fetchText, type HttpOptions } from './discovery.ts';
+import { type AuthorityKeySet, parseKeySet } from './key-set.ts';
+
+export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
+  readonly issuer: string;
+  readonly metadataUrl: string;
+  /** Told of each fetch: `null`, or what went wrong. */
+  readonly onRefresh: (fault: string | null) => void;
+  /** Told of each key set that was fetched. */
+  readonly onKeySet?: (keySet: FetchedKeySet) => void;
+  /** How many requests may wait for a fetch; default 1000. */
+  readonly mostWaiting?: number;
+  /** In place of discovery over HTTP: asks the thread that fetches for all. Rejects with why there is none. */
+  readonly fetchKeySet?: () => Promise<FetchedKeySet>;
+}
+
+/** A JWKS document, when it was fetched in epoch seconds, and whose it is. */
+export interface FetchedKeySet {
+  readonly json: string;
+  readonly metadataUrl: string;
+  readonly fetchedAt: number;
+}
+
+/** Seconds between two fetches that an unknown `kid` may cause, and between two tries after a failure. */
+const COOL_DOWN = 30;
+const RETRY_AFTER_FAILURE = 5;
+/** Seconds after which a key set is fetched anew though nobody asked for an unknown `kid`. */
+const REFRESH_AFTER = 300;
+/** Seconds after which old keys, though still in use, make the service not ready. */
+const TOO_OLD = 3600;
+const MOST_WAITING = 1000;
+
+/**
+ * A key set that came before stays in use while fetches fail. One fetch is under way at a time, however many
+ * requests wait for it. Times in epoch seconds.
+ */
+export class RemoteAuthorityKeys implements AuthorityKeys {
+  readonly #options: RemoteAuthorityOptions;
+  #keySet: AuthorityKeySet | null = null;
+  #fetched: FetchedKeySet | null = null;
+  #generation = 0;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  #fault: string | null = 'not fetched yet';
+  #underWay: Promise<void> | null = null;
+  #waiting = 0;
+  readonly #stop = new AbortController();
+
+  constructor(options: RemoteAuthorityOptions) {
+    this.#options = options;
+  }
+
+  /** True where both are of one issuer, fetched from one place, with the same trust. */
+  isLike(others: RemoteAuthorityKeys): boolean {
+    const [own, other] = [this.#options, others.#options];
+    return (
+      own.issuer === other.issuer &&
+      own.metadataUrl === other.metadataUrl &&
+      own.certificateAuthorities === other.certificateAuthorities
+    );
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The key set in use; null while there is none. */
+  get fetched(): FetchedKeySet | null {
+    return this.#fetched;
+  }
+
+  /** The key set for another thread, of which a key may be missing there: fetched anew unless that was done just now. */
+  async renew(now: number): Promise<FetchedKeySet> {
+    await this.refresh(now, this.#fetched === null ? RETRY_AFTER_FAILURE : COOL_DOWN);
+    if (this.#fetched === null) throw new Error(this.#fault ?? 'not fetched yet');
+    return this.#fetched;
+  }
+
+  /**
+   * Takes a key set into use. One that is the same as before only becomes newer, and one of another Authority, which
+   * the configuration may have named until just now, is left. Throws where it is none.
+   */
+  adopt(fetched: FetchedKeySet): void {
+    if (fetched.metadataUrl !== this.#options.metadataUrl) return;
+    if (fetched.json !== this.#fetched?.json) {
+      this.#keySet = parseKeySet(fetched.json);
+      this.#generation += 1;
+    }
+    this.#fetched = fetched;
+    this.#fault = null;
+    this.#options.onKeySet?.(fetched);
+  }
+
+  /** Why nothing should be sent here now: no keys, or keys so old that the Authority may have replaced them. */
+  failing(now: number): string | null {
+    if (this.#fetched === null) return this.#fault ?? 'not fetched yet';
+    const age = elapsed(this.#fetched.fetchedAt, now);
+    if (age <= TOO_OLD) return null;
+    return `The keys are ${Math.floor(age)} s old, and no newer ones can be had: ${this.#fault}`;
+  }
+
+  async find(algorithm: string, keyId: string | null, now: number): Promise<CryptoKey> {
+    const refreshed = this.refreshIfNeeded(now);
+    if (this.#keySet === null) await this.#wait(refreshed);
+    const known = await this.#keySet?.find(algorithm, keyId);
+    if (known) return known;
+    if (this.#keySet !== null) await this.#wait(this.refresh(now, COOL_DOWN));
+    if (this.#keySet === null) throw unavailable(this.#fault ?? 'unknown fault');
+    const found = await this.#keySet.find(algorithm, keyId);
+    if (found === null)
+      throw new Refusal('token-key-unknown', "The OpTok's kid and alg are not in the Authority's key set.");
+    return found;
+  }
+
+  /** Fetches the key set where there is none yet, or where it is old. Never rejects. */
+  refreshIfNeeded(now: number): Promise<void> {
+    if (this.#fetched === null) return this.refresh(now, RETRY_AFTER_FAILURE);
+    return elapsed(this.#fetched.fetchedAt, now) > REFRESH_AFTER
+      ? this.refresh(now, COOL_DOWN)
+      : Promise.resolve();
+  }
+
+  /** Ends a fetch that is under way, and starts no more: the process could not end before it. */
+  close(): void {
+    this.#stop.abort();
+  }
+
+  /** Fetches the key set, unless the last try is less than `coolDown` seconds ago. Never rejects. */
+  refresh(now: number, coolDown = 0): Promise<void> {
+    if (this.#underWay !== null) return this.#underWay;
+    if (this.#stop.signal.aborted) return Promise.resolve();
+    if (elapsed(this.#triedAt, now) < coolDown) return Promise.resolve();
+    this.#triedAt = now;
+    this.#underWay = this.#fetch(now).finally(() => {
+      this.#underWay = null;
+    });
+    return this.#underWay;
+  }
+
+  /** So many may wait for the Authority and no more: whose keys are known must find the service free. */
+  async #wait(fetched: Promise<void>): Promise<void> {
+    if (this.#waiting >= (this.#options.mostWaiting ?? MOST_WAITING))
+      throw unavailable('too many requests wait for them already');
+    this.#waiting += 1;
+    try {
+      await fetched;
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  async #fetch(now: number): Promise<void> {
+    try {
+      const { fetchKeySet } = this.#options;
+      this.adopt(fetchKeySet === undefined ? await this.#discover(now) : await fetchKeySet());
+    } catch (cause) {
+      this.#fault = cause instanceof Error ? cause.message : 'unknown fault';
+    }
+    if (!this.#stop.signal.aborted) this.#options.onRefresh(this.#fault);
+  }
+
+  async #discover(now: number): Promise<FetchedKeySet> {
+    const { issuer, metadataUrl, certificateAuthorities } = this.#options;
+    const http = { certificateAuthorities, stop: this.#stop.signal };
+    const jwksUri = await fetchJwksUri(metadataUrl, issuer, http);
+    return { json: await fetchText(jwksUri, http), fetchedAt: now, metadataUrl };
+  }
+}
+
+function unavailable(fault: string): Refusal {
+  return new Refusal('authority-unavailable', `The Authority's keys could not be had: ${fault}`, {
+    retryAfter: RETRY_AFTER_FAILURE,
+  });
+}
+
+/** Seconds between two times. A clock that was set back must not stop all fetching until it has caught up. */
+function elapsed(since: number, now: number): number {
+  return Math.abs(now - since);
+}

@@ -1,0 +1,167 @@
+/** `agent`: a registry endpoint on loopback for clients that can neither make proofs nor show certificates. */
+import { type AgentOptions, createAgent } from '../../client/agent/agent.ts';
+import { AgentRefusal } from '../../client/agent/agent-refusal.ts';
+import { type AgentAddress, type AgentTls, doorOf, listenForClients } from '../../client/agent/listen.ts';
+import { loadCertificateAuthorities, loadClientCertificate } from '../../client/client-certificate.ts';
+import { ClientFault } from '../../client/client-fault.ts';
+import { openAuthorityClient } from '../../client/client-settings.ts';
+import { isSecure } from '../../client/http.ts';
+import { parseLoopbackAddress } from '../../dev/loopback.ts';
+import { createLog, type Log } from '../../telemetry/log.ts';
+import {
+  type Command,
+  type CommandContext,
+  CommandFailure,
+  readOptions,
+  required,
+  UsageError,
+} from '../command.ts';
+import { failingByFaults, readClient, registryOptions, wallClockSurroundings } from './client-command.ts';
+import { clientOptions, clientOptionsHelp } from './client-options.ts';
+
+/** Milliseconds for running transfers at the end. */
+const GRACE = 10_000;
+
+export const agent: Command = {
+  name: 'agent',
+  summary: 'a registry endpoint on loopback, for clients that know nothing of DPoP',
+  help: `Usage: registry-token agent --registry URL --authority URL --client-id ID
+                           (--client-secret-path FILE | --client-key FILE | --cert FILE --key FILE)
+                           [--listen 127.0.0.1:5001] [options]
+       registry-token agent --profile NAME [--listen 127.0.0.1:5001] [options]
+
+Runs in the foreground until SIGINT or SIGTERM, and forwards /v2/ of that address to the registry: any client that
+is pointed at it pulls and pushes there without credentials. The agent answers the registry's 401 itself, with tokens
+that it gets as 'token' does, and keeps in memory until shortly before they expire. It stores nothing, and sends the
+token to the registry alone: where the registry redirects to a storage, the client goes there itself.
+
+Whoever can connect to the address acts as this client: on a machine with other users, they can too. Any other
+address than loopback needs TLS, and a certificate of each client. An image is named by the agent's address:
+127.0.0.1:5001/team/app:1. An upload starts with a token that has half of its life left; where a proxy holds uploads
+back until they are complete, the service's signing.lifetime must be longer than twice the longest one.
+
+The agent:
+  --registry URL             the registry: https://registry.example.com; http on loopback alone
+  --listen HOST:PORT         127.0.0.1:5001 where not given
+  --tls-cert FILE, --tls-key FILE, --client-ca FILE
+                             its certificate and key, and the authority of the clients that may come, PEM
+  --realm URL, --service NAME
+                             the only token service, and the only service there, that the registry may name;
+                             where not given, it is believed
+${clientOptionsHelp}
+Exit codes: 0 stopped, 1 the address or a file cannot be had, 2 usage, 78 a profile is wrong.
+
+Example:
+  registry-token agent --registry https://registry.example.com --listen 127.0.0.1:5001 \\
+    --authority https://authority.example.com --client-id builder --client-secret-path builder.secret
+  skopeo copy --src-tls-verify=false docker://127.0.0.1:5001/team/app:1 oci:app
+`,
+  run: failingByFaults(run),
+};
+
+async function run({ args, env, tell, isTerminal, stopRequested }: CommandContext): Promise<number> {
+  const options = readOptions(args, {
+    ...clientOptions,
+    ...registryOptions,
+    listen: { type: 'string', default: '127.0.0.1:5001' },
+    'tls-cert': { type: 'string' },
+    'tls-key': { type: 'string' },
+    'client-ca': { type: 'string' },
+  });
+  const { settings, place } = readClient(options, env);
+  const registry = parseRegistry(required(place.registry, 'registry'));
+  const address = parseAddress(options.listen, {
+    certificate: options['tls-cert'],
+    key: options['tls-key'],
+    clientAuthorities: options['client-ca'],
+  });
+  const log = createLog('info', isTerminal ? 'pretty' : 'json', tell);
+  const stop = new AbortController();
+  const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
+    ...wallClockSurroundings(stop.signal),
+    onNewKey: (path, { algorithm }) => log.info('made the DPoP key', { path, algorithm }),
+  });
+  const running = createAgent({
+    registry,
+    door: doorOf(address),
+    parts,
+    requestOpTok,
+    realm: place.realm ?? null,
+    service: place.service ?? null,
+    onTokenService: ({ realm, service }) => log.info('token service', { realm, service }),
+    onRefusal: ({ method, path }, { status, code, message }) =>
+      log.warn('not forwarded', { method, path, status, code, why: message }),
+  } satisfies AgentOptions);
+
+  const listener = claim(options.listen, () => listenForClients(address, running));
+  log.info('ready', { listen: options.listen, registry: registry.origin });
+  void running.tryOut().catch((cause) => {
+    if (!stop.signal.aborted) tellOfTrial(log, cause);
+  });
+  await stopRequested;
+  log.info('stopping', { underWay: running.transfers.count, graceSeconds: GRACE / 1000 });
+  await listener.stop(GRACE);
+  stop.abort();
+  log.info('stopped');
+  return 0;
+}
+
+/** The agent goes on: what is wrong may be over, or put right elsewhere, before a client comes. */
+function tellOfTrial(log: Log, cause: unknown): void {
+  const isKnown = cause instanceof ClientFault || cause instanceof AgentRefusal;
+  log.warn('no token can be had now', { why: isKnown ? cause.message : 'unknown fault' });
+}
+
+/** A host alone is one with https. */
+function parseRegistry(text: string): URL {
+  const url = URL.parse(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `https://${text}`);
+  if (url === null || !isSecure(url))
+    throw new UsageError('--registry is neither an https URL nor one on loopback');
+  if (!/^\/(?:v2\/?)?$/.test(url.pathname) || url.search !== '' || url.hash !== '')
+    throw new UsageError('--registry names the registry alone: https://registry.example.com, without a path');
+  return new URL(url.origin);
+}
+
+function parseAddress(
+  text: string,
+  paths: { readonly [Part in keyof AgentTls]: string | undefined },
+): AgentAddress {
+  const [, host = '', digits] = /^([\w.-]+|\[[\da-f:.]+\]):(\d{1,5})$/i.exec(text) ?? [];
+  const port = Number(digits);
+  if (!(port >= 1 && port <= 65535))
+    throw new UsageError(`--listen is ${text}, and not an address such as 127.0.0.1:5001`);
+  const tls = loadTls(paths);
+  if (tls === null && parseLoopbackAddress(text) === null)
+    throw new UsageError(
+      `--listen is ${text}: others than this machine could push and pull through it; with --tls-cert, --tls-key and ` +
+        '--client-ca the agent serves clients that have a certificate of that authority, and without only loopback',
+    );
+  return { host: host.replace(/[[\]]/g, ''), port, tls };
+}
+
+function loadTls({
+  certificate,
+  key,
+  clientAuthorities,
+}: {
+  readonly [Part in keyof AgentTls]: string | undefined;
+}): AgentTls | null {
+  if (certificate === undefined && key === undefined && clientAuthorities === undefined) return null;
+  if (certificate === undefined || key === undefined || clientAuthorities === undefined)
+    throw new UsageError('--tls-cert, --tls-key and --client-ca come together');
+  return {
+    ...loadClientCertificate(certificate, key),
+    clientAuthorities: loadCertificateAuthorities(clientAuthorities),
+  };
+}
+
+/** Listens, or says why it cannot. */
+function claim<Listener>(address: string, open: () => Listener): Listener {
+  try {
+    return open();
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    const why = code === 'EADDRINUSE' ? 'something listens there already, another agent perhaps' : code;
+    throw new CommandFailure(`cannot listen on ${address}: ${why}; --listen names another address`);
+  }
+}

@@ -1,0 +1,112 @@
+/** `token`: gets an OpTok from the Authority, brings it to the realm, and prints or stores the registry token. */
+import { registryHost, requestChallenge } from '../../client/challenge.ts';
+import { openAuthorityClient } from '../../client/client-settings.ts';
+import { checkDockerConfig, storeRegistryToken } from '../../client/docker-config.ts';
+import type { HttpOptions } from '../../client/http.ts';
+import { type RegistryToken, requestRegistryToken } from '../../client/registry-token.ts';
+import { type Command, type CommandContext, readOptions, required, UsageError } from '../command.ts';
+import {
+  failingByFaults,
+  type RegistryPlace,
+  readClient,
+  registryOptions,
+  wallClockSurroundings,
+} from './client-command.ts';
+import { clientOptions, clientOptionsHelp } from './client-options.ts';
+
+export const token: Command = {
+  name: 'token',
+  summary: 'gets a registry token, as a client of the service',
+  help: `Usage: registry-token token --authority URL --client-id ID
+                           (--client-secret-path FILE | --client-key FILE | --cert FILE --key FILE)
+                           (--registry HOST | --realm URL --service NAME) [--scope SCOPE]... [options]
+       registry-token token --profile NAME [--scope SCOPE]... [options]
+
+Gets an OpTok from the Authority by client_credentials, bound to a DPoP key or to the certificate, brings it to the
+realm, and prints the registry token.
+
+${clientOptionsHelp}The registry:
+  --registry HOST            the registry: it is asked for realm and service where these are not given
+  --realm URL                the token service, as the registry's 401 names it
+  --service NAME             the registry's service
+  --scope SCOPE              what the token is for: repository:team/app:pull,push; may be repeated
+The answer, where it is not the token alone:
+  --json                     prints the whole answer: token, expires_in, issued_at
+  --env                      prints a line for the shell: export REGISTRY_TOKEN='...'
+  --docker-config FILE       prints nothing and stores the token as registrytoken of --registry in docker's
+                             config.json. It replaces no password that is there, and is never refreshed: it
+                             needs every scope of what is to be done, in its lifetime. docker, crane and oras read it;
+                             podman and skopeo do not (skopeo has --registry-token)
+
+Exit codes: 0 printed or stored, 1 refused or not reachable, 2 usage, 78 a profile is wrong.
+
+Examples:
+  registry-token token --authority https://authority.example.com --client-id builder \\
+    --client-secret-path builder.secret --registry registry.example.com --scope repository:team/app:pull
+  registry-token token --profile build --scope repository:team/app:pull,push \\
+    --docker-config ~/.docker/config.json --registry registry.example.com
+  eval "$(registry-token token --profile build --scope repository:team/app:pull --env)"
+`,
+  run: failingByFaults(run),
+};
+
+async function run({ args, env, print, tell, stopRequested }: CommandContext): Promise<number> {
+  const options = readOptions(args, {
+    ...clientOptions,
+    ...registryOptions,
+    scope: { type: 'string', multiple: true, default: [] },
+    json: { type: 'boolean', default: false },
+    env: { type: 'boolean', default: false },
+    'docker-config': { type: 'string' },
+  });
+  const dockerConfig = options['docker-config'];
+  if ([options.json, options.env, dockerConfig !== undefined].filter(Boolean).length > 1)
+    throw new UsageError('--json, --env and --docker-config exclude each other');
+  const { settings, place } = readClient(options, env);
+  if (place.registry === undefined) {
+    if (place.realm === undefined) throw new UsageError('--realm, or --registry to ask for it, is missing');
+    if (place.service === undefined)
+      throw new UsageError('--service, or --registry to ask for it, is missing');
+  }
+  const store =
+    dockerConfig === undefined
+      ? null
+      : { path: dockerConfig, host: registryHost(required(place.registry, 'registry')) };
+  // A file that cannot take the token is told before one is made for nothing.
+  if (store !== null) checkDockerConfig(store.path, store.host);
+
+  const stop = new AbortController();
+  void stopRequested.then(() => stop.abort());
+  const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
+    ...wallClockSurroundings(stop.signal),
+    onNewKey: (path, { algorithm }) => tell(`Made the DPoP key ${path} (${algorithm}).\n`),
+  });
+  const tokenService = await findRealm(place, parts.http);
+  const opTok = await requestOpTok();
+  const registryToken = await requestRegistryToken(opTok, { ...tokenService, scopes: options.scope }, parts);
+  if (store !== null) {
+    await storeRegistryToken(store.path, { host: store.host, token: registryToken.token }, parts.pause);
+    tell(`Stored the registry token for ${store.host} in ${store.path}${lifetimeOf(registryToken)}.\n`);
+  } else if (options.env) print(`export REGISTRY_TOKEN=${shellQuoted(registryToken.token)}\n`);
+  else print(`${options.json ? JSON.stringify(registryToken.answer) : registryToken.token}\n`);
+  return 0;
+}
+
+/** What is not given is asked of the registry. */
+async function findRealm(
+  { registry, realm, service }: RegistryPlace,
+  http: HttpOptions,
+): Promise<{ readonly realm: string; readonly service: string }> {
+  if (realm !== undefined && service !== undefined) return { realm, service };
+  const challenge = await requestChallenge(required(registry, 'registry'), http);
+  return { realm: realm ?? challenge.realm, service: service ?? challenge.service };
+}
+
+function lifetimeOf({ answer }: RegistryToken): string {
+  return typeof answer.expires_in === 'number' ? `, good for ${answer.expires_in} s` : '';
+}
+
+/** In single quotes a shell takes everything as it is but the quote. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

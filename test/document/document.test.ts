@@ -1,0 +1,192 @@
+/** YAML as it comes: syntax errors, keys that stand twice, aliases, depth, and the places of it all. */
+import { describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { parseDocument } from 'yaml';
+import { parseConfigurationDocument } from '../../src/document/document.ts';
+import { judge, loadText, minimum, rulesOf, sampleText } from '../config/configuration-text.ts';
+
+describe('a syntax error', () => {
+  test.each([
+    ['an open bracket', 'server:\n  trustedProxies: [a\nplans: {}\n', 3],
+    ['an open quote', 'server:\n  listen: "127\n', 3],
+    ['a tab as indentation', 'server:\n\tlisten: x\n', 2],
+    ['a wrong indentation', 'server:\n  listen: x\n workers: 1\n', 3],
+    ['a value after a value', 'server: "a" b\n', 1],
+    ['two documents', 'server: {}\n---\nserver: {}\n', 2],
+    ['a tag', 'server: {}\nplans: !python/object {}\n', 2],
+    ['an unknown alias', 'server: {}\nplans: *p\n', 2],
+    ['an unknown escape', 'server: "a\\q"\n', 1],
+    ['a reserved character', 'server: @a\n', 1],
+  ])('of %s is told with its line', (_, text, line) => {
+    const { mistakes, message } = judge(text);
+    expect(mistakes.map((mistake) => mistake.line)).toEqual([line]);
+    expect(message).toMatch(
+      new RegExp(`^test\\.yaml:${line}:\\d+: (?:is not valid YAML: .+|starts a second YAML.+)$`),
+    );
+  });
+
+  test('of many brackets is told once a place', () => {
+    expect(judge('['.repeat(1000)).mistakes.length).toBeLessThan(5);
+  });
+
+  test('hides no other syntax error', () => {
+    expect(judge('server: @a\nplans: "x\\q"\nregistry: !x 1\n').mistakes.map(({ line }) => line)).toEqual([
+      1, 2, 3,
+    ]);
+  });
+});
+
+describe('a key that stands twice', () => {
+  test.each([
+    [
+      'at the top',
+      `${sampleText}\ndefaultPlan: enterprise\n`,
+      'defaultPlan',
+      sampleText.split('\n').length + 1,
+    ],
+    ['in a block', 'server:\n  listen: a\n  listen: a\n', 'listen', 3],
+    ['in flow', 'server: { listen: a,\n  listen: b }\n', 'listen', 2],
+    ['in a list', 'plans:\n  - pattern: a\n    pattern: b\n', 'pattern', 3],
+    ['once quoted', 'plans: 1\n"plans": 2\n', '', 2],
+    ['as a plan', 'plans:\n  pro: {}\n  pro: {}\n', 'pro', 3],
+  ])('%s is told at the second', (_, text, key, line) => {
+    expect(judge(text).mistakes).toEqual([
+      expect.objectContaining({ key, line, message: 'stands twice in its mapping' }),
+    ]);
+  });
+});
+
+describe('keys that stand twice', () => {
+  const yamlOf = (text: string) =>
+    parseDocument(text, { prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
+  const key = fc.constantFrom(
+    'a',
+    '"a"',
+    'b',
+    '1',
+    '0x1',
+    "'1'",
+    '~',
+    'null',
+    '"a b"',
+    '&x a',
+    '!!str a',
+    '? a',
+  );
+  const value = fc.letrec((tie) => ({
+    block: fc
+      .array(fc.tuple(key, tie('flow')), { maxLength: 5 })
+      .map((pairs) =>
+        pairs.map(([name, flow]) => `${name}${name === '? a' ? '\n' : ''}: ${flow}\n`).join(''),
+      ),
+    flow: fc.oneof(
+      { maxDepth: 3 },
+      fc.constantFrom('1', 'x', '[]', '{}', '*x'),
+      fc
+        .array(fc.tuple(key, tie('flow')), { maxLength: 4 })
+        .map((pairs) => `{ ${pairs.map(([name, flow]) => `${name}: ${flow}`).join(', ')} }`),
+      fc.array(tie('flow'), { maxLength: 3 }).map((items) => `[${items.join(', ')}]`),
+    ),
+  })).block as fc.Arbitrary<string>;
+
+  test('are those that yaml finds, where it finds them', () => {
+    let found = 0;
+    fc.assert(
+      fc.property(value, (text) => {
+        const expected = yamlOf(text)
+          .errors.filter(({ code }) => code === 'DUPLICATE_KEY')
+          .map(({ pos }) => pos[0]);
+        const told = judge(text).mistakes.filter(({ message }) => message === 'stands twice in its mapping');
+        const lines = text.split('\n');
+        const offset = (line: number, column: number) =>
+          lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0) + column - 1;
+        expect(told.map(({ line, column }) => offset(line ?? 0, column ?? 0))).toEqual(
+          expected.sort((a, b) => a - b),
+        );
+        found += expected.length;
+      }),
+      { numRuns: 1000 },
+    );
+    expect(found).toBeGreaterThan(300);
+  });
+});
+
+describe('an alias', () => {
+  test('repeats what its anchor has', () => {
+    const text = JSON.stringify(minimum).replace('"community":', '"pro": *c, "community": &c ');
+    expect(judge(text).message).toInclude('an alias of no anchor');
+    const later = JSON.stringify(minimum)
+      .replace('"community":', '"community": &c ')
+      .replace(']}}}', ']}, "pro": *c}}');
+    const { configuration } = loadText(later);
+    expect(rulesOf(configuration, 'pro')).toEqual(rulesOf(configuration, 'community'));
+    expect(rulesOf(configuration, 'pro')).toHaveLength(1);
+  });
+
+  test('is no merge key: YAML 1.2 has none', () => {
+    expect(judge('base: &b {}\nserver:\n  <<: *b\n').message).toInclude('server."<<": is no known key');
+  });
+
+  test.each([9, 100])('that explodes is a mistake at once: lists of %i', (width) => {
+    const lines = [`a0: &a0 [${Array(width).fill('x').join(', ')}]`];
+    for (let level = 1; level < 12; level += 1)
+      lines.push(
+        `a${level}: &a${level} [${Array(width)
+          .fill(`*a${level - 1}`)
+          .join(', ')}]`,
+      );
+    const started = performance.now();
+    expect(judge(lines.join('\n')).message).toMatch(
+      /^test\.yaml:1:1: uses YAML aliases that expand to more than/,
+    );
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+
+  test('that explodes as a key is one too', () => {
+    const lines = ['a0: &a0 {x: 1, y: 1}'];
+    for (let level = 1; level < 30; level += 1)
+      lines.push(`a${level}: &a${level} {? *a${level - 1} : 1, z: *a${level - 1}}`);
+    const started = performance.now();
+    expect(judge(lines.join('\n')).loaded).toBeNull();
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  test('of what it is inside of ends', () => {
+    expect(judge('server: &a\n  listen: *a\n').message).toInclude(
+      'server.listen: must be text, not a mapping',
+    );
+    expect(judge('plans: &a\n  pro: *a\n').message).toInclude('plans.pro.pro: is no known key');
+  });
+});
+
+describe('nesting', () => {
+  test.each(['[', '{a: ', '- ', '? ', '{? '])('of twenty thousand times %j is a mistake, soon', (opening) => {
+    const started = performance.now();
+    expect(judge(opening.repeat(20_000)).mistakes.length).toBeGreaterThan(0);
+    expect(performance.now() - started).toBeLessThan(4000);
+  });
+});
+
+describe('a place', () => {
+  const document = parseConfigurationDocument('a:\n  b: [1,\n   {c: 2}]\n"d e": 3\n7: x\n', 'x.yaml');
+
+  test.each([
+    [['a'], { line: 1, column: 1 }],
+    [['a', 'b'], { line: 2, column: 3 }],
+    [['a', 'b', 0], { line: 2, column: 7 }],
+    [['a', 'b', 1, 'c'], { line: 3, column: 5 }],
+    [['d e'], { line: 4, column: 1 }],
+    [['7'], { line: 5, column: 1 }],
+    [[], { line: 1, column: 1 }],
+  ])('of %j is that of the key', (path, place) => {
+    expect(document.placeOfKey(path)).toEqual(place);
+  });
+
+  test.each([
+    [['a', 'x'], { line: 2, column: 3 }],
+    [['a', 'b', 7], { line: 2, column: 6 }],
+    [['x', 'y', 'z'], { line: 1, column: 1 }],
+  ])('of %j, which is not there, is that of what would hold it', (path, place) => {
+    expect(document.placeOfKey(path)).toEqual(place);
+  });
+});

@@ -1,0 +1,166 @@
+/** Workers that share a port: all started or none, changed together, replaced when they die, stopped with their last answer. */
+import { afterEach, describe, expect, test } from 'bun:test';
+import { startWorkers, type WorkerPool } from '../../src/workers/worker-pool.ts';
+import type { PoolWorkerSetup } from '../support/pool-worker.ts';
+
+const WORKER = new URL('../support/pool-worker.ts', import.meta.url);
+
+interface Site {
+  readonly pool: WorkerPool<string>;
+  readonly state: { word: string; answer: string | Error };
+  readonly lines: string[];
+  readonly deaths: [number, string][];
+  readonly ended: number[];
+  /** Asks over a connection of its own. */
+  readonly get: (path: string) => Promise<Response>;
+  /** What so many connections were told, each answer once. */
+  readonly words: () => Promise<string[]>;
+  readonly threads: () => Promise<number[]>;
+}
+
+let running: WorkerPool<string> | null = null;
+afterEach(async () => {
+  await running?.stop(0);
+  running = null;
+});
+
+async function startPool(count: number, word = 'first'): Promise<Site> {
+  const state: Site['state'] = { word, answer: 'an answer' };
+  const lines: string[] = [];
+  const deaths: [number, string][] = [];
+  const ended: number[] = [];
+  const pool = await startWorkers<PoolWorkerSetup, string, string>({
+    count,
+    create: () => new Worker(WORKER),
+    setup: (thread, port) => ({ thread, port: port ?? 0, word: state.word }),
+    answer: async () => {
+      if (state.answer instanceof Error) throw state.answer;
+      return state.answer;
+    },
+    onLines: (text, to) => lines.push(`${to}: ${text}`),
+    onDeath: (thread, fault) => deaths.push([thread, fault]),
+    onEnd: (thread) => ended.push(thread),
+  });
+  running = pool;
+  const get = (path: string) => fetch(`${pool.url}${path}`, { keepalive: false });
+  const look = async () => {
+    const answers = await Promise.all(Array.from({ length: 60 }, () => get('/')));
+    return Promise.all(answers.map((answer) => answer.json() as Promise<{ thread: number; word: string }>));
+  };
+  return {
+    pool,
+    state,
+    lines,
+    deaths,
+    ended,
+    get,
+    words: async () => [...new Set((await look()).map(({ word }) => word))],
+    threads: async () => [...new Set((await look()).map(({ thread }) => thread))].sort(),
+  };
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 400; tries += 1) {
+    if (await condition()) return;
+    await Bun.sleep(10);
+  }
+  throw new Error('It did not come about within 4 s.');
+}
+
+test('all of them answer on one port', async () => {
+  const site = await startPool(3);
+  expect(await site.threads()).toEqual([1, 2, 3]);
+  expect(await site.pool.isAlive()).toBe(true);
+});
+
+test('a change and news reach each of them', async () => {
+  const site = await startPool(3);
+  site.state.word = 'second';
+  await site.pool.change();
+  expect(await site.words()).toEqual(['second']);
+  site.pool.tell('third');
+  await until(async () => (await site.words()).join() === 'third');
+});
+
+test('a worker that cannot take a change is replaced by one that is made of it', async () => {
+  const site = await startPool(2);
+  site.state.word = 'cannot change';
+  await site.pool.change();
+  expect(await site.words()).toEqual(['cannot change']);
+  expect(site.deaths.map(([thread]) => thread).sort()).toEqual([1, 2]);
+});
+
+test('a question of a worker is answered by the main thread, with a fault too', async () => {
+  const site = await startPool(2);
+  expect(await (await site.get('/ask')).text()).toBe('an answer');
+  site.state.answer = new Error('a fault');
+  expect(await (await site.get('/ask')).text()).toBe('a fault');
+});
+
+test('lines of a worker come to the main thread, the last ones at its stop', async () => {
+  const site = await startPool(1);
+  await site.get('/log');
+  await until(() => site.lines.length === 1);
+  await site.pool.stop(1000);
+  expect(site.lines).toEqual(['audit: line of 1\n', 'log: last line of 1\n']);
+});
+
+describe('a worker that dies', () => {
+  test.each(['/throw', '/reject'])(
+    'by %s is told, without the text of its error, and replaced',
+    async (path) => {
+      const site = await startPool(2);
+      await site.get(path).catch(() => {});
+      await until(() => site.deaths.length === 1);
+      expect(JSON.stringify(site.deaths)).not.toContain('secret');
+      await until(async () => (await site.threads()).length === 2);
+      expect(await site.pool.isAlive()).toBe(true);
+      expect(site.deaths).toHaveLength(1);
+    },
+  );
+
+  test('leaves the others to answer meanwhile', async () => {
+    const site = await startPool(3);
+    await site.get('/throw').catch(() => {});
+    await until(() => site.deaths.length === 1);
+    expect(await site.threads()).toHaveLength(2);
+  });
+
+  test('and is not yet replaced makes the pool no less able to change and to stop', async () => {
+    const site = await startPool(2);
+    await site.get('/throw').catch(() => {});
+    await until(() => site.deaths.length === 1);
+    site.state.word = 'second';
+    await site.pool.change();
+    expect(await site.words()).toEqual(['second']);
+    await site.pool.stop(1000);
+    await expect(site.get('/')).rejects.toThrow();
+  });
+});
+
+test('where the first cannot start nothing runs, and the fault is told', async () => {
+  await expect(startPool(3, 'cannot start')).rejects.toThrow('it was told not to');
+});
+
+test('where a later one cannot start nothing runs either', async () => {
+  await expect(startPool(3, 'only the first starts')).rejects.toThrow('it was told not to');
+});
+
+test('running requests get their answer before a stop ends', async () => {
+  const site = await startPool(2);
+  const slow = Promise.all(Array.from({ length: 6 }, () => site.get('/slow')));
+  await Bun.sleep(100);
+  await site.pool.stop(5000);
+  expect((await slow).map(({ status }) => status)).toEqual(Array(6).fill(200));
+});
+
+test('a stop takes no longer than its grace and a second, and tells of each end', async () => {
+  const site = await startPool(2);
+  const slow = site.get('/slow').catch(() => null);
+  await Bun.sleep(50);
+  await site.pool.stop(10);
+  await slow;
+  await expect(site.get('/')).rejects.toThrow();
+  await until(() => site.ended.length === 2);
+  expect(site.deaths).toEqual([]);
+});
