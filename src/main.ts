@@ -14,6 +14,7 @@ import { explain } from './cli/explain.ts';
 import { keygen } from './cli/keygen.ts';
 import { serve } from './cli/serve.ts';
 import { version } from './cli/version.ts';
+import { escapeLines, escapeText } from './platform/escape.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
 
 const commands: readonly Command[] = [
@@ -40,7 +41,9 @@ async function main(words: readonly string[]): Promise<number> {
   }
   const command = commands.find((candidate) => candidate.name === name || `--${candidate.name}` === name);
   if (command === undefined) {
-    process.stderr.write(`registry-token: there is no command "${name}"; registry-token --help lists them\n`);
+    printError(
+      `registry-token: unknown command "${escapeText(name)}"; registry-token --help lists the commands`,
+    );
     return exitCodes.usage;
   }
   if (args.includes('--help') || args.includes('-h')) {
@@ -105,17 +108,22 @@ function firstStopSignal(): Promise<void> {
 
 function tellFailure(command: Command, cause: unknown): number {
   if (cause instanceof ConfigurationFault) {
-    process.stderr.write(`${cause.message}\n`);
+    printError(cause.message);
     return exitCodes.configuration;
   }
   if (cause instanceof UsageError) {
     const hint = `registry-token ${command.name} --help explains`;
-    process.stderr.write(`registry-token ${command.name}: ${cause.message}; ${hint}\n`);
+    printError(`registry-token ${command.name}: ${cause.message}; ${hint}`);
     return exitCodes.usage;
   }
   const message = cause instanceof CommandFailure ? cause.message : `unexpected fault: ${faultName(cause)}`;
-  process.stderr.write(`registry-token ${command.name}: ${message}\n`);
+  printError(`registry-token ${command.name}: ${message}`);
   return exitCodes.failure;
+}
+
+/** A message may quote arguments, files and answers from outside. */
+function printError(message: string): void {
+  process.stderr.write(`${escapeLines(message)}\n`);
 }
 
 /** The name and the first line of an unexpected error: never the whole object, which may hold more than it says. */

@@ -75,7 +75,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'dev',
     'platform',
   ],
-  'main.ts': ['cli', 'telemetry'],
+  'main.ts': ['cli', 'telemetry', 'platform'],
   'worker.ts': ['workers', 'assemble', 'authority', 'keys', 'server', 'telemetry', 'platform'],
 };
 

@@ -1,10 +1,10 @@
 /** What must not be started although each value alone is right. */
 import { normalizeUrl } from '../authenticate/url.ts';
-import { isLoopbackHost, isSecureUrl } from '../authority/discovery.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
+import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import type { Material } from './material.ts';
 import { metadataUrl, realmPath } from './options.ts';
 
@@ -23,7 +23,7 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
     if (otherPaths.some((path) => path === realmPath(realm)))
       mistakes.push(loaded.mistakeAt('registry.realm', `${realmPath(realm)} is a path with another meaning`));
   }
-  if (authority.jwksPath === undefined && !isSecureUrl(metadataUrl(loaded.configuration))) {
+  if (authority.jwksPath === undefined && !isSecureUrl(URL.parse(metadataUrl(loaded.configuration)))) {
     const key = authority.metadataUrl === undefined ? 'authority.issuer' : 'authority.metadataUrl';
     mistakes.push(
       loaded.mistakeAt(
@@ -46,7 +46,7 @@ export function checkSampleKey(
     ...listening.map(({ host }) => host),
     ...registry.realm.map((realm) => new URL(realm).hostname),
   ];
-  const beyond = hosts.find((host) => !isLoopbackHost(host));
+  const beyond = hosts.find((host) => !isLoopback(host));
   if (beyond === undefined) return [];
   const mistakeAt = (key: string) =>
     loaded.mistakeAt(

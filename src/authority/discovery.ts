@@ -1,4 +1,5 @@
 /** The Authority's metadata (RFC 8414, OpenID Connect Discovery) and bounded HTTP for it. */
+import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 
 export interface HttpOptions {
   /** PEM of the certificate authorities to trust; null for those of the system. */
@@ -26,22 +27,11 @@ export async function fetchJwksUri(
   if (metadata?.issuer !== issuer)
     throw new Error(`${metadataUrl} names another issuer than authority.issuer: ${shown(metadata?.issuer)}.`);
   const { jwks_uri: jwksUri } = metadata;
-  if (typeof jwksUri !== 'string' || !isSecureUrl(jwksUri))
+  if (typeof jwksUri !== 'string' || !isSecureUrl(URL.parse(jwksUri)))
     throw new Error(
       `${metadataUrl} has a jwks_uri that is neither https nor on loopback: ${shown(jwksUri)}.`,
     );
   return jwksUri;
-}
-
-/** https, or http on loopback. */
-export function isSecureUrl(text: string): boolean {
-  const url = URL.parse(text);
-  return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopbackHost(url.hostname));
-}
-
-/** `localhost`, a name below it, 127.0.0.0/8 or ::1, as a URL writes them. */
-export function isLoopbackHost(host: string): boolean {
-  return /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\]|::1)$/i.test(host);
 }
 
 /**
@@ -68,7 +58,7 @@ async function fetchWithin(
       signal,
       headers: { Accept: 'application/json' },
       // HTTP_PROXY is not for what is on this machine; Bun would go there through it.
-      ...(isLoopbackHost(new URL(url).hostname) ? { proxy: false } : {}),
+      ...(isLoopback(new URL(url).hostname) ? { proxy: false } : {}),
       ...tls,
     });
   } catch (cause) {

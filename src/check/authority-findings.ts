@@ -1,8 +1,9 @@
 /** The Authority and the realm, asked over the network: reachable, the right ones, and of the same time. */
 import { metadataUrl } from '../assemble/options.ts';
-import { fetchJwksUri, fetchText, isLoopbackHost } from '../authority/discovery.ts';
+import { fetchJwksUri, fetchText } from '../authority/discovery.ts';
 import { parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { isLoopback } from '../platform/loopback.ts';
 import type { Finding } from './finding.ts';
 
 const TIMEOUT_MS = 5000;
@@ -116,7 +117,7 @@ function ask(url: string, ca: string | null, method: 'GET' | 'HEAD'): Promise<Re
     redirect: 'manual',
     signal: AbortSignal.timeout(TIMEOUT_MS),
     // HTTP_PROXY is not for what is on this machine; Bun would go there through it.
-    ...(isLoopbackHost(new URL(url).hostname) ? { proxy: false } : {}),
+    ...(isLoopback(new URL(url).hostname) ? { proxy: false } : {}),
     ...(ca === null ? {} : { tls: { ca } }),
   });
 }

@@ -4,6 +4,7 @@ import type { Pattern, Segment } from '../authorize/pattern.ts';
 import type { Plan, Policy } from '../authorize/policy.ts';
 import type { Rule } from '../authorize/rules.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { isSecureUrl } from '../platform/loopback.ts';
 import { isResourceName } from '../request/resource-scope.ts';
 import type { Finding } from './finding.ts';
 
@@ -172,8 +173,7 @@ function findOpenDoors(loaded: LoadedConfiguration): Finding[] {
       "Name the proxy's own address.",
     );
   for (const [index, realm] of registry.realm.entries()) {
-    const { protocol, hostname } = new URL(realm);
-    if (protocol === 'http:' && !/^(?:localhost|127\.|\[::1\])/.test(hostname))
+    if (!isSecureUrl(URL.parse(realm)))
       add(
         'warning',
         'realm-plain-http',

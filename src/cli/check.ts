@@ -13,6 +13,7 @@ import { findRegistryFaults } from '../check/registry-findings.ts';
 import { renderRegistrySample } from '../check/registry-sample.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationFault, formatPlace } from '../document/mistakes.ts';
+import { escapeLines, escapeText } from '../platform/escape.ts';
 import { type Command, readOptions } from './command.ts';
 
 export const check: Command = {
@@ -96,13 +97,13 @@ async function openAll(loaded: LoadedConfiguration, now: number): Promise<Materi
 function renderText(findings: readonly Finding[], sample: string, loaded: LoadedConfiguration): string {
   const lines = findings.map(
     ({ severity, place, fault, mend }) =>
-      `${place}: ${severity}: ${fault}${mend === '' ? '' : `\n    ${mend}`}`,
+      escapeText(`${place}: ${severity}: ${fault}`) + (mend === '' ? '' : `\n    ${escapeText(mend)}`),
   );
   const count = findings.filter(({ severity }) => severity !== 'note').length;
   const verdict = count === 0 ? 'nothing to mend' : `${count} to mend`;
-  return `${[`${loaded.file}: serve would start; ${verdict}.`, ...lines, '', sample].join('\n')}`;
+  return `${[`${escapeText(loaded.file)}: serve would start; ${verdict}.`, ...lines, '', escapeLines(sample)].join('\n')}`;
 }
 
 function renderJson(findings: readonly Finding[], registrySample: string | null): string {
-  return `${JSON.stringify({ findings, registrySample }, null, 2)}\n`;
+  return `${escapeLines(JSON.stringify({ findings, registrySample }, null, 2))}\n`;
 }

@@ -8,6 +8,7 @@ import { type ExplainedVerdict, type Explanation, explain as explainDecision } f
 import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
+import { escapeLines, escapeText } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope, parseScopes } from '../request/resource-scope.ts';
 import { type Command, type CommandContext, readWords, UsageError } from './command.ts';
@@ -125,7 +126,7 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
     );
   } else
     lines.push(`Refused, ${outcome.refused.status} ${outcome.refused.reason}: ${outcome.refused.detail}`);
-  return `${lines.join('\n').trimStart()}\n`;
+  return `${lines.map(escapeText).join('\n').trimStart()}\n`;
 }
 
 function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: LoadedConfiguration): string {
@@ -168,5 +169,5 @@ function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verif
       })),
     })),
   };
-  return `${JSON.stringify(document, null, 2)}\n`;
+  return `${escapeLines(JSON.stringify(document, null, 2))}\n`;
 }

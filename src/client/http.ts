@@ -1,4 +1,5 @@
 /** One HTTP exchange of a client: bounded in time and size, never redirected, never in the clear. */
+import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import { ClientFault, printable } from './client-fault.ts';
 
 export interface HttpOptions {
@@ -48,7 +49,7 @@ export async function exchange(
 ): Promise<HttpAnswer> {
   const { method, headers, body } = request;
   const url = URL.parse(request.url);
-  if (url === null || !isSecure(url))
+  if (url === null || !isSecureUrl(url))
     throw new ClientFault(`${what}: ${shownUrl(request.url)} is neither an https URL nor one on loopback`);
   const fault = (why: string) => new ClientFault(`${what}: ${shownUrl(url.href)} ${why}`);
   let response: Response;
@@ -93,23 +94,12 @@ export function tlsOf({
   };
 }
 
-/** https, or http to this machine; no user name or password. */
-export function isSecure(url: URL): boolean {
-  if (url.username !== '' || url.password !== '') return false;
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
-}
-
-/** Whether a URL's host is this machine by its name or address. Names below `localhost` are asked of DNS servers. */
-export function isLoopback(host: string): boolean {
-  return /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(host);
-}
-
 /**
  * Why a server may not lead its clients on to a URL, as the end of a sentence; null where it may. What a server of
  * another machine says is on this one would be some service here, asked in the name of the client.
  */
 export function whyNotLedTo(target: URL | null, server: URL): string | null {
-  if (target === null || !isSecure(target)) return 'is neither an https URL nor one on loopback';
+  if (target === null || !isSecureUrl(target)) return 'is neither an https URL nor one on loopback';
   if (isLoopback(target.hostname) && !isLoopback(server.hostname))
     return 'is on this machine, where the one that names it is not';
   return null;

@@ -1,4 +1,5 @@
 /** Loopback and nothing else: the addresses that `dev` listens on, and the peers that its Authority answers. */
+import { isLoopback } from '../platform/loopback.ts';
 
 export interface LoopbackAddress {
   /** As Bun.serve takes it: no brackets. */
@@ -10,15 +11,10 @@ export interface LoopbackAddress {
 
 /** `127.0.0.1:8085`, `[::1]:8085` or `localhost:8085`; null for any other host, and for a port outside 1 to 65535. */
 export function parseLoopbackAddress(text: string): LoopbackAddress | null {
-  const [, host = '', digits] = /^(127(?:\.\d{1,3}){3}|\[::1\]|localhost):(\d{1,5})$/i.exec(text) ?? [];
+  const [, host = '', digits] = /^([^[\]:]+|\[[^[\]]+\]):(\d{1,5})$/.exec(text) ?? [];
   const port = Number(digits);
-  if (!(port >= 1 && port <= 65535) || host.split('.').some((part) => Number(part) > 255)) return null;
+  if (!(port >= 1 && port <= 65535) || !isLoopback(host)) return null;
   return { host: host.replace(/[[\]]/g, ''), port, text: text.toLowerCase() };
-}
-
-/** Whether a connection comes from this very machine, by its peer's IP address. */
-export function isLoopbackPeer(address: string | undefined): boolean {
-  return address !== undefined && /^(?:(?:::ffff:)?127(?:\.\d{1,3}){3}|::1)$/i.test(address);
 }
 
 export interface LoopbackListener {
@@ -39,7 +35,7 @@ export function listenOnLoopback(
     // Bun's default beside `development: false` is to share the port with any listener of the same user.
     reusePort: false,
     fetch: (request, server) =>
-      isLoopbackPeer(server.requestIP(request)?.address)
+      isLoopback(server.requestIP(request)?.address ?? '')
         ? handle(request)
         : Response.json({ error: 'access_denied' }, { status: 403 }),
     error: () => Response.json({ error: 'server_error' }, { status: 500 }),

@@ -1,4 +1,5 @@
 /** Mistakes in a configuration: each with where it stands, what was found and what is allowed; all at once. */
+import { escapeText } from '../platform/escape.ts';
 
 export interface Mistake {
   /** The file, or `environment`. */
@@ -28,8 +29,7 @@ export function formatMistake(mistake: Mistake): string {
   const { line, key, message } = mistake;
   const place = line === null ? mistake.source : formatPlace(mistake);
   const text = key === '' ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
-  // A key may hold line breaks and the commands of a terminal.
-  return text.replace(/\p{Cc}/gu, '?');
+  return escapeText(text);
 }
 
 /** `file:line:column`, or the variable where the value comes from the environment. */

@@ -27,7 +27,8 @@ describe('the sample key', () => {
     ['127.0.0.1:8085', loopback],
     ['localhost:8085', 'http://127.0.0.1:8085/token'],
     ['[::1]:8085', 'http://[::1]:8085/token'],
-    ['127.255.0.9:8085', 'https://registry.localhost/token'],
+    ['127.255.0.9:8085', 'https://localhost/token'],
+    ['[::ffff:127.0.0.1]:8085', loopback],
     ['127.0.0.1:8085', [loopback, 'http://127.0.0.1:8085/token']],
   ])('signs where %s listens for %p', async (listen, realm) => {
     expect(await sample(listen, realm)).toBe('');
@@ -44,6 +45,9 @@ describe('the sample key', () => {
     ['127.0.0.1:8085', [loopback, REALM], 'registry.example.com'],
     ['127.0.0.1:8085', 'http://127.0.0.1.example.com/token', '127.0.0.1.example.com'],
     ['127.0.0.1:8085', 'http://notlocalhost/token', 'notlocalhost'],
+    ['127.evil.example:8085', loopback, '127.evil.example'],
+    ['127.0.0.1:8085', 'http://127.evil.example/token', '127.evil.example'],
+    ['127.0.0.1:8085', 'https://registry.localhost/token', 'registry.localhost'],
     ['127.0.0.1:8085', 'http://[2001:db8::1]/token', '[2001:db8::1]'],
   ])('does not sign where %s listens for %p', async (listen, realm, host) => {
     expect(await sample(listen, realm)).toBe(
@@ -97,7 +101,6 @@ describe('the Authority', () => {
     'http://127.0.0.1:8086',
     'http://localhost:8086',
     'http://[::1]:8086',
-    'http://authority.localhost',
   ])('may be at %s', async (issuer) => {
     expect(await authority(issuer)).toBe('');
   });
@@ -106,6 +109,9 @@ describe('the Authority', () => {
     'http://authority.example.com',
     'http://10.0.0.1:8086',
     'HTTP://authority',
+    'http://127.evil.example',
+    'http://localhost.evil.example',
+    'http://authority.localhost',
     'http://0.0.0.0:8086',
   ])('is refused at %s', async (issuer) => {
     expect(await authority(issuer)).toBe(

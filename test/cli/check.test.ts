@@ -36,6 +36,32 @@ describe('a setup that would start', () => {
   );
 });
 
+test.each([
+  'http://127.evil.example/token',
+  'http://localhost.evil.example/token',
+  'http://127.0.0.1.evil.example/token',
+  'http://registry.localhost/token',
+])('a realm at %s is another machine, reached in plain text', async (realm) => {
+  await using site = await createCheckSite();
+  set(site, 'service', 'registry', { realm });
+  set(site, 'registry', 'token', { realm });
+  const findings = await site.findings('--offline');
+  expect(findings).toMatchObject([{ severity: 'warning', code: 'realm-plain-http' }]);
+  expect(findings[0]?.fault).toContain(realm);
+});
+
+test("what a registry's file says reaches the terminal escaped", async () => {
+  await using site = await createCheckSite();
+  set(site, 'registry', 'token', {
+    issuer: 'x\u001b[2J\u009b1m\u202ey\nserve would start; nothing to mend.',
+  });
+  for (const { stdout } of [await site.check('--offline'), await site.check('--offline', '--json')]) {
+    expect(stdout).toContain('\\u009b1m\\u202ey');
+    expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(stdout).not.toContain('\nserve would start');
+  }
+});
+
 test('with --offline nobody is asked, and what only they could tell is not told', async () => {
   await using site = await createCheckSite();
   site.authority.status = 500;

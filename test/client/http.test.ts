@@ -15,6 +15,7 @@ test.each([
   'http://authority.example.com/',
   'http://localhost.example.com/',
   'http://notlocalhost/',
+  'http://127.evil.example/',
   'http://registry.localhost/',
   'http://10.0.0.1/',
   'https://user:password@authority.example.com/',

@@ -1,6 +1,6 @@
 /** Where `dev` listens, and to whom its Authority answers. */
 import { expect, test } from 'bun:test';
-import { isLoopbackPeer, isTaken, listenOnLoopback, parseLoopbackAddress } from '../../src/dev/loopback.ts';
+import { isTaken, listenOnLoopback, parseLoopbackAddress } from '../../src/dev/loopback.ts';
 import { findFreePort } from '../support/processes.ts';
 
 test.each([
@@ -19,6 +19,9 @@ test.each([
   '127.0.0.1.example.com:8085',
   '127.0.0.256:8085',
   'localhost.example.com:8085',
+  '127.evil.example:8085',
+  'dev.localhost:8085',
+  '[localhost]:8085',
   '127.0.0.1',
   '127.0.0.1:0',
   '127.0.0.1:65536',
@@ -27,19 +30,6 @@ test.each([
   '',
 ])('takes %p for none', (text) => {
   expect(parseLoopbackAddress(text)).toBeNull();
-});
-
-test.each([
-  ['127.0.0.1', true],
-  ['127.1.2.3', true],
-  ['::1', true],
-  ['::ffff:127.0.0.1', true],
-  ['192.168.1.7', false],
-  ['::ffff:10.0.0.1', false],
-  ['fe80::1', false],
-  [undefined, false],
-])('a peer at %s is on this machine: %p', (address, expected) => {
-  expect(isLoopbackPeer(address)).toBe(expected);
 });
 
 test('listens, says that the address is taken, and lets go of it at once', async () => {

@@ -5,8 +5,7 @@ import { type AgentAddress, type AgentTls, doorOf, listenForClients } from '../.
 import { loadCertificateAuthorities, loadClientCertificate } from '../../client/client-certificate.ts';
 import { ClientFault } from '../../client/client-fault.ts';
 import { openAuthorityClient } from '../../client/client-settings.ts';
-import { isSecure } from '../../client/http.ts';
-import { parseLoopbackAddress } from '../../dev/loopback.ts';
+import { isLoopback, isSecureUrl } from '../../platform/loopback.ts';
 import { createLog, type Log } from '../../telemetry/log.ts';
 import {
   type Command,
@@ -115,7 +114,7 @@ function tellOfTrial(log: Log, cause: unknown): void {
 /** A host alone is one with https. */
 function parseRegistry(text: string): URL {
   const url = URL.parse(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `https://${text}`);
-  if (url === null || !isSecure(url))
+  if (url === null || !isSecureUrl(url))
     throw new UsageError('--registry is neither an https URL nor one on loopback');
   if (!/^\/(?:v2\/?)?$/.test(url.pathname) || url.search !== '' || url.hash !== '')
     throw new UsageError('--registry names the registry alone: https://registry.example.com, without a path');
@@ -131,7 +130,7 @@ function parseAddress(
   if (!(port >= 1 && port <= 65535))
     throw new UsageError(`--listen is ${text}, and not an address such as 127.0.0.1:5001`);
   const tls = loadTls(paths);
-  if (tls === null && parseLoopbackAddress(text) === null)
+  if (tls === null && !isLoopback(host))
     throw new UsageError(
       `--listen is ${text}: others than this machine could push and pull through it; with --tls-cert, --tls-key and ` +
         '--client-ca the agent serves clients that have a certificate of that authority, and without only loopback',

@@ -1,4 +1,5 @@
 /** Whether a request is one of a registry client to this agent, and where it goes: to /v2/ of the registry or nowhere. */
+import { isLoopback } from '../../platform/loopback.ts';
 import { AgentRefusal } from './agent-refusal.ts';
 
 /** Where the agent is, as its clients see it. */
@@ -55,10 +56,7 @@ export function isRegistryPath(path: string): boolean {
 }
 
 /** What the Host field of a client on this machine can be. Browsers let no page have a name under these. */
-export function isLoopbackHost(host: string, port: number): boolean {
-  const [, name = '', digits] = /^(\[::1\]|[a-z\d.]+)(?::(\d{1,5}))?$/i.exec(host) ?? [];
-  return (
-    Number(digits ?? 80) === port &&
-    /^(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\])$/i.test(name)
-  );
+export function namesLoopback(host: string, port: number): boolean {
+  const [, name = '', digits] = /^(\[[\da-f:.]+\]|[^[\]:]+)(?::(\d{1,5}))?$/i.exec(host) ?? [];
+  return Number(digits ?? 80) === port && isLoopback(name);
 }

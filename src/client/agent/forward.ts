@@ -1,5 +1,6 @@
 /** One request to the registry: which of the client's fields go with it, and its body as it comes. */
-import { faultOf, type HttpOptions, isLoopback, shownUrl, tlsOf } from '../http.ts';
+import { isLoopback } from '../../platform/loopback.ts';
+import { faultOf, type HttpOptions, shownUrl, tlsOf } from '../http.ts';
 import { AgentRefusal } from './agent-refusal.ts';
 
 /** A body that is kept can be sent again with another token; a stream passes through, and that once. */

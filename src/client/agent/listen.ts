@@ -1,7 +1,7 @@
 /** The agent's listener: plain on loopback; elsewhere by TLS, and for clients with a certificate of the given authority. */
 import { X509Certificate } from 'node:crypto';
 import type { Agent } from './agent.ts';
-import { type AgentDoor, isLoopbackHost } from './check-request.ts';
+import { type AgentDoor, namesLoopback } from './check-request.ts';
 
 export interface AgentTls {
   /** PEM: the server's certificate with its chain, its key, and the authority of the clients that may come. */
@@ -27,7 +27,7 @@ const FLUSH_MS = 500;
 
 /** What the Host field of a client can be: the address on loopback, or a name in the certificate. */
 export function doorOf({ port, tls }: AgentAddress): AgentDoor {
-  if (tls === null) return { scheme: 'http', isOwnHost: (host) => isLoopbackHost(host, port) };
+  if (tls === null) return { scheme: 'http', isOwnHost: (host) => namesLoopback(host, port) };
   const certificate = new X509Certificate(tls.certificate);
   return {
     scheme: 'https',

@@ -1,10 +1,10 @@
 /** Which requests the agent takes to the registry, by their Host, method, path and origin. */
 import { describe, expect, test } from 'bun:test';
 import { AgentRefusal } from '../../../src/client/agent/agent-refusal.ts';
-import { checkRequest, isLoopbackHost, isRegistryPath } from '../../../src/client/agent/check-request.ts';
+import { checkRequest, isRegistryPath, namesLoopback } from '../../../src/client/agent/check-request.ts';
 
 const registry = new URL('https://registry.example.com');
-const door = { scheme: 'http', isOwnHost: (host: string) => isLoopbackHost(host, 5001) } as const;
+const door = { scheme: 'http', isOwnHost: (host: string) => namesLoopback(host, 5001) } as const;
 
 /** As Bun.serve makes it: the URL follows the Host field. */
 function check(path: string, { host = '127.0.0.1:5001', method = 'GET', headers = {} } = {}) {
@@ -67,13 +67,19 @@ test.each([
   '127.0.0.1:5001@evil.example',
   '0.0.0.0:5001',
   '2130706433:5001',
+  '127.1:5001',
+  '127.evil.example:5001',
+  '[127.0.0.1]:5001',
+  '[localhost]:5001',
+  '[::2]:5001',
+  '[::ffff:10.0.0.1]:5001',
 ])('the Host %s is not the agent', (host) => {
-  expect(isLoopbackHost(host, 5001)).toBe(false);
+  expect(namesLoopback(host, 5001)).toBe(false);
 });
 
 test('without a port a Host has that of http', () => {
-  expect(isLoopbackHost('localhost', 80)).toBe(true);
-  expect(isLoopbackHost('localhost:80', 80)).toBe(true);
+  expect(namesLoopback('localhost', 80)).toBe(true);
+  expect(namesLoopback('localhost:80', 80)).toBe(true);
 });
 
 describe('a browser', () => {
