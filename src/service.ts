@@ -7,7 +7,7 @@ import type { Signer } from './issue/signer.ts';
 import type { RunQueue } from './limit/run-queue.ts';
 import { Refusal } from './refusal.ts';
 import type { ClientConnection } from './request/client-connection.ts';
-import { clientAddress } from './request/forwarded.ts';
+import { clientAddress } from './request/forwarded-address.ts';
 import { parseTokenRequest, type TokenRequest, type TokenRequestOptions } from './request/token-request.ts';
 import { type ChallengeOptions, renderRefusal } from './respond/render-refusal.ts';
 import { renderToken } from './respond/render-token.ts';
@@ -21,6 +21,8 @@ export interface Decision {
   readonly requestId: string;
   /** The client's IP address, as far as trusted proxies tell it. */
   readonly address: string;
+  /** What a trusted proxy wrote in place of an address; null where it was read or there was none. */
+  readonly unreadableAddress: string | null;
   readonly request: TokenRequest | null;
   /** There only when the OpTok and its sender were verified. */
   readonly caller: Caller | null;
@@ -53,7 +55,7 @@ export async function answerTokenRequest(
   parts: ServiceParts,
 ): Promise<Response> {
   const started = performance.now();
-  const address = clientAddress(httpRequest.headers, peer, parts.request.forwarded);
+  const { address, unreadable } = clientAddress(httpRequest.headers, peer.address, parts.request.forwarded);
   let request: TokenRequest | null = null;
   let caller: Caller | null = null;
   let grant: Grant | null = null;
@@ -81,6 +83,17 @@ export async function answerTokenRequest(
     response = renderRefusal(refusal, scheme, parts.challenge, nonce);
   }
   const durationMs = performance.now() - started;
-  parts.record({ requestId, address, request, caller, grant, issued, refusal, fault, durationMs });
+  parts.record({
+    requestId,
+    address,
+    unreadableAddress: unreadable,
+    request,
+    caller,
+    grant,
+    issued,
+    refusal,
+    fault,
+    durationMs,
+  });
   return response;
 }

@@ -16,7 +16,7 @@ import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
 import type { Decision } from '../service.ts';
 import { createExposition } from '../telemetry/exposition.ts';
-import { logDecision } from '../telemetry/log.ts';
+import { logDecision, warnOfUnreadableAddresses } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import type { Tally } from '../telemetry/tally.ts';
 import { openAuthorityKeys } from './authority.ts';
@@ -94,6 +94,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const { configuration } = loaded;
   const { clock, log, audit, tally, replayStore, rateTable } = foundation;
   const { signingKey } = material;
+  const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
@@ -121,6 +122,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
       record: (decision) => {
         logDecision(log, decision);
         if (audit !== null) logDecision(audit, decision);
+        warnOfAddress(decision);
         countDecision(tally, decision);
       },
     },

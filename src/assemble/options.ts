@@ -73,7 +73,11 @@ export function requestOptions({ server, registry }: Configuration): TokenReques
     trustedProxies.addSubnet(network.address, network.prefix, network.family);
   return {
     allowedServices: registry.allowedServices === undefined ? null : new Set(registry.allowedServices),
-    forwarded: { trustedProxies, certificateHeader: server.clientCertificateHeader },
+    forwarded: {
+      trustedProxies,
+      certificateHeader: server.clientCertificateHeader,
+      addressHeader: server.forwardedHeader,
+    },
   };
 }
 

@@ -1,14 +1,17 @@
 /** The binding of an OpTok to the sender's TLS certificate (RFC 8705 §3). */
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
 import type { ClientCertificate } from '../request/client-connection.ts';
+
+/** The object identifiers of RSA keys: rsaEncryption and id-RSASSA-PSS (RFC 8017, appendix C). */
+const RSA_KEYS = ['2a864886f70d010101', '2a864886f70d01010a'].map((oid) => Buffer.from(oid, 'hex'));
 
 /** Throws `certificate-missing`, `certificate-untrusted` or `certificate-binding`. */
 export function checkCertificateBinding(x5tS256: string, certificate: ClientCertificate | null): void {
   if (certificate === null)
     throw new Refusal(
       'certificate-missing',
-      'The OpTok is bound to a certificate and the client showed none.',
+      'The OpTok is bound to a certificate, and the client showed none.',
     );
   if (!certificate.trusted)
     throw new Refusal(
@@ -18,6 +21,28 @@ export function checkCertificateBinding(x5tS256: string, certificate: ClientCert
   if (createHash('sha256').update(certificate.der).digest('base64url') !== x5tS256)
     throw new Refusal(
       'certificate-binding',
-      'The OpTok is bound to another certificate than the client showed.',
+      'The OpTok is bound to another certificate than the one that the client showed.',
     );
+  checkKeySize(certificate.der);
+}
+
+/** An RSA key of 2048 to 8192 bits, as for proofs. Certificates without the identifier of an RSA key are not parsed. */
+function checkKeySize(der: Uint8Array): void {
+  const bytes = Buffer.from(der.buffer, der.byteOffset, der.byteLength);
+  if (!RSA_KEYS.some((oid) => bytes.includes(oid))) return;
+  const bits = rsaBits(der);
+  if (bits !== null && (bits < 2048 || bits > 8192))
+    throw new Refusal(
+      'certificate-untrusted',
+      `The client certificate has an RSA key of ${bits} bits; 2048 to 8192 are allowed.`,
+    );
+}
+
+/** null for a key of another kind. */
+function rsaBits(der: Uint8Array): number | null {
+  try {
+    return new X509Certificate(der).publicKey.asymmetricKeyDetails?.modulusLength ?? null;
+  } catch {
+    throw new Refusal('certificate-untrusted', 'The key of the client certificate cannot be read.');
+  }
 }

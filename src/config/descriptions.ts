@@ -10,7 +10,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   'server.tls.keyPath': 'PEM: the private key of the certificate.',
   'server.tls.clientCaPath': 'PEM: whose client certificates count; any where the key is absent.',
   'server.trustedProxies': 'Networks whose forwarded headers are believed; none by default.',
-  'server.clientCertificateHeader': "Of a trusted proxy: RFC 9440, or nginx's escaped PEM.",
+  'server.clientCertificateHeader':
+    'Where trusted proxies put a client certificate: a known header, or { name, format }.',
+  'server.forwardedHeader': "Where trusted proxies put the client's address; the other is not read.",
   'server.shutdownGrace': 'How long running requests may take at a stop.',
   authority: 'The OAuth server that issues OpToks.',
   'authority.issuer': 'The iss of OpToks, to the letter.',

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parsePattern } from '../authorize/pattern.ts';
 import type { RuleRange, RuleTable } from '../authorize/rules.ts';
-import { duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
+import { certificateHeader, duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
 const path = text;
@@ -36,7 +36,8 @@ const server = z.strictObject({
     .default(1),
   tls: z.strictObject({ certPath: path, keyPath: path, clientCaPath: path.optional() }).optional(),
   trustedProxies: z.array(ipNetwork()).default([]),
-  clientCertificateHeader: z.enum(['Client-Cert', 'X-SSL-Client-Cert']).default('Client-Cert'),
+  clientCertificateHeader: certificateHeader().prefault('Client-Cert'),
+  forwardedHeader: z.enum(['X-Forwarded-For', 'Forwarded']).default('X-Forwarded-For'),
   shutdownGrace: duration(0, 3600).default(10),
 });
 

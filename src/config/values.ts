@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { Rate } from '../authenticate/rate-limits.ts';
+import { type CertificateHeader, certificateFormats, knownCertificateHeaders } from '../request/forwarded.ts';
 
 /** Where a listener binds. */
 export interface ListenAddress {
@@ -111,4 +112,29 @@ export function httpUrl() {
     },
     { error: 'must be an http or https URL without user name and password' },
   );
+}
+
+/** The name of a header of RFC 9110 §5.1. */
+const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/, { error: 'must be the name of a header' });
+
+/** The header that holds a client certificate: its name where that implies a format, or both. */
+export function certificateHeader() {
+  const format = z.enum(certificateFormats).optional();
+  return z
+    .union([headerName, z.strictObject({ name: headerName, format })], {
+      error: 'must be the name of a header, or { name, format }',
+    })
+    .transform((header, context): CertificateHeader => {
+      const { name, format = undefined } = typeof header === 'string' ? { name: header } : header;
+      const known = format ?? knownCertificateHeaders.get(name.toLowerCase());
+      if (known !== undefined) return { name, format: known };
+      const formats = certificateFormats.join(', ');
+      context.addIssue({
+        code: 'custom',
+        message: `must say its format (${formats}) as { name, format }`,
+      });
+      return z.NEVER;
+    });
 }

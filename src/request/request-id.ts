@@ -8,7 +8,11 @@ import { type ForwardedOptions, isTrusted } from './forwarded.ts';
  */
 export function requestIdOf(headers: Headers, peer: ClientConnection, options: ForwardedOptions): string {
   const given = headers.get('x-request-id');
-  if (given !== null && /^[A-Za-z0-9._~-]{1,128}$/.test(given) && isTrusted(peer.address, options))
+  if (
+    given !== null &&
+    /^[A-Za-z0-9._~-]{1,128}$/.test(given) &&
+    isTrusted(peer.address, options.trustedProxies)
+  )
     return given;
   return crypto.randomUUID();
 }

@@ -5,7 +5,8 @@
 import { Refusal } from '../refusal.ts';
 import type { ClientCertificate, ClientConnection } from './client-connection.ts';
 import { type Credentials, parseCredentials, parseProofHeader } from './credentials.ts';
-import { clientCertificate, type ForwardedOptions } from './forwarded.ts';
+import type { ForwardedOptions } from './forwarded.ts';
+import { clientCertificate } from './forwarded-certificate.ts';
 import { readParameters, singleParameter } from './parameters.ts';
 import { parseScopes, type ResourceActions } from './resource-scope.ts';
 

@@ -98,6 +98,36 @@ export function logDecision(
   else log.info('refused', fields);
 }
 
+const WARNING_SECONDS = 60;
+
+/**
+ * Warns, once a minute at most, of what a trusted proxy wrote where a client's address belongs: such a request counts
+ * as the proxy's own. `clock` in epoch seconds.
+ */
+export function warnOfUnreadableAddresses(
+  log: Log,
+  header: string,
+  clock: () => number,
+): (decision: Decision) => void {
+  let lastWarning = Number.NEGATIVE_INFINITY;
+  return ({ unreadableAddress, address }) => {
+    if (unreadableAddress === null) return;
+    const now = clock();
+    // A clock that was set back warns too soon rather than never.
+    if (Math.abs(now - lastWarning) < WARNING_SECONDS) return;
+    lastWarning = now;
+    log.warn("a trusted proxy's header does not hold the client's address", {
+      header,
+      value: shorten(unreadableAddress),
+      proxy: address,
+    });
+  };
+}
+
+function shorten(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
+}
+
 /** Name and place of an unexpected error; its message may hold what no log may. */
 function nameFault(fault: unknown): string {
   if (!(fault instanceof Error)) return typeof fault;

@@ -219,6 +219,41 @@ describe('a request', () => {
     });
   });
 
+  test('is that of the header that server.forwardedHeader names', async () => {
+    const headers = { 'X-Forwarded-For': '198.51.100.9', Forwarded: 'for="[2001:db8::7]:443"' };
+    const server = { trustedProxies: ['192.0.2.7'] };
+    expect((await askWith({ server }, { headers })).logged.address).toBe('198.51.100.9');
+    const rfc7239 = { ...server, forwardedHeader: 'Forwarded' };
+    expect((await askWith({ server: rfc7239 }, { headers })).logged.address).toBe('2001:db8::7');
+  });
+
+  test('that a trusted proxy does not tell is warned of, once a minute', async () => {
+    site.configure({ server: { trustedProxies: ['192.0.2.7'], forwardedHeader: 'Forwarded' } });
+    const runtime = await site.open();
+    const warnings = () => site.logLines.filter(({ level }) => level === 'warn');
+    const before = warnings().length;
+    for (const [seconds, expected] of [
+      [0, 1],
+      [59, 1],
+      [61, 2],
+      [61, 2],
+    ] as const) {
+      const start = site.clock.now;
+      site.clock.now = start + seconds;
+      await ask(runtime, { headers: { Forwarded: 'for=_hidden' } });
+      expect(warnings().length - before).toBe(expected);
+      site.clock.now = start;
+    }
+    expect(warnings().at(-1)).toMatchObject({
+      message: "a trusted proxy's header does not hold the client's address",
+      header: 'Forwarded',
+      value: 'for=_hidden',
+      proxy: '192.0.2.7',
+    });
+    await ask(runtime, { headers: { 'X-Forwarded-For': 'unknown' } });
+    expect(warnings().length - before).toBe(2);
+  });
+
   test('has the address that a trusted proxy tells', async () => {
     const headers = { 'X-Forwarded-For': '198.51.100.9' };
     expect((await askWith({}, { headers })).logged.address).toBe('192.0.2.7');

@@ -1,7 +1,11 @@
-/** SENDER-CONSTRAINT, "The certificate", as far as the connection says what the client showed. */
-import { describe, test } from 'bun:test';
+/** The binding of an OpTok to a TLS certificate (RFC 8705), as far as the connection says what the client showed. */
+import { describe, expect, test } from 'bun:test';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Scheme } from '../../src/request/credentials.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';
+import { writeCertificate } from '../support/certificates.ts';
+import { createTemporaryFolder } from '../support/processes.ts';
 import { createHarness, withCertificate } from '../support/service.ts';
 import { sha256 } from '../support/tokens.ts';
 
@@ -19,7 +23,7 @@ const ways: readonly (readonly [Scheme, 'GET' | 'POST'])[] = [
   ['form', 'POST'],
 ];
 
-describe('certificate rule 1: x5t#S256 is the SHA-256 of the certificate as received', () => {
+describe('x5t#S256 is the SHA-256 of the certificate as received', () => {
   test.each(ways)('accepts the certificate that the OpTok is bound to (%s, %s)', async (scheme, method) => {
     expectToken(await ask(harness, { opTok: bound, scheme, method, proof: null, connection: shown }));
   });
@@ -39,7 +43,7 @@ describe('certificate rule 1: x5t#S256 is the SHA-256 of the certificate as rece
   });
 });
 
-describe('certificate rule 2: a missing or untrusted certificate is refused', () => {
+describe('a missing or untrusted certificate is refused', () => {
   test.each(ways)(
     'refuses an OpTok bound to a certificate where none is shown (%s, %s)',
     async (scheme, method) => {
@@ -102,5 +106,33 @@ describe('a cnf with jkt and x5t#S256 needs both', () => {
   test('refuses a cnf with jkt where only the certificate matches its thumbprint', async () => {
     const swapped = harness.opTok({ claims: { cnf: { jkt: sha256(der) } } });
     expectRefusal(await ask(harness, { opTok: swapped, connection: shown }), 'proof-binding');
+  });
+});
+
+describe('an RSA certificate has 2048 to 8192 bits, as the key of a proof', () => {
+  test.each([
+    ['rsa:1024', false],
+    ['rsa:2047', false],
+    ['rsa:2048', true],
+    // BoringSSL does not read such a key, so its length is not known.
+    ['rsa-pss:2048', false],
+  ])('%s', async (key, isAccepted) => {
+    await using folder = await createTemporaryFolder();
+    const { certificatePath } = await writeCertificate(folder, 'client', { key });
+    const { raw } = new X509Certificate(readFileSync(certificatePath));
+    const opTok = harness.opTok({ claims: { cnf: { 'x5t#S256': sha256(raw) } } });
+    const connection = withCertificate(raw);
+    const answer = await ask(harness, { opTok, scheme: 'Bearer', proof: null, connection });
+    if (isAccepted) expectToken(answer);
+    else expectRefusal(answer, 'certificate-untrusted');
+  });
+
+  test('one that holds the identifier of an RSA key and cannot be read is refused, not a fault', async () => {
+    const broken = Buffer.concat([Buffer.from('2a864886f70d010101', 'hex'), der]);
+    const opTok = harness.opTok({ claims: { cnf: { 'x5t#S256': sha256(broken) } } });
+    const connection = withCertificate(broken);
+    const answer = await ask(harness, { opTok, scheme: 'Bearer', proof: null, connection });
+    expectRefusal(answer, 'certificate-untrusted');
+    expect(answer.decision.refusal?.detail).toBe('The key of the client certificate cannot be read.');
   });
 });

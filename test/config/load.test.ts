@@ -25,8 +25,10 @@ describe('a value that is not allowed', () => {
     [
       ['server', 'clientCertificateHeader'],
       'X-Cert',
-      'must be one of Client-Cert, X-SSL-Client-Cert, not "X-Cert"',
+      'must say its format (rfc9440, pem-escaped, der-base64, xfcc) as { name, format }, not "X-Cert"',
     ],
+    [['server', 'clientCertificateHeader'], 'X Cert', 'must be the name of a header, not "X Cert"'],
+    [['server', 'forwardedHeader'], 'Via', 'must be one of X-Forwarded-For, Forwarded, not "Via"'],
     [
       ['server', 'shutdownGrace'],
       'soon',

@@ -136,7 +136,9 @@ function expectMistake(
   place: { line: number; column: number } | null,
 ): void {
   expect(loaded).toBeNull();
-  const about = mistakes.find((mistake) => mistake.key === key || mistake.key.startsWith(`${key}[`));
+  const about = mistakes.find(
+    (mistake) => mistake.key === key || [`${key}[`, `${key}.`].some((inner) => mistake.key.startsWith(inner)),
+  );
   expect(about, message).toBeDefined();
   if (place !== null && about?.key === key) expect(about).toMatchObject(place);
   for (const line of message.split('\n')) expect(line).toMatch(/^test\.yaml:[1-9]\d*:[1-9]\d*: \S/);

@@ -66,7 +66,8 @@ describe('the defaults', () => {
       listen: { host: '127.0.0.1', port: 8085 },
       workers: 1,
       trustedProxies: [],
-      clientCertificateHeader: 'Client-Cert',
+      clientCertificateHeader: { name: 'Client-Cert', format: 'rfc9440' },
+      forwardedHeader: 'X-Forwarded-For',
       shutdownGrace: 10,
     });
     expect(defaults.authority).toMatchObject({

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import {
+  certificateHeader,
   duration,
   httpUrl,
   ipNetwork,
@@ -10,6 +11,7 @@ import {
   parseRate,
   rate,
 } from '../../src/config/values.ts';
+import type { CertificateFormat } from '../../src/request/forwarded.ts';
 
 describe('a duration', () => {
   test.each<[string | number, number]>([
@@ -242,5 +244,37 @@ describe('a URL', () => {
     'https://a.example:99999/',
   ])('%j is none', (text) => {
     expect(httpUrl().safeParse(text).success).toBe(false);
+  });
+});
+
+describe('the header of a forwarded client certificate', () => {
+  test.each<[unknown, string, CertificateFormat]>([
+    ['Client-Cert', 'Client-Cert', 'rfc9440'],
+    ['ssl-client-cert', 'ssl-client-cert', 'pem-escaped'],
+    ['X-SSL-CLIENT-CERT', 'X-SSL-CLIENT-CERT', 'pem-escaped'],
+    ['X-Forwarded-Tls-Client-Cert', 'X-Forwarded-Tls-Client-Cert', 'der-base64'],
+    ['x-forwarded-client-cert', 'x-forwarded-client-cert', 'xfcc'],
+    [{ name: 'Client-Cert' }, 'Client-Cert', 'rfc9440'],
+    [{ name: 'Client-Cert', format: 'der-base64' }, 'Client-Cert', 'der-base64'],
+    [{ name: 'X-Cert', format: 'xfcc' }, 'X-Cert', 'xfcc'],
+  ])('%j has the name %s and the format %s', (value, name, format) => {
+    expect(certificateHeader().parse(value)).toEqual({ name, format });
+  });
+
+  test.each<unknown>([
+    '',
+    'X-Cert',
+    'X Cert',
+    'X-Cert:',
+    'x'.repeat(65),
+    7,
+    null,
+    {},
+    { name: 'X-Cert' },
+    { format: 'xfcc' },
+    { name: 'X-Cert', format: 'pem' },
+    { name: 'X-Cert', format: 'xfcc', encoding: 'none' },
+  ])('%j is none', (value) => {
+    expect(certificateHeader().safeParse(value).success).toBe(false);
   });
 });

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The certificate", rules 1 and 3: what a proxy says of its client, and who is believed. */
+/** The client certificate that a proxy forwards: who is believed, and what one certificate is. */
 import { describe, expect, test } from 'bun:test';
 import { ask, expectRefusal, expectToken, parseChallenges, send } from '../support/ask.ts';
 import {
@@ -21,7 +21,7 @@ const STRANGER = '192.0.2.7';
 const rfc9440 = await createHarness({ forwarded: forwarded('Client-Cert') });
 const nginx = await createHarness({ forwarded: forwarded('X-SSL-Client-Cert') });
 
-describe('certificate rule 1: x5t#S256 is the SHA-256 of the DER as received', () => {
+describe('x5t#S256 is the SHA-256 of the DER as received', () => {
   test('accepts the certificate of RFC 9440 by its Client-Cert field', async () => {
     expect(sha256(der)).toBe(thumbprint);
     expectToken(await askFrom(rfc9440, PROXY, { 'Client-Cert': good['Client-Cert'] }));
@@ -71,7 +71,7 @@ describe('certificate rule 1: x5t#S256 is the SHA-256 of the DER as received', (
   });
 });
 
-describe('certificate rule 3: a header is believed from server.trustedProxies alone', () => {
+describe('a header is believed from server.trustedProxies alone', () => {
   test.each([
     ['Client-Cert', rfc9440],
     ['Client-Cert-Chain', rfc9440],
@@ -144,10 +144,16 @@ describe('certificate rule 3: a header is believed from server.trustedProxies al
     expectRefusal(beside, 'certificate-binding');
   });
 
-  test('an empty header says that there is no certificate', async () => {
-    for (const address of [PROXY, STRANGER])
-      expectRefusal(await askFrom(rfc9440, address, { 'Client-Cert': '' }), 'certificate-missing');
-    expectToken(await ask(rfc9440, { headers: { 'Client-Cert': '' } }));
+  test.each(['', '::', '(null)'])('the value "%s" says that there is no certificate', async (value) => {
+    for (const [harness, name] of [
+      [rfc9440, 'Client-Cert'],
+      [nginx, 'X-SSL-Client-Cert'],
+    ] as const) {
+      for (const address of [PROXY, STRANGER])
+        expectRefusal(await askFrom(harness, address, { [name]: value }), 'certificate-missing');
+      const proxy = { address: PROXY, certificate: null };
+      expectToken(await ask(harness, { headers: { [name]: value }, connection: proxy }));
+    }
   });
 
   test('a certificate that nothing is bound to changes nothing', async () => {
@@ -163,7 +169,7 @@ describe('certificate rule 3: a header is believed from server.trustedProxies al
   });
 });
 
-describe('certificate rule 3: one value and no list, in the form of the configured header', () => {
+describe('one value and no list, in the form of the configured header', () => {
   const base64url = certificate.replaceAll('+', '-').replaceAll('/', '_');
   const cut = (bytes: number) => der.subarray(0, bytes).toString('base64');
   test.each([
@@ -173,7 +179,6 @@ describe('certificate rule 3: one value and no list, in the form of the configur
     ['a leading comma', `, :${certificate}:`],
     ['no colons', certificate],
     ['one colon', `:${certificate}`],
-    ['an empty byte sequence', '::'],
     ['a parameter', `:${certificate}:;a=1`],
     ['an inner list', `(:${certificate}:)`],
     ['quotes', `"${certificate}"`],
@@ -235,7 +240,6 @@ describe('certificate rule 3: one value and no list, in the form of the configur
     ['no content', '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n'],
     ['base64url', pem.replaceAll('+', '-').replaceAll('/', '_')],
     ['no padding', pem.replace('=\n', '\n')],
-    ['spaces in place of line ends', pem.replaceAll('\n', ' ')],
     ['a tab', pem.replace('\nMII', '\n\tMII')],
     ['a null character', pem.replace('\nMII', '\n\0MII')],
     ['a certificate cut off', toPem(der.subarray(0, 300))],
@@ -254,15 +258,16 @@ describe('certificate rule 3: one value and no list, in the form of the configur
     ['with an escape that is no UTF-8', `${good['X-SSL-Client-Cert']}%FF`],
     ['with plus signs for spaces', good['X-SSL-Client-Cert'].replaceAll('%20', '+')],
     ['as a byte sequence', good['Client-Cert']],
-    ['(null)', '(null)'],
     ['a dash', '-'],
   ])('refuses an escaped PEM %s', async (_, value) => {
     expectRefusal(await askFrom(nginx, PROXY, { 'X-SSL-Client-Cert': value }), 'certificate-untrusted');
   });
 
   test('refuses a certificate of megabytes without much work', async () => {
-    const huge = derSequenceOf(Buffer.alloc(60_000)).toString('base64');
-    expectRefusal(await askFrom(rfc9440, PROXY, { 'Client-Cert': `:${huge}:` }), 'certificate-binding');
+    const long = derSequenceOf(Buffer.alloc(12_000)).toString('base64');
+    expectRefusal(await askFrom(rfc9440, PROXY, { 'Client-Cert': `:${long}:` }), 'certificate-binding');
+    const longer = derSequenceOf(Buffer.alloc(49_000)).toString('base64');
+    expectRefusal(await askFrom(rfc9440, PROXY, { 'Client-Cert': `:${longer}:` }), 'certificate-untrusted');
     const started = performance.now();
     for (const text of ['A'.repeat(4_000_000), ':'.repeat(4_000_000), '%41'.repeat(1_000_000)]) {
       expectRefusal(await askFrom(rfc9440, PROXY, { 'Client-Cert': `:${text}:` }), 'certificate-untrusted');

@@ -1,16 +1,14 @@
 /** X-Request-ID: one name for a request in the answer, in the log, and in the log of a proxy that is trusted. */
 import { describe, expect, test } from 'bun:test';
-import { BlockList } from 'node:net';
 import type { ClientConnection } from '../../src/request/client-connection.ts';
 import { ask, expectToken } from '../support/ask.ts';
+import { forwarded } from '../support/forwarded-certificate.ts';
 import { createHarness, noCertificate } from '../support/service.ts';
 
 const PROXY: ClientConnection = { address: '10.1.2.3', certificate: null };
 const MADE = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-const trustedProxies = new BlockList();
-trustedProxies.addSubnet('10.0.0.0', 8, 'ipv4');
-const harness = await createHarness({ forwarded: { trustedProxies, certificateHeader: 'Client-Cert' } });
+const harness = await createHarness({ forwarded: forwarded('Client-Cert') });
 
 async function idOf(path: string, given: string | null, connection = PROXY, method = 'GET') {
   const headers: Record<string, string> = given === null ? {} : { 'X-Request-ID': given };

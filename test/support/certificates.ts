@@ -10,6 +10,8 @@ export interface CertificateFiles {
 export interface CertificateOptions {
   /** Default `ES256`. */
   readonly algorithm?: keyof typeof keyOptions;
+  /** In place of `algorithm`, as `openssl req -newkey` has it: `rsa:1024`. */
+  readonly key?: string;
   /** `subjectAltName` as openssl has it: `IP:127.0.0.1,DNS:localhost`. */
   readonly alternativeNames?: string;
   /** Of openssl: by another clock its certificates begin at another time. */
@@ -28,14 +30,21 @@ export const LOOPBACK_NAMES = 'IP:127.0.0.1,DNS:localhost';
 export async function writeCertificate(
   folder: TemporaryFolder,
   name: string,
-  { algorithm = 'ES256', alternativeNames, environment = {} }: CertificateOptions = {},
+  { algorithm = 'ES256', key, alternativeNames, environment = {} }: CertificateOptions = {},
 ): Promise<CertificateFiles> {
   const keyPath = folder.at(`${name}.pem`);
   const certificatePath = folder.at(`${name}.crt`);
   const subject = ['-subj', `/CN=${name}`, '-days', '30'];
   const extensions = alternativeNames === undefined ? [] : ['-addext', `subjectAltName=${alternativeNames}`];
   const outputs = ['-nodes', '-keyout', keyPath, '-out', certificatePath];
-  const words = ['req', '-x509', ...keyOptions[algorithm], ...subject, ...extensions, ...outputs];
+  const newKey = key === undefined ? keyOptions[algorithm] : newKeyOptions(key);
+  const words = ['req', '-x509', ...newKey, ...subject, ...extensions, ...outputs];
   await runOrFail(['openssl', ...words], { env: environment });
   return { keyPath, certificatePath };
+}
+
+/** `rsa-pss:1024` too, which `-newkey` knows by an option of its own. */
+function newKeyOptions(key: string): readonly string[] {
+  const [kind = '', bits = ''] = key.split(':');
+  return kind === 'rsa-pss' ? ['-newkey', kind, '-pkeyopt', `rsa_keygen_bits:${bits}`] : ['-newkey', key];
 }

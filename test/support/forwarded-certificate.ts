@@ -1,6 +1,10 @@
 /** A certificate as proxies forward it, and the options of a service that believes proxies in 10.0.0.0/8 and fd00::/8. */
 import { BlockList } from 'node:net';
-import type { CertificateHeader, ForwardedOptions } from '../../src/request/forwarded.ts';
+import {
+  type CertificateFormat,
+  type ForwardedOptions,
+  knownCertificateHeaders,
+} from '../../src/request/forwarded.ts';
 import { ask } from './ask.ts';
 import type { Harness } from './service.ts';
 
@@ -19,11 +23,24 @@ export const thumbprint = Buffer.from(
   'hex',
 ).toString('base64url');
 
-export function forwarded(certificateHeader: CertificateHeader): ForwardedOptions {
+/** Options by which the header counts; its format is the one that its name implies, where none is given. */
+export function forwarded(
+  name: string,
+  format: CertificateFormat = knownCertificateHeaders.get(name.toLowerCase()) ?? 'rfc9440',
+): ForwardedOptions {
+  return {
+    trustedProxies: privateNetworks(),
+    certificateHeader: { name, format },
+    addressHeader: 'X-Forwarded-For',
+  };
+}
+
+/** 10.0.0.0/8 and fd00::/8. */
+export function privateNetworks(): BlockList {
   const trustedProxies = new BlockList();
   trustedProxies.addSubnet('10.0.0.0', 8, 'ipv4');
   trustedProxies.addSubnet('fd00::', 8, 'ipv6');
-  return { trustedProxies, certificateHeader };
+  return trustedProxies;
 }
 
 export function toPem(bytes: Uint8Array): string {

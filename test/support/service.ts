@@ -87,7 +87,11 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
       clock: () => clock.now,
       request: {
         allowedServices: allowedServices(options.allowedServices),
-        forwarded: options.forwarded ?? { trustedProxies: new BlockList(), certificateHeader: 'Client-Cert' },
+        forwarded: options.forwarded ?? {
+          trustedProxies: new BlockList(),
+          certificateHeader: { name: 'Client-Cert', format: 'rfc9440' },
+          addressHeader: 'X-Forwarded-For',
+        },
       },
       queue: options.queue ?? new RunQueue(Number.POSITIVE_INFINITY),
       authenticate: {

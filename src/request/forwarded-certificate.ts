@@ -1,0 +1,163 @@
+/** The client certificate that a trusted proxy forwards in a header: the header's name and its format. */
+import { Refusal } from '../refusal.ts';
+import type { ClientCertificate, ClientConnection } from './client-connection.ts';
+import {
+  type CertificateFormat,
+  type CertificateHeader,
+  type ForwardedOptions,
+  isTrusted,
+  knownCertificateHeaders,
+} from './forwarded.ts';
+
+const CHAIN = 'client-cert-chain';
+
+/**
+ * Headers that count only where they are configured, and are refused elsewhere: whoever sends one means to prove
+ * something by it. Service meshes add `X-Forwarded-Client-Cert` to every request, so that one is ignored instead.
+ */
+const refusedElsewhere = [...knownCertificateHeaders.keys(), CHAIN].filter(
+  (name) => name !== 'x-forwarded-client-cert',
+);
+
+/** More than a header can be in practice: Bun answers 431 to more than about 16 KiB of headers. */
+const MAX_LENGTH = 16 * 1024;
+
+/**
+ * The client's certificate: that of the connection, or where the peer is a trusted proxy, the one in the header that
+ * the proxy writes. Throws `certificate-untrusted` for a certificate header from anyone else, for a known one that is
+ * not configured, and for one that cannot be read.
+ */
+export function clientCertificate(
+  headers: Headers,
+  peer: ClientConnection,
+  options: ForwardedOptions,
+): ClientCertificate | null {
+  const trusted = isTrusted(peer.address, options.trustedProxies);
+  const { name, format } = options.certificateHeader;
+  const value = headers.get(name);
+  const isGiven = !isNoCertificate(value);
+  if (isGiven && !trusted) throw fromStranger(name, peer);
+  checkOtherHeaders(headers, peer, trusted, options.certificateHeader);
+  // A trusted proxy's own certificate is not its client's.
+  if (!trusted) return peer.certificate;
+  if (!isGiven || value === null) {
+    if (!isNoCertificate(headers.get(CHAIN)))
+      throw untrusted('The header Client-Cert-Chain comes without Client-Cert');
+    return null;
+  }
+  return { der: parseCertificate(value, name, format), trusted: true };
+}
+
+/** RFC 9440 §2.4: `Client-Cert` comes with `Client-Cert-Chain`; no other two certificate headers come together. */
+function checkOtherHeaders(
+  headers: Headers,
+  peer: ClientConnection,
+  trusted: boolean,
+  { name: configured }: CertificateHeader,
+): void {
+  const expected = configured.toLowerCase();
+  for (const name of refusedElsewhere) {
+    if (name === expected || isNoCertificate(headers.get(name))) continue;
+    if (!trusted) throw fromStranger(name, peer);
+    if (name !== CHAIN || expected !== 'client-cert')
+      throw untrusted(
+        `The header ${name} is not server.clientCertificateHeader (${configured}): the proxy must remove it`,
+      );
+  }
+}
+
+/** What proxies send for a client without a certificate: nothing, an empty byte sequence (Caddy), `(null)` (Apache). */
+function isNoCertificate(value: string | null): boolean {
+  return value === null || value === '' || value === '::' || value === '(null)';
+}
+
+function parseCertificate(value: string, name: string, format: CertificateFormat): Uint8Array {
+  if (value.length > MAX_LENGTH)
+    throw untrusted(`The header ${name} is longer than ${MAX_LENGTH} characters`);
+  const text = format === 'xfcc' ? lastCert(value, name) : value;
+  const der = text === null ? null : parsers[format](text);
+  if (der === null) throw untrusted(`The header ${name} does not hold exactly one certificate as ${format}`);
+  return der;
+}
+
+const parsers: Readonly<Record<CertificateFormat, (text: string) => Uint8Array | null>> = {
+  rfc9440: parseByteSequence,
+  'pem-escaped': parsePem,
+  'der-base64': parseBase64,
+  xfcc: parsePem,
+};
+
+/** RFC 9440 §2.1: a byte sequence of RFC 8941 §3.3.5, one and no list. */
+function parseByteSequence(value: string): Uint8Array | null {
+  return decodeBase64(/^:([^:]+):$/.exec(value)?.[1]);
+}
+
+/** One PEM certificate, URL-escaped (nginx, Envoy, AWS) or with spaces in place of line ends (Apache). */
+function parsePem(value: string): Uint8Array | null {
+  const body =
+    /^-----BEGIN CERTIFICATE-----(?:\r?\n| )([A-Za-z0-9+/=\r\n ]+)-----END CERTIFICATE-----\s*$/.exec(
+      decodeEscapes(value) ?? '',
+    )?.[1];
+  return decodeBase64(body?.replace(/[\r\n ]/g, ''));
+}
+
+/** PEM without its armour, URL-escaped (Traefik), or as it is (Cloudflare). */
+function parseBase64(value: string): Uint8Array | null {
+  return decodeBase64(decodeEscapes(value) ?? undefined);
+}
+
+/** URL-escaped text, in which a plus sign stands for itself; null where an escape is broken. */
+function decodeEscapes(value: string): string | null {
+  if (!/^(?:[A-Za-z0-9._~!*'()+/= -]|%[0-9A-Fa-f]{2})+$/.test(value)) return null;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The `Cert` of the last element of Envoy's list, which the nearest proxy wrote; null for text that is no such list.
+ * Elements are separated by commas, pairs by semicolons; a value in quotes may hold both, and `\"`.
+ */
+function lastCert(value: string, name: string): string | null {
+  const pair = /([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^",;]*)(;|,\s*|$)/y;
+  let certs: string[] = [];
+  while (pair.lastIndex < value.length) {
+    const [, key, text, separator] = pair.exec(value) ?? [];
+    if (key === undefined || text === undefined || separator === undefined) return null;
+    if (key.toLowerCase() === 'cert') certs.push(text.replace(/^"(.*)"$/, '$1'));
+    if (separator.startsWith(',')) certs = [];
+  }
+  const [cert] = certs;
+  if (cert === undefined || cert === '')
+    throw untrusted(
+      `The last element of the header ${name} has no Cert: set cert: true in set_current_client_cert_details`,
+    );
+  return certs.length === 1 ? cert : null;
+}
+
+/** Padded base64 of one whole DER sequence; null for anything else. */
+function decodeBase64(text: string | undefined): Uint8Array | null {
+  if (text === undefined || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return null;
+  const der = Buffer.from(text, 'base64');
+  return isOneSequence(der) ? der : null;
+}
+
+/** Nothing is cut off and nothing follows: the tag of a SEQUENCE, and its length by X.690 §8.1.3. */
+function isOneSequence(der: Buffer): boolean {
+  if (der.length < 4 || der[0] !== 0x30) return false;
+  const first = der.readUInt8(1);
+  if (first < 0x80) return der.length === 2 + first;
+  const lengthBytes = first - 0x80;
+  if (lengthBytes < 1 || lengthBytes > 2) return false;
+  return der.length === 2 + lengthBytes + der.readUIntBE(2, lengthBytes);
+}
+
+function fromStranger(name: string, { address }: ClientConnection): Refusal {
+  return untrusted(`The header ${name} comes from ${address}, which is not in server.trustedProxies`);
+}
+
+function untrusted(fault: string): Refusal {
+  return new Refusal('certificate-untrusted', `${fault}.`);
+}
