@@ -1,83 +1,27 @@
-/** HOUSE: what may import what, who may touch the process, and how files are named. */
+/** What may import what (the map in src/README.md), who may touch the process, and how files are named. */
 import { describe, expect, test } from 'bun:test';
+import { readdirSync, readFileSync } from 'node:fs';
 import { importsOf, readSources, type Source, withoutComments } from './support/imports.ts';
 
-const steps = ['request', 'authenticate', 'authorize', 'issue', 'respond'];
+interface Part {
+  readonly charter: string;
+  /** Folders of src, and files right under it. */
+  readonly mayImport: readonly string[];
+}
 
-/** Each folder or file of src, and what of src it may import besides itself. */
-const allowed: Readonly<Record<string, readonly string[]>> = {
-  'refusal.ts': [],
-  request: ['refusal.ts'],
-  authenticate: ['refusal.ts', 'request'],
-  authorize: ['refusal.ts', 'request', 'authenticate'],
-  issue: ['refusal.ts', 'request', 'authenticate', 'authorize'],
-  respond: ['refusal.ts', 'request', 'authenticate', 'authorize', 'issue'],
-  platform: [],
-  limit: ['refusal.ts', 'authenticate', 'platform'],
-  'service.ts': ['refusal.ts', ...steps, 'limit'],
-  'endpoints.ts': ['refusal.ts', ...steps, 'service.ts'],
-  document: ['platform'],
-  config: ['refusal.ts', ...steps, 'document', 'platform'],
-  authority: ['refusal.ts', 'authenticate', 'platform'],
-  keys: ['refusal.ts', 'authenticate', 'issue', 'platform'],
-  replay: ['refusal.ts', 'authenticate', 'platform'],
-  telemetry: ['refusal.ts', ...steps, 'service.ts', 'platform'],
-  server: ['refusal.ts', ...steps, 'service.ts', 'endpoints.ts', 'keys', 'telemetry', 'platform'],
-  assemble: [
-    'refusal.ts',
-    ...steps,
-    'service.ts',
-    'endpoints.ts',
-    'document',
-    'config',
-    'authority',
-    'keys',
-    'limit',
-    'replay',
-    'telemetry',
-    'platform',
-  ],
-  workers: [
-    'refusal.ts',
-    ...steps,
-    'service.ts',
-    'endpoints.ts',
-    'document',
-    'config',
-    'authority',
-    'keys',
-    'limit',
-    'replay',
-    'telemetry',
-    'server',
-    'assemble',
-    'platform',
-  ],
-  check: ['refusal.ts', ...steps, 'document', 'config', 'authority', 'keys', 'assemble', 'platform'],
-  client: ['platform'],
-  dev: ['client', 'platform'],
-  cli: [
-    'refusal.ts',
-    ...steps,
-    'service.ts',
-    'endpoints.ts',
-    'document',
-    'config',
-    'authority',
-    'keys',
-    'replay',
-    'telemetry',
-    'server',
-    'assemble',
-    'workers',
-    'check',
-    'client',
-    'dev',
-    'platform',
-  ],
-  'main.ts': ['cli', 'telemetry', 'platform'],
-  'worker.ts': ['workers', 'assemble', 'authority', 'keys', 'server', 'telemetry', 'platform'],
-};
+/** The rows of the table under "Map" in src/README.md: a name, a charter, the names that it may import. */
+function readMap(page: string): ReadonlyMap<string, Part> {
+  const [, section = ''] = /^## Map\n(.*?)^## /ms.exec(page) ?? [];
+  const rows = [...section.matchAll(/^\| `([a-z.-]+)` \| (.+?) \| ?(.*?) ?\|$/gm)];
+  return new Map(
+    rows.map(([, name = '', charter = '', imports = '']) => [
+      name,
+      { charter, mayImport: [...imports.matchAll(/`([^`]+)`/g)].map(([, target = '']) => target) },
+    ]),
+  );
+}
+
+const map = readMap(readFileSync(new URL('../src/README.md', import.meta.url), 'utf8'));
 
 /** The folder of src, or the file right under it, that a path belongs to; null outside src. */
 function partOf(path: string): string | null {
@@ -89,8 +33,8 @@ function partOf(path: string): string | null {
 function forbiddenImports(sources: readonly Source[]): string[] {
   return sources.flatMap((source) => {
     const part = partOf(source.path) ?? '';
-    const may = allowed[part];
-    if (may === undefined) return [`${source.path}: HOUSE has no place for ${part}`];
+    const may = map.get(part)?.mayImport;
+    if (may === undefined) return [`${source.path}: src/README.md has no row for ${part}`];
     return importsOf(source)
       .filter((imported) => {
         const target = partOf(imported);
@@ -98,6 +42,21 @@ function forbiddenImports(sources: readonly Source[]): string[] {
       })
       .map((imported) => `${source.path} imports ${imported}`);
   });
+}
+
+/** Each circle of files that import one another, types included: `a -> b -> a`. */
+function circles(sources: readonly Source[]): string[] {
+  const importsByPath = new Map(sources.map((source) => [source.path, importsOf(source)]));
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]) => {
+    if (way.includes(path)) found.push([...way.slice(way.indexOf(path)), path].join(' -> '));
+    if (way.includes(path) || done.has(path)) return;
+    for (const imported of importsByPath.get(path) ?? []) visit(imported, [...way, path]);
+    done.add(path);
+  };
+  for (const path of importsByPath.keys()) visit(path, []);
+  return found;
 }
 
 /** Imports of what is neither in src, nor of Bun and Node, nor a runtime dependency. */
@@ -167,14 +126,26 @@ describe('the sources keep the rules of the house', async () => {
     expect(badNames([...sources, ...tests, ...packaging])).toEqual([]);
   });
 
-  test('the table allows no circle of folders', () => {
-    const order = Object.keys(allowed);
-    const backward = order.flatMap((part) =>
-      (allowed[part] ?? [])
-        .filter((target) => allowed[target]?.includes(part))
-        .map((target) => `${part} and ${target}`),
+  test('each folder of src, and each file right under it, has a row in src/README.md with a charter, and no row is left over', () => {
+    const entries = readdirSync(new URL('../src', import.meta.url)).filter((name) => name !== 'README.md');
+    expect([...map.keys()].sort()).toEqual(entries.sort());
+    for (const [name, { charter, mayImport }] of map) {
+      expect([name, /^.{10,}\.$/.test(charter)]).toEqual([name, true]);
+      expect(mayImport.filter((target) => !map.has(target))).toEqual([]);
+    }
+  });
+
+  test('no file imports itself by way of others, inside a folder either', () => {
+    expect(circles(sources)).toEqual([]);
+  });
+
+  test('src/README.md lets no two folders import each other', () => {
+    const mutual = [...map].flatMap(([name, { mayImport }]) =>
+      mayImport
+        .filter((target) => map.get(target)?.mayImport.includes(name))
+        .map((target) => `${name} and ${target}`),
     );
-    expect(backward).toEqual([]);
+    expect(mutual).toEqual([]);
   });
 });
 
@@ -200,6 +171,24 @@ describe('a breach is noticed', () => {
     ['src/drawer/a.ts', ''],
   ])('in %s: %s', (path, text) => {
     expect(forbiddenImports([{ path, text }])).toHaveLength(1);
+  });
+
+  test.each<[string, Readonly<Record<string, string>>]>([
+    [
+      'src/a/x.ts -> src/a/y.ts -> src/a/x.ts',
+      { 'src/a/x.ts': "import { y } from './y.ts';", 'src/a/y.ts': "import type { X } from './x.ts';" },
+    ],
+    [
+      'src/a/x.ts -> src/b/y.ts -> src/b/z.ts -> src/a/x.ts',
+      {
+        'src/a/x.ts': "import '../b/y.ts';",
+        'src/b/y.ts': "export { z } from './z.ts';",
+        'src/b/z.ts': "const x = await import('../a/x.ts');",
+      },
+    ],
+  ])('of files in a circle: %s', (circle, files) => {
+    const written = Object.entries(files).map(([path, text]) => ({ path, text }));
+    expect(circles(written)).toEqual([circle]);
   });
 
   test('but not where a comment or a string speaks of one', () => {

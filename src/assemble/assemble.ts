@@ -2,10 +2,11 @@
  * Configuration to a service with its keys, stores, clock and telemetry: the one place where parts are joined.
  * No rule lives here; it hands each part the few values that it needs.
  */
-import type { FormerWindow } from '../authenticate/authenticate.ts';
+
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
+import type { FormerWindow } from '../authenticate/use-proof.ts';
 import { RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
 import type { RevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';

@@ -21,7 +21,7 @@ import {
 import { checkWait, type RateLimits } from './rate-limits.ts';
 import type { ReplayStore } from './replay-store.ts';
 import type { Signatures } from './signatures.ts';
-import { useProof } from './use-proof.ts';
+import { type FormerWindow, useProof } from './use-proof.ts';
 
 /** Who asks: a sender whose OpTok and sender constraint hold, or nobody in particular. */
 export type Caller = VerifiedCaller | AnonymousCaller;
@@ -59,16 +59,6 @@ export interface AuthenticateParts {
   readonly nonces: Nonces | null;
   /** null where proofs have always been good for as long as now. */
   readonly formerWindow: FormerWindow | null;
-}
-
-/**
- * Proofs dated before `until` were recorded when a proof was good for `seconds` and no longer: their entries may be
- * forgotten after that.
- */
-export interface FormerWindow {
-  /** Epoch seconds. */
-  readonly until: number;
-  readonly seconds: number;
 }
 
 /**

@@ -1,10 +1,26 @@
 /** The last of a proof's rules, which leaves a trace: it is recorded as used, and its subject has had one answer more. */
 import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
-import type { AuthenticateParts } from './authenticate.ts';
-import { type DpopProof, replayDeadline } from './dpop-proof.ts';
+import { type DpopOptions, type DpopProof, replayDeadline } from './dpop-proof.ts';
 import { type Allowance, checkWait } from './rate-limits.ts';
-import type { ReplayVerdict } from './replay-store.ts';
+import type { ReplayStore, ReplayVerdict } from './replay-store.ts';
+
+/**
+ * Proofs dated before `until` were recorded when a proof was good for `seconds` and no longer: their entries may be
+ * forgotten after that.
+ */
+export interface FormerWindow {
+  /** Epoch seconds. */
+  readonly until: number;
+  readonly seconds: number;
+}
+
+export interface UseProofParts {
+  readonly options: { readonly dpop: DpopOptions };
+  readonly replayStore: ReplayStore;
+  /** null where proofs have always been good for as long as now. */
+  readonly formerWindow: FormerWindow | null;
+}
 
 /**
  * RFC 9449 §11.1: a proof is good once. The key is a hash of the parsed values with their lengths, never of the
@@ -14,7 +30,7 @@ export async function useProof(
   proof: DpopProof,
   thumbprint: string,
   allowance: Allowance | null,
-  { options, replayStore, formerWindow }: AuthenticateParts,
+  { options, replayStore, formerWindow }: UseProofParts,
   now: number,
 ): Promise<void> {
   const key = createHash('sha256')

@@ -1,6 +1,15 @@
 /** A datagram socket of AF_UNIX, which neither Bun nor node:dgram has: three calls of the C library. Linux only. */
 import { dlopen } from 'bun:ffi';
-import type { Channel } from './service-manager.ts';
+
+/** The way to the manager. */
+export interface Channel {
+  /** Sends one datagram; false where nobody takes it. */
+  readonly send: (text: string) => boolean;
+  /** CLOCK_MONOTONIC, by which the manager tells this reload from an earlier one. */
+  readonly monotonicMicroseconds: () => bigint;
+  readonly processId: () => number;
+  readonly close: () => void;
+}
 
 /** glibc, then musl as Alpine names it, then musl elsewhere. */
 const libraries = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1', 'libc.so'];

@@ -3,6 +3,7 @@
  * NOTIFY_SOCKET nothing happens; a socket that cannot be reached is told once in the log and stops nothing.
  */
 import type { Log } from '../telemetry/log.ts';
+import type { Channel } from './notify-socket.ts';
 
 export interface ServiceManager extends Disposable {
   /** It answers requests, or has ended a reload, well or not. `status` is shown by `systemctl status`. */
@@ -61,16 +62,6 @@ export async function connectServiceManager(options: ServiceManagerOptions): Pro
       channel.close();
     },
   };
-}
-
-/** The way to the manager. */
-export interface Channel {
-  /** Sends one datagram; false where nobody takes it. */
-  readonly send: (text: string) => boolean;
-  /** CLOCK_MONOTONIC, by which the manager tells this reload from an earlier one. */
-  readonly monotonicMicroseconds: () => bigint;
-  readonly processId: () => number;
-  readonly close: () => void;
 }
 
 const silent: ServiceManager = {

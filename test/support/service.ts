@@ -1,6 +1,6 @@
 /** The service joined by hand, without configuration, files or ports: a request in, a response and a decision out. */
 import { BlockList } from 'node:net';
-import type { AuthenticateOptions, FormerWindow } from '../../src/authenticate/authenticate.ts';
+import type { AuthenticateOptions } from '../../src/authenticate/authenticate.ts';
 import type { AuthorityKeys } from '../../src/authenticate/authority-keys.ts';
 import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
 import type { Nonces } from '../../src/authenticate/nonce.ts';
@@ -8,6 +8,7 @@ import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
 import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
 import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
+import type { FormerWindow } from '../../src/authenticate/use-proof.ts';
 import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
 import type { Plan, Policy } from '../../src/authorize/policy.ts';
 import { createRules } from '../../src/authorize/rule-writer.ts';
