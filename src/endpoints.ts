@@ -12,10 +12,8 @@ export interface EndpointParts {
   readonly jwks: { readonly keys: readonly JWK[] };
   /** The parts that cannot do their work now, each with why; none: ready to issue. */
   readonly failingParts: () => Promise<readonly FailingPart[]>;
-  /** The exposition that suits the `Accept` of a request, with its media type. */
-  readonly exposeMetrics: (
-    accept: string | null,
-  ) => Promise<{ readonly type: string; readonly text: string }>;
+  /** Every metric in the Prometheus text format. */
+  readonly exposeMetrics: () => Promise<string>;
 }
 
 export interface FailingPart {
@@ -58,10 +56,8 @@ async function answer(
       return text('ok\n');
     case '/readyz':
       return readiness(await parts.failingParts());
-    case '/metrics': {
-      const exposition = await parts.exposeMetrics(request.headers.get('accept'));
-      return text(exposition.text, exposition.type);
-    }
+    case '/metrics':
+      return text(await parts.exposeMetrics(), 'text/plain; version=0.0.4; charset=utf-8');
     case '/.well-known/jwks.json':
       return new Response(JSON.stringify(parts.jwks), {
         headers: { 'Content-Type': 'application/jwk-set+json', 'Cache-Control': 'public, max-age=300' },

@@ -68,7 +68,7 @@ describe('the other endpoints', () => {
 
   test('metrics is the exposition, of the type that it says it is', async () => {
     const response = await fetchFrom('/metrics');
-    expect(response.headers.get('content-type')).toBe('text/plain; metrics');
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(await response.text()).toContain('registry_token_replay_entries');
   });
 

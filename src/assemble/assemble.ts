@@ -16,9 +16,8 @@ import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
 import type { Decision } from '../service.ts';
-import { createExposition } from '../telemetry/exposition.ts';
 import { logDecision, warnOfUnreadableAddresses } from '../telemetry/log.ts';
-import type { Observations } from '../telemetry/metrics.ts';
+import { type Observations, shareCollection } from '../telemetry/metrics.ts';
 import type { Tally } from '../telemetry/tally.ts';
 import { openAuthorityKeys } from './authority.ts';
 import type { Foundation } from './dependencies.ts';
@@ -100,7 +99,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
     jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
-    exposeMetrics: createExposition(foundation.exposeMetrics),
+    exposeMetrics: shareCollection(foundation.exposeMetrics),
     failingParts: () => foundation.findFailingParts(authorityKeys),
     service: {
       clock,

@@ -82,6 +82,17 @@ export function createMetrics(
   };
 }
 
+/** While a collection is under way, all who ask share it: endless scrapes cost one collection at a time. */
+export function shareCollection(collect: () => Promise<string>): () => Promise<string> {
+  let underWay: Promise<string> | null = null;
+  return () => {
+    underWay ??= collect().finally(() => {
+      underWay = null;
+    });
+    return underWay;
+  };
+}
+
 function observeTally(meter: Meter, tally: Tally): void {
   meter
     .createObservableCounter('registry_token_issued_total', {

