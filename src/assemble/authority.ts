@@ -5,7 +5,7 @@ import { createFileAuthorityKeys } from '../authority/file-authority-keys.ts';
 import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { FileReader } from './file-reader.ts';
-import { metadataUrl } from './options.ts';
+import { metadataUrls } from './options.ts';
 
 /** Who fetches the Authority's keys, and who is told of it. */
 export type KeyFetching = Pick<RemoteAuthorityOptions, 'onRefresh' | 'onKeySet' | 'fetchKeySet'>;
@@ -20,14 +20,17 @@ export function openAuthorityKeys(
   const certificateAuthorities = files.readText('authority.caPath', authority.caPath);
   if (certificateAuthorities !== null && !certificateAuthorities.includes('-----BEGIN CERTIFICATE-----'))
     files.report('authority.caPath', 'holds no PEM certificate');
-  if (authority.jwksPath === undefined)
+  if (authority.jwksPath === undefined) {
+    const [metadataUrl, otherMetadataUrl = null] = metadataUrls(loaded.configuration);
     return new RemoteAuthorityKeys({
       issuer: authority.issuer,
-      metadataUrl: metadataUrl(loaded.configuration),
+      metadataUrl,
+      otherMetadataUrl,
       certificateAuthorities,
       ...fetching,
       ...(limits?.inFlight === undefined ? {} : { mostWaiting: Math.ceil(limits.inFlight / 2) }),
     });
+  }
   const jwks = files.readText('authority.jwksPath', authority.jwksPath);
   if (jwks === null) return null;
   try {

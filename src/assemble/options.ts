@@ -1,8 +1,10 @@
 /** What each step needs of the configuration: the few values, under the step's own names. */
 import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../authenticate/authenticate.ts';
+import type { ClaimPath } from '../authenticate/claim-path.ts';
 import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
+import { metadataUrlsOf } from '../authority/discovery.ts';
 import type { Policy } from '../authorize/policy.ts';
 import { Rules } from '../authorize/rules.ts';
 import type { Configuration } from '../config/schema.ts';
@@ -23,6 +25,7 @@ export function authenticateOptions(configuration: Configuration): AuthenticateO
       requiredScopes: authority.requiredScopes,
       algorithms: withBothNames(authority.algorithms),
       tokenTypes: authority.tokenTypes.map((type) => type.toLowerCase().replace(/^application\//, '')),
+      subjectClaim: claimPath(authority.claims.subject),
       clockSkew: authority.clockSkew,
     },
     dpop: {
@@ -33,6 +36,10 @@ export function authenticateOptions(configuration: Configuration): AuthenticateO
       bearerScheme: dpop.bearerScheme,
     },
   };
+}
+
+function claimPath(claim: string | ClaimPath): ClaimPath {
+  return typeof claim === 'string' ? [claim] : claim;
 }
 
 /** RFC 9864 calls Ed25519 what RFC 8037 called EdDSA; clients send either. */
@@ -94,7 +101,7 @@ export function realmPath(realm: string): string {
   return new URL(realm).pathname;
 }
 
-/** Where the Authority's metadata is (OpenID Connect Discovery §4): below the issuer, unless it is named. */
-export function metadataUrl({ authority }: Configuration): string {
-  return authority.metadataUrl ?? `${authority.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+/** Where the Authority's metadata may be, in the order in which it is looked for. */
+export function metadataUrls({ authority }: Configuration): readonly [string, ...string[]] {
+  return authority.metadataUrl === undefined ? metadataUrlsOf(authority.issuer) : [authority.metadataUrl];
 }

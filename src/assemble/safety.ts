@@ -6,7 +6,7 @@ import { otherPaths } from '../endpoints.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import type { Material } from './material.ts';
-import { metadataUrl, realmPath } from './options.ts';
+import { metadataUrls, realmPath } from './options.ts';
 
 /** Mistakes that show between the values. */
 export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
@@ -23,7 +23,7 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
     if (otherPaths.some((path) => path === realmPath(realm)))
       mistakes.push(loaded.mistakeAt('registry.realm', `${realmPath(realm)} is a path with another meaning`));
   }
-  if (authority.jwksPath === undefined && !isSecureUrl(URL.parse(metadataUrl(loaded.configuration)))) {
+  if (authority.jwksPath === undefined && !isSecureUrl(URL.parse(metadataUrls(loaded.configuration)[0]))) {
     const key = authority.metadataUrl === undefined ? 'authority.issuer' : 'authority.metadataUrl';
     mistakes.push(
       loaded.mistakeAt(

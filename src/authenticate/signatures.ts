@@ -44,8 +44,8 @@ export class Signatures {
   /** Throws `token-signature`, `token-key-unknown` or `authority-unavailable`. */
   async verifyOpTok(opTok: OpTok, tokenHash: string, now: number): Promise<void> {
     const generation = this.#authorityKeys.generation;
-    const key = await this.#authorityKeys.find(opTok.algorithm, opTok.keyId, now);
-    if ((await this.#verify(opTok.jws, key, opTok.algorithm)) !== 'valid')
+    const keys = await this.#authorityKeys.find(opTok.algorithm, opTok.keyId, now);
+    if (!(await this.#isSignedByOne(opTok, keys)))
       throw new Refusal('token-signature', "The OpTok's signature does not verify with the Authority's key.");
     this.#forgetOldKeySet();
     // A key set that came meanwhile may not hold the key that this was verified with.
@@ -68,6 +68,12 @@ export class Signatures {
         "The proof's signature does not verify with its jwk.",
       );
     if (known === undefined) this.#proofKeys.set(proof.jws.encodedHeader, proofKey);
+  }
+
+  /** Keys that share a `kid` are tried one after the other. */
+  async #isSignedByOne({ jws, algorithm }: OpTok, keys: readonly CryptoKey[]): Promise<boolean> {
+    for (const key of keys) if ((await this.#verify(jws, key, algorithm)) === 'valid') return true;
+    return false;
   }
 
   /** `unfit`: the key is none for this algorithm. A key is imported for one algorithm and never used with another. */

@@ -9,13 +9,13 @@ export function createFileAuthorityKeys(json: string): AuthorityKeys {
   return {
     generation: 0,
     async find(algorithm, keyId) {
-      const key = await keySet.find(algorithm, keyId);
-      if (key === null)
+      const keys = await keySet.find(algorithm, keyId);
+      if (keys.length === 0)
         throw new Refusal(
           'token-key-unknown',
           "The OpTok's kid and alg are not in the key set of authority.jwksPath.",
         );
-      return key;
+      return keys;
     },
   };
 }

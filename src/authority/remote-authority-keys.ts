@@ -1,12 +1,14 @@
 /** The Authority's keys, fetched: cached, refreshed, and kept when a fetch fails. */
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { Refusal } from '../refusal.ts';
-import { fetchJwksUri, fetchText, type HttpOptions } from './discovery.ts';
+import { fetchKeySet, fetchMetadata, type HttpOptions } from './discovery.ts';
 import { type AuthorityKeySet, parseKeySet } from './key-set.ts';
 
 export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
   readonly issuer: string;
   readonly metadataUrl: string;
+  /** Asked where there is nothing at the first. */
+  readonly otherMetadataUrl?: string | null;
   /** Told of each fetch: `null`, or what went wrong. */
   readonly onRefresh: (fault: string | null) => void;
   /** Told of each key set that was fetched. */
@@ -101,15 +103,15 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     return `The keys are ${Math.floor(age)} s old, and no newer ones can be had: ${this.#fault}`;
   }
 
-  async find(algorithm: string, keyId: string | null, now: number): Promise<CryptoKey> {
+  async find(algorithm: string, keyId: string | null, now: number): Promise<readonly CryptoKey[]> {
     const refreshed = this.refreshIfNeeded(now);
     if (this.#keySet === null) await this.#wait(refreshed);
-    const known = await this.#keySet?.find(algorithm, keyId);
-    if (known) return known;
+    const known = (await this.#keySet?.find(algorithm, keyId)) ?? [];
+    if (known.length > 0) return known;
     if (this.#keySet !== null) await this.#wait(this.refresh(now, COOL_DOWN));
     if (this.#keySet === null) throw unavailable(this.#fault ?? 'unknown fault');
     const found = await this.#keySet.find(algorithm, keyId);
-    if (found === null)
+    if (found.length === 0)
       throw new Refusal('token-key-unknown', "The OpTok's kid and alg are not in the Authority's key set.");
     return found;
   }
@@ -162,10 +164,11 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   }
 
   async #discover(now: number): Promise<FetchedKeySet> {
-    const { issuer, metadataUrl, certificateAuthorities } = this.#options;
+    const { issuer, metadataUrl, otherMetadataUrl = null, certificateAuthorities } = this.#options;
     const http = { certificateAuthorities, stop: this.#stop.signal };
-    const jwksUri = await fetchJwksUri(metadataUrl, issuer, http);
-    return { json: await fetchText(jwksUri, http), fetchedAt: now, metadataUrl };
+    const urls = otherMetadataUrl === null ? [metadataUrl] : [metadataUrl, otherMetadataUrl];
+    const { jwks_uri: jwksUri } = await fetchMetadata(urls, issuer, http);
+    return { json: await fetchKeySet(jwksUri, http), fetchedAt: now, metadataUrl };
   }
 }
 

@@ -1,6 +1,6 @@
 /** The Authority and the realm, asked over the network: reachable, the right ones, and of the same time. */
-import { metadataUrl } from '../assemble/options.ts';
-import { fetchJwksUri, fetchText } from '../authority/discovery.ts';
+import { metadataUrls } from '../assemble/options.ts';
+import { fetchKeySet, fetchMetadata } from '../authority/discovery.ts';
 import { parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { isLoopback } from '../platform/loopback.ts';
@@ -16,10 +16,13 @@ export async function findAuthorityFaults(
 ): Promise<Finding[]> {
   const { authority } = loaded.configuration;
   if (authority.jwksPath !== undefined) return [];
-  const url = metadataUrl(loaded.configuration);
+  const urls = metadataUrls(loaded.configuration);
+  const findings: Finding[] = [];
   try {
-    const jwksUri = await fetchJwksUri(url, authority.issuer, { certificateAuthorities });
-    parseKeySet(await fetchText(jwksUri, { certificateAuthorities }));
+    const http = { certificateAuthorities };
+    const metadata = await fetchMetadata(urls, authority.issuer, http);
+    const { warnings } = parseKeySet(await fetchKeySet(metadata.jwks_uri, http));
+    findings.push(...warnings.map((fault) => keySetFinding(loaded, fault)));
   } catch (cause) {
     return [
       {
@@ -31,7 +34,17 @@ export async function findAuthorityFaults(
       },
     ];
   }
-  return findClockFault(loaded, url, certificateAuthorities, now);
+  return [...findings, ...(await findClockFault(loaded, urls[0], certificateAuthorities, now))];
+}
+
+function keySetFinding(loaded: LoadedConfiguration, fault: string): Finding {
+  return {
+    severity: 'warning',
+    code: 'authority-keys',
+    place: loaded.placeOf(['authority', 'issuer']),
+    fault,
+    mend: 'The Authority must publish public keys only; whoever has read the private ones can sign OpToks.',
+  };
 }
 
 /** Compares the clocks by the Authority's `Date`. */

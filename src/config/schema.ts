@@ -41,6 +41,11 @@ const server = z.strictObject({
   shutdownGrace: duration(0, 3600).default(10),
 });
 
+/** A top-level claim, or the names of the objects that lead to one. */
+const claim = z.union([text, z.tuple([text], text)], {
+  error: 'must be the name of a claim, or a list of names that lead to it, such as [realm_access, roles]',
+});
+
 const authority = z.strictObject({
   issuer: httpUrl(),
   metadataUrl: httpUrl().optional(),
@@ -54,7 +59,11 @@ const authority = z.strictObject({
   tokenTypes: z.array(text).min(1).default(['at+jwt']),
   clockSkew: duration(0, 300).default(30),
   claims: z
-    .strictObject({ plan: text.default('stellaops:plan'), license: text.default('stellaops:license') })
+    .strictObject({
+      subject: claim.default('sub'),
+      plan: text.default('stellaops:plan'),
+      license: text.default('stellaops:license'),
+    })
     .prefault({}),
 });
 

@@ -189,6 +189,7 @@ function authenticateOptions({ anonymous, opTok, dpop, accept }: HarnessOptions)
       requiredScopes: ['registry.token.issue'],
       algorithms,
       tokenTypes: ['at+jwt'],
+      subjectClaim: ['sub'],
       clockSkew: SKEW,
       ...opTok,
     },
