@@ -1,6 +1,9 @@
 /** What a caller may have: licence, plan, patterns. Pure and synchronous; who the caller is was settled before. */
 import type { Caller } from '../authenticate/authenticate.ts';
+import { claimAt } from '../authenticate/claim-path.ts';
 import type { JsonObject } from '../authenticate/compact-jws.ts';
+import { found } from '../authenticate/op-tok.ts';
+import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope, type ResourceActions } from '../request/resource-scope.ts';
 import { type Judgement, judge } from './judge.ts';
@@ -51,12 +54,17 @@ export function entitlementOf(
   policy: Policy,
 ): { readonly plan: Plan; readonly license: string | null } {
   if (caller.kind === 'anonymous') return { plan: findPlan(policy.anonymousPlan, policy), license: null };
-  const license = stringClaim(caller.claims, policy.claims.license, 'license-revoked');
-  if (license !== null && policy.revokedLicenses.has(license))
-    throw new Refusal('license-revoked', 'The licence is revoked.');
-  const named = stringClaim(caller.claims, policy.claims.plan, 'plan-unknown');
+  const licenses = licensesOf(caller.claims, policy.claims.license);
+  const revoked = licenses.find((license) => policy.revokedLicenses.has(license));
+  if (revoked !== undefined)
+    throw new Refusal('license-revoked', `The licence ${excerpt(revoked, MAX_SHOWN)} is revoked.`);
+  const license = licenses.length === 0 ? null : licenses.join(',');
+  const named = planClaim(caller.claims, policy.claims.plan);
   return { plan: findPlan(named ?? policy.defaultPlan, policy), license };
 }
+
+/** Of a value from a token in a message, in characters. */
+const MAX_SHOWN = 100;
 
 function findPlan(name: string | null, policy: Policy): Plan {
   if (name === null)
@@ -66,21 +74,32 @@ function findPlan(name: string | null, policy: Policy): Plan {
     );
   const plan = policy.plans.get(name);
   if (plan === undefined)
-    throw new Refusal('plan-unknown', 'The plan of the access token is not in the catalogue.');
+    throw new Refusal('plan-unknown', `The plan ${excerpt(name, MAX_SHOWN)} is not in the catalogue.`);
   return plan;
 }
 
-/** A claim that is there and is no string cannot be looked up: refused. */
-function stringClaim(
-  claims: JsonObject,
-  name: string,
-  reason: 'license-revoked' | 'plan-unknown',
-): string | null {
-  const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
+function planClaim(claims: JsonObject, name: string): string | null {
+  const value = claimAt(claims, [name]);
   if (value === undefined || value === null) return null;
   if (typeof value !== 'string')
-    throw new Refusal(reason, `The claim ${name} of the access token is not a string.`);
+    throw new Refusal('plan-unknown', `The claim ${name} of the access token is not a string.`);
   return value;
+}
+
+/** All licences of the caller. What cannot be looked up might be a revoked one: refused. */
+function licensesOf(claims: JsonObject, name: string): readonly string[] {
+  const value = claimAt(claims, [name]);
+  if (value === undefined || value === null) return [];
+  return (Array.isArray(value) ? value : [value]).map((license: unknown) => {
+    if (typeof license === 'string') return license;
+    // Beyond 2^53 another number than the Authority's may have been read.
+    if (typeof license === 'number' && (!Number.isInteger(license) || Number.isSafeInteger(license)))
+      return String(license);
+    throw new Refusal(
+      'license-revoked',
+      `The claim ${name} of the access token is ${found(value)}: neither text, nor an exact number, nor a list of these.`,
+    );
+  });
 }
 
 function grantedOf(judgements: readonly Judgement[]): ResourceActions[] {

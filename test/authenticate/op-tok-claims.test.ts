@@ -47,6 +47,35 @@ describe('OpTok rule 5: issuer, audience, subject and times, each of its type', 
     },
   );
 
+  describe('authority.claims.subject', async () => {
+    const byClient = await createHarness({ opTok: { subjectClaim: ['client_id'] } });
+    const byPath = await createHarness({ opTok: { subjectClaim: ['act', 'sub'] } });
+
+    test('names the claim that is the subject, at the top or by its path', async () => {
+      const flat = await ask(byClient, { opTok: byClient.opTok({ claims: { sub: undefined } }) });
+      expectToken(flat);
+      expect(flat.decision.grant?.subject).toBe('alice-cli');
+      const nested = await ask(byPath, { opTok: byPath.opTok({ claims: { act: { sub: 'robot' } } }) });
+      expect(nested.decision.grant?.subject).toBe('robot');
+    });
+
+    test.each<[Members]>([
+      [{ client_id: undefined }],
+      [{ client_id: '' }],
+      [{ client_id: 7 }],
+      [{ client_id: ['a'] }],
+    ])('refuses %j as an OpTok without a subject, though it has a sub', async (claims) => {
+      expectRefusal(await ask(byClient, { opTok: byClient.opTok({ claims }) }), 'token-claims');
+    });
+
+    test.each<[Members]>([[{}], [{ act: 'sub' }], [{ act: ['sub'] }], [{ act: {} }], [{ act: null }]])(
+      'refuses %j, where the path leads nowhere',
+      async (claims) => {
+        expectRefusal(await ask(byPath, { opTok: byPath.opTok({ claims }) }), 'token-claims');
+      },
+    );
+  });
+
   test.each(
     ['exp', 'iat', 'nbf'].flatMap((claim) =>
       [...wrongTypes.filter((value) => value !== 7), String(NOW)].map((value) => [claim, value] as const),
@@ -110,6 +139,7 @@ describe('OpTok rule 6: every required scope is held', async () => {
     [{ scope: undefined, scp: 'a registry.token.issue' }],
     [{ scope: undefined, scp: ['a', 'registry.token.issue'] }],
     [{ scope: 'other', scp: ['registry.token.issue'] }],
+    [{ scope: ['a', 'registry.token.issue'] }],
   ])('accepts %j', async (claims) => {
     expectToken(await withClaims(claims));
   });
@@ -131,7 +161,7 @@ describe('OpTok rule 6: every required scope is held', async () => {
   test.each<[Members]>([
     [{ scope: 7 }],
     [{ scope: null }],
-    [{ scope: ['registry.token.issue'] }],
+    [{ scope: [['registry.token.issue']] }],
     [{ scp: 7 }],
     [{ scp: { 0: 'registry.token.issue' } }],
     [{ scp: ['registry.token.issue', 7] }],
@@ -153,7 +183,7 @@ describe('OpTok rule 6: every required scope is held', async () => {
   });
 });
 
-describe('OpTok rule 7: cnf holds jkt and/or x5t#S256 and nothing else', () => {
+describe('OpTok rule 7: cnf holds jkt and/or x5t#S256; what else it holds does not count', () => {
   test.each([
     ['an empty object', {}],
     ['null', null],
@@ -162,7 +192,6 @@ describe('OpTok rule 7: cnf holds jkt and/or x5t#S256 and nothing else', () => {
     ['a number', 7],
     ['false', false],
     ['an unknown member alone', { kid: 'x' }],
-    ['an unknown member besides', { jkt: thumbprint, kid: 'x' }],
     ['a whole jwk', { jwk: harness.clientKey.publicJwk }],
     ['a jkt that is a number', { jkt: 7 }],
     ['a jkt that is null', { jkt: null }],
@@ -183,6 +212,16 @@ describe('OpTok rule 7: cnf holds jkt and/or x5t#S256 and nothing else', () => {
     const bearerOnly = await createHarness({ accept: ['dpop', 'mtls', 'none'] });
     const opTok = bearerOnly.opTok({ claims: { cnf } });
     expectRefusal(await ask(bearerOnly, { opTok, scheme: 'Bearer', proof: null }), 'token-claims');
+  });
+
+  test.each([
+    ["Keycloak's kind of binding", { jkt: thumbprint, 'kc-jkt-type': 'DPoP' }],
+    ['a kid', { jkt: thumbprint, kid: 'x' }],
+    ['an object', { jkt: thumbprint, osc: { id: 'x' } }],
+  ])('binds by the jkt whatever stands beside it: %s', async (_, cnf) => {
+    expectToken(await withClaims({ cnf }));
+    const opTok = harness.opTok({ claims: { cnf } });
+    expectRefusal(await ask(harness, { opTok, proof: null }), 'proof-missing');
   });
 
   test('refuses an OpTok without cnf, with and without a proof', async () => {

@@ -1,6 +1,7 @@
 /** SENDER-CONSTRAINT, "The OpTok", rules 1 to 4: its shape, its header, its key. */
 import { describe, expect, test } from 'bun:test';
 import { createHmac } from 'node:crypto';
+import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';
 import { createKey, signBytes } from '../support/keys.ts';
 import { authorityKeysOf, createHarness } from '../support/service.ts';
@@ -64,6 +65,16 @@ describe('OpTok rule 1: a compact JWS in strict base64url', () => {
   });
 
   test.each([
+    ['an encrypted one', `${good}.${payload}.${signature}`, 'encrypted (five parts, a JWE)'],
+    ['an opaque one', 'ory_at_c2VjcmV0', 'opaque'],
+    ['a long one', harness.opTok({ claims: { filler: 'x'.repeat(16 * 1024) } }), 'longer than 16384'],
+  ])('says of %s what it is and what to change', async (_, opTok, words) => {
+    const { refusal } = (await ask(harness, { opTok })).decision;
+    expect(refusal?.detail).toContain(words);
+    expect(refusal?.detail).not.toContain(opTok.slice(0, 10));
+  });
+
+  test.each([
     ['header', 0],
     ['payload', 1],
   ] as const)('refuses trailing bits in the %s', async (_, part) => {
@@ -115,6 +126,22 @@ describe('OpTok rule 2: typ is one of authority.tokenTypes', () => {
 
   test('refuses a DPoP proof of the client in the place of an OpTok', async () => {
     expectRefusal(await ask(harness, { opTok: harness.proof(good) }), 'token-type');
+  });
+
+  test('accepts a missing typ by the word absent, and nothing else by it', async () => {
+    const lenient = await createHarness({ opTok: { tokenTypes: ['jwt', 'absent', 'dpop+jwt'] } });
+    const withType = (typ: unknown) => ask(lenient, { opTok: lenient.opTok({ header: { typ } }) });
+    expectToken(await withType(undefined));
+    expectToken(await withType('JWT'));
+    for (const typ of ['absent', 'application/absent', 'at+jwt', '', null, 'dpop+jwt'])
+      expectRefusal(await withType(typ), 'token-type');
+  });
+
+  test('says in the log which typ came and which are admitted', async () => {
+    const answer = await ask(harness, { opTok: harness.opTok({ header: { typ: 'JWT' } }) });
+    expect(answer.decision.refusal?.detail).toBe(
+      'The OpTok\'s typ is "JWT"; authority.tokenTypes is [at+jwt].',
+    );
   });
 
   test('accepts what the configuration names besides', async () => {
@@ -201,6 +228,17 @@ describe("OpTok rule 4: the key comes from the Authority's key set alone", async
 
   test.each([[7], [null], [{}], [['a']], [true]])('refuses the kid %j as malformed', async (kid) => {
     expectRefusal(await ask(harness, { opTok: harness.opTok({ header: { kid } }) }), 'token-malformed');
+  });
+
+  test('tries each key under the kid that fits the algorithm', async () => {
+    const published = [attacker, authorityKey].map(({ publicJwk }) => ({ ...publicJwk, kid: 'shared' }));
+    const authorityKeys = createFileAuthorityKeys(JSON.stringify({ keys: published }));
+    const shared = await createHarness({ authorityKey, clientKey, authorityKeys });
+    const opTok = shared.opTok({ header: { kid: 'shared' } });
+    expectToken(await ask(shared, { opTok }));
+    const other = await createKey('ES256');
+    const forged = shared.opTok({ header: { kid: 'shared' }, key: other });
+    expectRefusal(await ask(shared, { opTok: forged }), 'token-signature');
   });
 
   test('finds the only key of the set without a kid, and none where two would do', async () => {

@@ -1,8 +1,8 @@
 /** SENDER-CONSTRAINT, "The Authority's keys", rule 1: whose metadata counts, and how much of it. */
 import { describe, expect, test } from 'bun:test';
-import { fetchJwksUri, fetchText } from '../../src/authority/discovery.ts';
+import { fetchKeySet, fetchMetadata, fetchText, metadataUrlsOf } from '../../src/authority/discovery.ts';
 import { describeWith } from '../support/debian-parts.ts';
-import { startFakeServer } from '../support/fake-server.ts';
+import { type Heard, startFakeServer } from '../support/fake-server.ts';
 import {
   answersAfter,
   answersJson,
@@ -26,11 +26,15 @@ import { ISSUER } from '../support/tokens.ts';
 
 const system = { certificateAuthorities: null };
 
-/** What `fetchJwksUri` makes of metadata that is answered so: a URL, or the message of its error. */
+/** What `fetchMetadata` makes of metadata that is answered so: a URL, or the message of its error. */
 async function discover(metadata: Behaviour): Promise<string> {
   await using authority = await startFaultyAuthority([]);
   authority.behave({ metadata });
-  return await fetchJwksUri(authority.metadataUrl, ISSUER, system).catch(messageOf);
+  return await jwksUriFrom(authority.metadataUrl).catch(messageOf);
+}
+
+async function jwksUriFrom(url: string, certificateAuthorities: string | null = null): Promise<string> {
+  return (await fetchMetadata([url], ISSUER, { certificateAuthorities })).jwks_uri;
 }
 
 const jwksUriOf = (jwksUri: unknown) => discover(answersJson({ issuer: ISSUER, jwks_uri: jwksUri }));
@@ -43,7 +47,7 @@ function messageOf(cause: unknown): string {
 describe("Authority's keys rule 1: the metadata names authority.issuer, letter by letter", () => {
   test('takes the jwks_uri of its own issuer', async () => {
     await using authority = await startFaultyAuthority([]);
-    const jwksUri = await fetchJwksUri(authority.metadataUrl, ISSUER, system);
+    const jwksUri = await jwksUriFrom(authority.metadataUrl);
     expect(jwksUri).toBe(`${authority.origin}${KEY_SET_PATH}`);
     expect(authority.requests).toEqual([METADATA_PATH]);
   });
@@ -68,7 +72,9 @@ describe("Authority's keys rule 1: the metadata names authority.issuer, letter b
   test.each(['null', '1', '"text"', '[]', '{}', '', '{"issuer":', '<html></html>', '\u0000'])(
     'refuses the document %p',
     async (text) => {
-      expect(await discover(answersText(text))).toMatch(/^refused: .*(?:with JSON|another issuer)/);
+      expect(await discover(answersText(text))).toMatch(
+        /^refused: .*(?:with JSON|with a JSON object|another issuer)/,
+      );
     },
   );
 
@@ -78,6 +84,67 @@ describe("Authority's keys rule 1: the metadata names authority.issuer, letter b
     const lines = await discover(answersJson({ issuer: 'a\nb\u001b[31m' }));
     expect(lines).not.toContain('\n');
     expect(lines).not.toContain('\u001b');
+  });
+});
+
+describe('OpenID Connect Discovery, then RFC 8414', () => {
+  test.each([
+    ['https://as.example', '/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'],
+    ['https://as.example/', '/.well-known/openid-configuration', '/.well-known/oauth-authorization-server'],
+    [
+      'https://as.example/realms/main',
+      '/realms/main/.well-known/openid-configuration',
+      '/.well-known/oauth-authorization-server/realms/main',
+    ],
+    [
+      'https://as.example/realms/main/',
+      '/realms/main/.well-known/openid-configuration',
+      '/.well-known/oauth-authorization-server/realms/main',
+    ],
+  ])('looks for the metadata of %s at both places', (issuer, appended, inserted) => {
+    expect(metadataUrlsOf(issuer)).toEqual([
+      `https://as.example${appended}`,
+      `https://as.example${inserted}`,
+    ]);
+  });
+
+  const urlsOf = (origin: string) => [`${origin}/nothing-here`, `${origin}${METADATA_PATH}`];
+
+  test('asks the second where the first answers 404', async () => {
+    await using authority = await startFaultyAuthority([]);
+    const metadata = await fetchMetadata(urlsOf(authority.origin), ISSUER, system);
+    expect(metadata.jwks_uri).toBe(`${authority.origin}${KEY_SET_PATH}`);
+    expect(authority.requests).toEqual(['/nothing-here', METADATA_PATH]);
+  });
+
+  test('does not ask the second where the first fails in another way', async () => {
+    await using authority = await startFaultyAuthority([]);
+    authority.behave({ metadata: answersStatus(503) });
+    const outcome = fetchMetadata(urlsOf(authority.origin).reverse(), ISSUER, system).catch(messageOf);
+    expect(await outcome).toMatch(/^refused: .*openid-configuration answered 503\.$/);
+    expect(authority.requests).toEqual([METADATA_PATH]);
+  });
+
+  test('names both where neither knows it', async () => {
+    await using authority = await startFaultyAuthority([]);
+    authority.behave({ metadata: answersStatus(404) });
+    const outcome = await fetchMetadata(urlsOf(authority.origin), ISSUER, system).catch(messageOf);
+    expect(outcome).toMatch(/nothing-here answered 404\. .*openid-configuration answered 404\.$/);
+  });
+
+  test('asks for JSON, and for the media type of key sets, which some servers insist on', async () => {
+    const accepted: (string | null)[] = [];
+    const answer = ({ headers }: Heard) => {
+      accepted.push(headers.get('accept'));
+      return new Response('\ufeff{"issuer":"https://authority.example.com","jwks_uri":"https://a.example/"}');
+    };
+    await using server = startFakeServer(answer);
+    await fetchMetadata([`${server.url}${METADATA_PATH}`], ISSUER, system);
+    await fetchKeySet(`${server.url}${KEY_SET_PATH}`, system);
+    expect(accepted.map((header) => header?.split(/[,;] ?/)[0])).toEqual([
+      'application/json',
+      'application/jwk-set+json',
+    ]);
   });
 });
 
@@ -205,7 +272,7 @@ describe("Authority's keys rule 1: size and time limits", () => {
   test('refuses an Authority that is not there', async () => {
     const authority = await startFaultyAuthority([]);
     await authority[Symbol.asyncDispose]();
-    const outcome = await fetchJwksUri(authority.metadataUrl, ISSUER, system).catch(messageOf);
+    const outcome = await jwksUriFrom(authority.metadataUrl).catch(messageOf);
     expect(outcome).toMatch(/^refused: .* did not answer: ECONNREFUSED\.$/);
   });
 
@@ -235,7 +302,7 @@ describeWith(['openssl'], "Authority's keys rule 1: https by authority.caPath", 
     await using server = startFakeServer(answer, own);
     await using misnamed = startFakeServer(answer, wrongName);
     const ask = (url: string, certificateAuthorities: string | null) =>
-      fetchJwksUri(`${url}${METADATA_PATH}`, ISSUER, { certificateAuthorities }).catch(messageOf);
+      jwksUriFrom(`${url}${METADATA_PATH}`, certificateAuthorities).catch(messageOf);
     expect(await ask(server.url, own.cert)).toBe('https://keys.example.com/jwks');
     expect(await ask(server.url, `${other.cert}${own.cert}`)).toBe('https://keys.example.com/jwks');
     for (const refused of [

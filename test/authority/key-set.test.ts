@@ -13,7 +13,7 @@ const [ec, rsa, ed, otherEc] = await Promise.all([
 
 const setOf = (...keys: readonly unknown[]) => parseKeySet(JSON.stringify({ keys }));
 const found = async (keySet: AuthorityKeySet, algorithm: string, keyId: string | null) =>
-  (await keySet.find(algorithm, keyId)) !== null;
+  (await keySet.find(algorithm, keyId)).length > 0;
 
 describe("Authority's keys rule 3: what holds no usable key is no key set", () => {
   test.each(['', '{', 'null', '1', '"keys"', '[]', '{}', '{"keys":null}', '{"keys":{}}', '{"keys":"[]"}'])(
@@ -67,8 +67,8 @@ describe("Authority's keys rule 2: kid is a map key, and alg must fit the key", 
   test('finds each key by its kid and its algorithm, always the same', async () => {
     for (const key of [ec, rsa, ed]) {
       const first = await keySet.find(key.algorithm, key.thumbprint);
-      expect(first).not.toBeNull();
-      expect(await keySet.find(key.algorithm, key.thumbprint)).toBe(first);
+      expect(first).toHaveLength(1);
+      expect((await keySet.find(key.algorithm, key.thumbprint))[0]).toBe(first[0]);
     }
   });
 
@@ -97,14 +97,80 @@ describe("Authority's keys rule 2: kid is a map key, and alg must fit the key", 
     expect(await found(two, 'ES256', otherEc.thumbprint)).toBe(true);
   });
 
-  test('finds none of two keys under one kid', async () => {
-    const twice = setOf({ ...ec.publicJwk, kid: 'same' }, { ...otherEc.publicJwk, kid: 'same' });
-    expect(await found(twice, 'ES256', 'same')).toBe(false);
+  test('finds two different keys under one kid, each for its algorithm, and four at most', async () => {
+    const keys = await Promise.all(Array.from({ length: 5 }, () => createKey('ES256')));
+    const same = [...keys, rsa].map(({ publicJwk }) => ({ ...publicJwk, kid: 'same' }));
+    expect(await setOf(...same.slice(3)).find('ES256', 'same')).toHaveLength(2);
+    expect(await setOf(...same).find('ES256', 'same')).toHaveLength(4);
+    expect(await setOf(...same).find('RS256', 'same')).toHaveLength(1);
+  });
+});
+
+describe('key sets as real servers write them', () => {
+  const named = { ...ec.publicJwk, kid: 'a' };
+
+  test.each([
+    ['key_ops of both halves', { ...named, key_ops: ['sign', 'verify'] }],
+    ['key_ops of a vault', { ...named, key_ops: 'sign verify wrapKey unwrapKey encrypt decrypt'.split(' ') }],
+    ['key_ops with words that nobody knows', { ...named, key_ops: ['verify', 'notarize'] }],
+    ['no use', named],
+    ['a use of its own', { ...named, use: 'signature' }],
+    ['an x5t and an x5c that is none', { ...named, x5t: 'AA', x5c: ['AA'] }],
+    ['ext and an alg', { ...named, ext: true, alg: 'ES256' }],
+    ['its private part', { ...ec.privateJwk, kid: 'a' }],
+    ['its private part and the key_ops of it', { ...ec.privateJwk, kid: 'a', key_ops: ['sign', 'verify'] }],
+  ])('verifies with a key that has %s', async (_, key) => {
+    const [imported, ...more] = await setOf(key).find('ES256', 'a');
+    expect(more).toEqual([]);
+    expect(imported?.type).toBe('public');
+    expect(imported?.usages).toEqual(['verify']);
   });
 
-  test('a private key that the Authority published by mistake verifies nothing', async () => {
-    const keySet = setOf({ ...ec.privateJwk, kid: 'private' }, ...keySetOf([otherEc]).keys);
-    const key = await keySet.find('ES256', 'private');
-    expect(key === null || !key.usages.includes('verify')).toBe(true);
+  test.each([
+    ['is listed for encryption', { ...named, use: 'enc' }],
+    ['has key_ops without verify', { ...named, key_ops: ['sign'] }],
+    ['has no key_ops at all', { ...named, key_ops: [] }],
+    ['is for another algorithm', { ...rsa.publicJwk, kid: 'a', alg: 'RSA-OAEP' }],
+  ])('does not verify with a key that %s', async (_, key) => {
+    const keySet = setOf(key, ...keySetOf([otherEc]).keys);
+    expect(await found(keySet, 'ES256', 'a')).toBe(false);
+    expect(await found(keySet, 'RS256', 'a')).toBe(false);
+  });
+
+  test('takes a key that is listed twice for one, with and without a kid', async () => {
+    const twice = setOf(named, named, { ...named, x5t: 'AA' });
+    expect(await twice.find('ES256', 'a')).toHaveLength(1);
+    expect(await twice.find('ES256', null)).toHaveLength(1);
+  });
+
+  test.each([
+    ['EdDSA', 'Ed25519'],
+    ['Ed25519', 'EdDSA'],
+    [undefined, 'EdDSA'],
+    [undefined, 'Ed25519'],
+  ])('finds a key whose alg is %p for a token that says %s', async (alg, algorithm) => {
+    expect(await found(setOf({ ...ed.publicJwk, kid: 'ed', alg }), algorithm, 'ed')).toBe(true);
+  });
+
+  test('an Ed448 key beside others harms nothing, not even without a kid', async () => {
+    const ed448 = { kty: 'OKP', crv: 'Ed448', x: 'A'.repeat(76), alg: 'EdDSA' };
+    const keySet = setOf({ ...ed448, kid: 'ed448' }, { ...ed.publicJwk, kid: 'ed' });
+    expect(await found(keySet, 'EdDSA', 'ed448')).toBe(false);
+    expect(await found(keySet, 'EdDSA', null)).toBe(true);
+  });
+
+  test('a byte order mark in front is skipped', async () => {
+    const keySet = parseKeySet(`\ufeff${JSON.stringify({ keys: [named] })}`);
+    expect(await found(keySet, 'ES256', 'a')).toBe(true);
+  });
+
+  test('tells of private and of secret keys', () => {
+    expect(setOf(named).warnings).toEqual([]);
+    for (const secret of [{ ...ec.privateJwk }, { kty: 'oct', k: 'AA' }]) {
+      const { warnings } = setOf(named, secret);
+      expect(warnings).toHaveLength(1);
+      expect(warnings[0]).toContain('private or secret keys');
+      expect(warnings[0]).not.toContain(ec.privateJwk.d ?? '-');
+    }
   });
 });

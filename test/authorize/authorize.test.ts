@@ -77,8 +77,26 @@ describe('the licence', () => {
     },
   );
 
-  test.each<[unknown]>([[7], [['LIC-REVOKED']], [{}], [false]])(
-    'that is no string is refused: %j',
+  test.each<[unknown]>([[7], [12.5], [['LIC-1', 7]], [[]]])('may be a number or a list: %j', async (license) => {
+    expectToken(await askWith({ [LICENSE]: license }));
+  });
+
+  test.each<[unknown]>([
+    [['LIC-REVOKED']],
+    [['LIC-1', 'LIC-REVOKED']],
+    [['LIC-REVOKED', 'LIC-1']],
+    [4711],
+    [[1, 4711]],
+    ['4711'],
+  ])('is revoked where one of them is: %j', async (license) => {
+    const revokedLicenses = new Set(['LIC-REVOKED', '4711']);
+    const strict = await harnessWith({ revokedLicenses });
+    const opTok = strict.opTok({ claims: { [LICENSE]: license } });
+    expectRefusal(await ask(strict, { opTok }), 'license-revoked');
+  });
+
+  test.each<[unknown]>([[{}], [false], [['LIC-1', {}]], [[['LIC-1']]], [[null]], [2 ** 53]])(
+    'that cannot be looked up is refused: %j',
     async (license) => {
       expectRefusal(await askWith({ [LICENSE]: license }), 'license-revoked');
     },
