@@ -77,9 +77,12 @@ describe('the licence', () => {
     },
   );
 
-  test.each<[unknown]>([[7], [12.5], [['LIC-1', 7]], [[]]])('may be a number or a list: %j', async (license) => {
-    expectToken(await askWith({ [LICENSE]: license }));
-  });
+  test.each<[unknown]>([[7], [12.5], [['LIC-1', 7]], [[]]])(
+    'may be a number or a list: %j',
+    async (license) => {
+      expectToken(await askWith({ [LICENSE]: license }));
+    },
+  );
 
   test.each<[unknown]>([
     [['LIC-REVOKED']],
