@@ -8,7 +8,6 @@ import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
 import type { FormerWindow } from '../authenticate/use-proof.ts';
 import { RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
-import type { RevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
@@ -39,7 +38,7 @@ export interface Service {
   readonly handle: Handle;
   readonly authorityKeys: AuthorityKeys;
   readonly signingKey: SigningKey;
-  readonly revokedLicenses: RevokedLicenses;
+  readonly revokedLicenses: ReadonlySet<string>;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
   /** null where proofs have always been good for as long as now. */
@@ -52,8 +51,7 @@ export interface Service {
 }
 
 /**
- * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces,
- * `licenses` are those that stay where the list has not changed.
+ * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces.
  * Throws ConfigurationFault with every file, key and certificate that cannot be used.
  */
 export async function assemble(
@@ -61,10 +59,9 @@ export async function assemble(
   files: FileReader,
   foundation: Foundation,
   previous: Service | null,
-  licenses: RevokedLicenses | null = previous?.revokedLicenses ?? null,
 ): Promise<Service> {
   const now = foundation.clock();
-  const material = await openMaterial(loaded, files, now, licenses);
+  const material = await openMaterial(loaded, files, now);
   const opened = openAuthorityKeys(loaded, files, foundation.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));

@@ -1,14 +1,11 @@
 /** The files that a configuration names: read, or a mistake at the key that names them. All mistakes are kept. */
 import { readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { fileState } from './file-state.ts';
 
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
-/** Of a file that is read in pieces. */
-const PIECE = 4 * 1024 * 1024;
 
 export interface FileReaderOptions {
   /** Throws as that of Node does. */
@@ -59,22 +56,6 @@ export class FileReader {
     }
   }
 
-  /** The same, in memory that threads can share, and without keeping others waiting while a long file is read. */
-  async readShared(key: string, path: string | undefined): Promise<Uint8Array | null> {
-    // Contents that were handed over are shared already.
-    if (path === undefined || this.#readFile !== readFileSync) return this.read(key, path);
-    const file = this.#loaded.resolvePath(path);
-    this.#states.set(file, fileState(file));
-    try {
-      const bytes = await readInPieces(file);
-      if (bytes === null) return this.#reportSize(key, file);
-      this.#contents?.set(file, bytes);
-      return bytes;
-    } catch (cause) {
-      return this.#reportUnreadable(key, file, cause);
-    }
-  }
-
   readText(key: string, path: string | undefined): string | null {
     return this.read(key, path)?.toString('utf8') ?? null;
   }
@@ -96,24 +77,6 @@ export class FileReader {
     this.report(key, `${shown} cannot be read (${code})`);
     return null;
   }
-}
-
-/** Null where the file is too long. Rejects as Node does. */
-async function readInPieces(file: string): Promise<Uint8Array | null> {
-  await using handle = await open(file);
-  const stats = await handle.stat();
-  // The length of a pipe is not known beforehand.
-  if (!stats.isFile()) return shareable(readFileSync(file));
-  const { size } = stats;
-  if (size > MAX_BYTES) return null;
-  const bytes = new Uint8Array(new SharedArrayBuffer(size));
-  let length = 0;
-  while (length < size) {
-    const { bytesRead } = await handle.read(bytes, length, Math.min(size - length, PIECE), length);
-    if (bytesRead === 0) break;
-    length += bytesRead;
-  }
-  return bytes.subarray(0, length);
 }
 
 function shareable(bytes: Buffer): Uint8Array {

@@ -1,6 +1,6 @@
 /** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
 import { isUtf8 } from 'node:buffer';
-import { RevokedLicenses, readRevokedLicenses } from '../authorize/revoked-licenses.ts';
+import { readRevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { KeyFault } from '../keys/key-fault.ts';
 import { openPublicKeys, type PublicKey } from '../keys/public-key.ts';
@@ -15,23 +15,19 @@ export interface Material {
   /** null where none is configured. */
   readonly nonceSecret: Buffer | null;
   /** Those of `revokedLicensesPath`. */
-  readonly revokedLicenses: RevokedLicenses;
+  readonly revokedLicenses: ReadonlySet<string>;
   /** null where the service speaks plain HTTP. */
   readonly tls: TlsMaterial | null;
 }
 
-/**
- * Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. `licenses` are
- * those in use: they stay where the list has not changed.
- */
+/** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
 export async function openMaterial(
   loaded: LoadedConfiguration,
   files: FileReader,
   now: number,
-  licenses: RevokedLicenses | null = null,
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
-  const revokedLicenses = await openRevokedLicenses(loaded, files, licenses);
+  const revokedLicenses = await openRevokedLicenses(loaded, files);
   const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
   const signingKey = await readSigningKey(loaded, files, now);
@@ -114,20 +110,17 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
 }
 
 /**
- * The licences of `revokedLicensesPath`; those of `before` where its text is that of the file. A file that is no UTF-8 text
- * is a mistake: it would revoke nothing. A long one is read in pieces, between which requests are answered.
+ * The licences of `revokedLicensesPath`. A file that is not UTF-8 is a mistake: it would revoke nothing. Requests are
+ * answered while a long list is read.
  */
 export async function openRevokedLicenses(
   { configuration }: LoadedConfiguration,
   files: FileReader,
-  before: RevokedLicenses | null = null,
-): Promise<RevokedLicenses> {
+): Promise<ReadonlySet<string>> {
   const key = 'revokedLicensesPath';
-  const text = (await files.readShared(key, configuration.revokedLicensesPath)) ?? new Uint8Array();
-  if (before !== null && Buffer.compare(before.table.text, text) === 0)
-    return new RevokedLicenses({ ...before.table, text });
-  const bytes = Buffer.from(text.buffer, text.byteOffset, text.length);
+  const bytes = files.read(key, configuration.revokedLicensesPath);
+  if (bytes === null) return new Set();
   if (!isUtf8(bytes) || bytes.includes('\0') || bytes.includes('\ufffd'))
     files.report(key, 'is not text in UTF-8 (iconv -f UTF-16 -t UTF-8 makes it so)');
-  return readRevokedLicenses(text, () => new Promise((resolve) => setImmediate(resolve)));
+  return readRevokedLicenses(bytes.toString('utf8'), () => new Promise((resolve) => setImmediate(resolve)));
 }

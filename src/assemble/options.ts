@@ -6,7 +6,6 @@ import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
 import { metadataUrlsOf } from '../authority/discovery.ts';
 import type { Policy } from '../authorize/policy.ts';
-import { Rules } from '../authorize/rules.ts';
 import type { Configuration } from '../config/schema.ts';
 import { createRateLimits } from '../limit/rate-limits.ts';
 import type { RateTable } from '../limit/rate-table.ts';
@@ -55,7 +54,7 @@ export function createPolicy(configuration: Configuration, listed: Policy['revok
     name,
     catalog,
     lifetime: lifetime ?? null,
-    rules: new Rules(configuration.rules, repositories),
+    rules: repositories.map((rule, index) => ({ index, ...rule })),
   }));
   const own = new Set(configuration.revokedLicenses);
   return {

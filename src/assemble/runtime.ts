@@ -73,7 +73,7 @@ export class Runtime {
 
   /** What a worker is made of that serves as this thread would, now. */
   workerSetup(thread: number, workers: number): WorkerSetup {
-    const { loaded, contents, authorityKeys, revokedLicenses } = this.#service;
+    const { loaded, contents, authorityKeys } = this.#service;
     const { tally, replayStore, rateTable, nonceSecret } = this.#foundation;
     return {
       thread,
@@ -81,7 +81,6 @@ export class Runtime {
       configuration: loaded.configuration,
       file: loaded.file,
       contents,
-      licenses: revokedLicenses.table,
       shared: {
         tally: tally.memory,
         replay: replayStore instanceof RedisReplayStore ? null : replayStore.memory,

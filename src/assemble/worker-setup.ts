@@ -1,7 +1,6 @@
 /** What a worker is made of: the configuration, the files that it names as they were read, and the memory that is shared. */
 import { dirname, resolve } from 'node:path';
 import type { FetchedKeySet } from '../authority/remote-authority-keys.ts';
-import type { LicenseTable } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { RateMemory } from '../limit/rate-table.ts';
@@ -18,8 +17,6 @@ export interface WorkerSetup {
   readonly file: string;
   /** By absolute path: every worker is made of the same, whatever the disk has meanwhile. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
-  /** Those of `revokedLicensesPath`, in shared memory. */
-  readonly licenses: LicenseTable;
   readonly shared: SharedMemory;
   /** In the order of their counts in `shared.tally`. */
   readonly plans: readonly string[];

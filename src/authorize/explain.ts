@@ -6,7 +6,6 @@ import { authorize, entitlementOf, type Grant } from './authorize.ts';
 import { judge, type Verdict } from './judge.ts';
 import { type NearMiss, nearestRule } from './mismatch.ts';
 import type { Plan, Policy } from './policy.ts';
-import type { Rule } from './rules.ts';
 
 export interface Explanation {
   /** null where the refusal came before a plan was found. */
@@ -21,9 +20,7 @@ export interface ExplainedResource {
   readonly verdicts: readonly ExplainedVerdict[];
 }
 
-export interface ExplainedVerdict extends Omit<Verdict, 'rule'> {
-  /** The first rule that allows the action; null where none does, and for the catalogue, which has no rules. */
-  readonly rule: Rule | null;
+export interface ExplainedVerdict extends Verdict {
   /** For a denied action on a repository: the rule that came nearest. */
   readonly nearest: NearMiss | null;
   /** For a denial that no rule could mend: why. */
@@ -58,8 +55,7 @@ function explainVerdict(
   plan: Plan,
   caller: Caller,
 ): ExplainedVerdict {
-  const { action, allowed } = verdict;
-  const rule = verdict.rule === null ? null : plan.rules.at(verdict.rule);
+  const { action, allowed, rule } = verdict;
   if (allowed) return { action, allowed, rule, nearest: null, because: null };
   const because = withoutRules(action, resource, plan, caller);
   if (because !== null) return { action, allowed, rule, nearest: null, because };

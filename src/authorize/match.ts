@@ -1,45 +1,33 @@
-/** What a pattern matches (CONTRACT §3), told from its text as it stands in UTF-8: nothing is made of it beforehand. */
+/** What a repository pattern matches. */
 import type { JsonObject } from '../authenticate/compact-jws.ts';
 import { isNameComponent } from '../request/resource-scope.ts';
-import { CLAIM, CLOSE_BRACE, encodePattern, OPEN_BRACE, type Pattern, SLASH, STAR } from './pattern.ts';
+import { CLAIM, CLOSE_BRACE, OPEN_BRACE, SLASH, STAR } from './pattern.ts';
 
 /** All that matching asks of a repository's name. */
 export type NameText = Pick<string, 'length' | 'charCodeAt'>;
+/** And of a pattern. */
+type PatternText = Pick<string, 'length' | 'charCodeAt' | 'slice'>;
 
 const NONE = -1;
 
-/** True where the pattern, with these claims filled in, matches the whole name. */
-export function matchesPattern(
-  { source }: Pick<Pattern, 'source'>,
-  name: string,
-  claims: JsonObject,
-): boolean {
-  const text = encodePattern(source);
-  return matchesText(text, 0, text.length, name, new ClaimTexts(claims));
-}
-
 /**
- * The same of a pattern that has no fault, in text[from, to). After a mismatch only the last `*` of the segment needs to
- * take one character more, and where that is spent, only the last `**` one segment more: whatever an earlier one could
- * gain, the last one can take too. So each character of the name meets each of the pattern once at most: the time is
- * linear in the name's length for any pattern, and grows with the product of the two lengths at worst.
+ * True where a pattern without a fault, with these claims filled in, matches the whole name. After a mismatch only the
+ * last `*` of the segment needs to take one character more, and once that is exhausted, only the last `**` one segment
+ * more: whatever an earlier one could gain, the last one can take too. So each character of the name is compared with
+ * each of the pattern once at most: the time is linear in the name's length for any pattern, and grows with the product
+ * of the two lengths at worst.
  */
-export function matchesText(
-  text: Uint8Array,
-  from: number,
-  to: number,
-  name: NameText,
-  claims: ClaimTexts,
-): boolean {
+export function matchesPattern(pattern: PatternText, name: NameText, claims: ClaimTexts): boolean {
   const { length } = name;
-  let at = from;
+  const to = pattern.length;
+  let at = 0;
   let position = 0;
   // Most patterns differ from the name before their first wildcard: seen here in half the time.
-  let first = at < to ? text[at] : NONE;
+  let first = at < to ? pattern.charCodeAt(at) : NONE;
   while (position < length && name.charCodeAt(position) === first && !isWildcard(first)) {
     at += 1;
     position += 1;
-    first = at < to ? text[at] : NONE;
+    first = at < to ? pattern.charCodeAt(at) : NONE;
   }
   if (first !== NONE && !isWildcard(first)) return false;
   // Where to go on after the last `*` and `**`, and how much of the name they have taken.
@@ -48,9 +36,9 @@ export function matchesText(
   let afterStars = NONE;
   let starsTaken = 0;
   for (;;) {
-    const code = at < to ? text[at] : NONE;
+    const code = at < to ? pattern.charCodeAt(at) : NONE;
     if (code === STAR) {
-      if (at + 1 < to && text[at + 1] === STAR) {
+      if (at + 1 < to && pattern.charCodeAt(at + 1) === STAR) {
         at += 2;
         position = segmentEnd(name, position);
         afterStars = at;
@@ -64,8 +52,8 @@ export function matchesText(
       continue;
     }
     if (code === OPEN_BRACE) {
-      const end = closeBrace(text, at, to);
-      const claim = claims.textAt(text, at + CLAIM.length, end);
+      const end = closeBrace(pattern, at);
+      const claim = claims.textOf(pattern.slice(at + CLAIM.length, end));
       // All claims are needed for a match, so that the first unusable one decides.
       if (claim === null) return false;
       if (isAt(claim, name, position)) {
@@ -105,9 +93,9 @@ function segmentEnd(name: NameText, from: number): number {
   return at;
 }
 
-function closeBrace(text: Uint8Array, open: number, to: number): number {
+function closeBrace(pattern: PatternText, open: number): number {
   let at = open + CLAIM.length;
-  while (at < to && text[at] !== CLOSE_BRACE) at += 1;
+  while (at < pattern.length && pattern.charCodeAt(at) !== CLOSE_BRACE) at += 1;
   return at;
 }
 
@@ -118,33 +106,23 @@ function isAt(part: string, name: NameText, position: number): boolean {
   return true;
 }
 
-/** So many claims are remembered: a search among more would take longer than reading one anew. */
-const MAX_KNOWN = 8;
-
-/** The claims of one caller as patterns ask for them: by a name that stands in the pattern's text. */
+/** The claims of one caller as patterns ask for them. */
 export class ClaimTexts {
   readonly #claims: JsonObject;
-  readonly #known: { readonly name: Uint8Array; readonly text: string | null }[] = [];
+  readonly #known = new Map<string, string | null>();
 
   constructor(claims: JsonObject) {
     this.#claims = claims;
   }
 
-  /** The claim whose name is text[from, to), as `claimComponent` has it. */
-  textAt(text: Uint8Array, from: number, to: number): string | null {
-    for (const known of this.#known) if (isSame(known.name, text, from, to)) return known.text;
-    // A copy: the text may be memory that threads share, and that is not decoded.
-    const name = text.slice(from, to);
-    const found = claimComponent(this.#claims, Buffer.from(name).toString('utf8'));
-    if (this.#known.length < MAX_KNOWN) this.#known.push({ name, text: found });
+  /** The claim of this name, as `claimComponent` has it. */
+  textOf(name: string): string | null {
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const found = claimComponent(this.#claims, name);
+    this.#known.set(name, found);
     return found;
   }
-}
-
-function isSame(name: Uint8Array, text: Uint8Array, from: number, to: number): boolean {
-  if (name.length !== to - from) return false;
-  for (let at = 0; at < name.length; at += 1) if (name[at] !== text[from + at]) return false;
-  return true;
 }
 
 /** The claim as one path component of a repository name; null where it is none. */

@@ -1,7 +1,7 @@
-/** Why a pattern does not match a name: for people who debug a plan. The decision itself is `matchesPattern`'s. */
+/** Why a pattern does not match a name: for people who debug a plan. `matchesPattern` makes the decision itself. */
 import type { JsonObject } from '../authenticate/compact-jws.ts';
-import { claimComponent, matchesPattern } from './match.ts';
-import type { Pattern, Segment } from './pattern.ts';
+import { ClaimTexts, claimComponent, matchesPattern } from './match.ts';
+import { type Segment, splitPattern, writtenSegments } from './pattern.ts';
 import type { Plan } from './policy.ts';
 import type { Rule } from './rules.ts';
 
@@ -18,7 +18,7 @@ export interface NearMiss {
 export function nearestRule(plan: Plan, name: string, action: string, claims: JsonObject): NearMiss | null {
   let best: NearMiss | null = null;
   let bestScore = -1;
-  for (const rule of plan.rules.each()) {
+  for (const rule of plan.rules) {
     const { score, why } = measure(rule, name, action, claims);
     if (score > bestScore) [best, bestScore] = [{ rule, why }, score];
   }
@@ -31,10 +31,10 @@ function measure(
   action: string,
   claims: JsonObject,
 ): { score: number; why: string } {
-  if (matchesPattern(rule.pattern, name, claims))
+  if (matchesPattern(rule.pattern, name, new ClaimTexts(claims)))
     return {
       score: Number.POSITIVE_INFINITY,
-      why: `matches, and its actions are ${[...rule.actions].join(', ')}, not ${action}`,
+      why: `matches, and its actions are ${rule.actions.join(', ')}, not ${action}`,
     };
   const unusable = claimNames(rule.pattern).find((claim) => claimComponent(claims, claim) === null);
   const segments = name.split('/');
@@ -46,8 +46,8 @@ function measure(
   return { score: fitting, why: describe(rule.pattern, segments, fitting, claims) };
 }
 
-function claimNames({ segments }: Pattern): string[] {
-  return segments.flatMap((segment) =>
+function claimNames(pattern: string): string[] {
+  return splitPattern(pattern).flatMap((segment) =>
     segment === '**'
       ? []
       : segment.flatMap((piece) => (piece !== '*' && 'claim' in piece ? [piece.claim] : [])),
@@ -55,38 +55,32 @@ function claimNames({ segments }: Pattern): string[] {
 }
 
 /** How many segments fit from the left, up to the first `**`, which fits anything. */
-function leadingFits(pattern: Pattern, segments: readonly string[], claims: JsonObject): number {
+function leadingFits(pattern: string, segments: readonly string[], claims: JsonObject): number {
   let count = 0;
-  for (const part of pattern.segments) {
+  for (const part of writtenSegments(pattern)) {
     const segment = segments[count];
     if (part === '**' || segment === undefined) break;
-    const source = sourceSegment(pattern.source, count);
-    if (!matchesPattern({ source }, segment, claims)) break;
+    if (!matchesPattern(part, segment, new ClaimTexts(claims))) break;
     count += 1;
   }
   return count;
 }
 
-function describe(
-  { source, segments: patterns }: Pattern,
-  segments: readonly string[],
-  fitting: number,
-  claims: JsonObject,
-): string {
-  const next = patterns[fitting];
+function describe(pattern: string, segments: readonly string[], fitting: number, claims: JsonObject): string {
+  const next = splitPattern(pattern)[fitting];
+  const written = writtenSegments(pattern)[fitting] ?? pattern;
   const segment = segments[fitting];
   if (next === '**')
     return segment === undefined
       ? 'has a ** that needs one segment more'
       : 'has a ** after which nothing fits the end of the name';
   if (next === undefined) return `ends before "${segment}": * does not cross a slash, ** does`;
-  if (segment === undefined) return `goes on where the name ends, with "${sourceSegment(source, fitting)}"`;
+  if (segment === undefined) return `goes on where the name ends, with "${written}"`;
   const folded =
     segments.map((part) => part.toLowerCase()).join('/') !== segments.join('/')
       ? ' (letter case counts)'
       : '';
   const filled = fillIn(next, claims);
-  const written = sourceSegment(source, fitting);
   const meaning = filled === written ? '' : ` (here "${filled}")`;
   return `has "${written}"${meaning} where the name has "${segment}"${folded}`;
 }
@@ -98,8 +92,4 @@ function fillIn(segment: Exclude<Segment, '**'>, claims: JsonObject): string {
       piece === '*' ? piece : 'text' in piece ? piece.text : (claimComponent(claims, piece.claim) ?? ''),
     )
     .join('');
-}
-
-function sourceSegment(source: string, index: number): string {
-  return source.match(/(?:\{[^}]*\}|[^/])+/g)?.[index] ?? source;
 }

@@ -1,5 +1,5 @@
 /** Plans and licences: what the configuration allows to whom. Values only; the decision is in `authorize.ts`. */
-import type { Rules } from './rules.ts';
+import type { Rule } from './rules.ts';
 
 export interface Policy {
   readonly plans: ReadonlyMap<string, Plan>;
@@ -22,5 +22,5 @@ export interface Plan {
   readonly catalog: boolean;
   /** Seconds; null for the lifetime of all. */
   readonly lifetime: number | null;
-  readonly rules: Rules;
+  readonly rules: readonly Rule[];
 }

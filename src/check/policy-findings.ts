@@ -1,8 +1,8 @@
 /** Plans: patterns that match nothing, rules that others make redundant, and doors that stand wide open. */
 
-import type { Pattern, Segment } from '../authorize/pattern.ts';
+import { type Segment, splitPattern } from '../authorize/pattern.ts';
 import type { Plan, Policy } from '../authorize/policy.ts';
-import type { Rule } from '../authorize/rules.ts';
+import { allows, type Rule } from '../authorize/rules.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { isSecureUrl } from '../platform/loopback.ts';
 import { isResourceName } from '../request/resource-scope.ts';
@@ -41,15 +41,19 @@ function findLifetimes(loaded: LoadedConfiguration): Finding[] {
     }));
 }
 
+interface SplitRule extends Rule {
+  readonly segments: readonly Segment[];
+}
+
 function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
   const findings: Finding[] = [];
   const place = (index: number) => loaded.placeOf(['plans', plan.name, 'repositories', index, 'pattern']);
-  const rules = [...plan.rules.each()];
+  const rules = plan.rules.map((rule) => ({ ...rule, segments: splitPattern(rule.pattern) }));
   const compared = rules.slice(0, COMPARED);
   for (const [index, rule] of rules.entries()) {
-    const { source } = rule.pattern;
-    if (!canMatch(rule.pattern)) {
-      const fault = `No repository name can match ${source}: components are lower-case letters, digits and single separators.`;
+    const { pattern } = rule;
+    if (!canMatch(rule)) {
+      const fault = `No repository name can match ${pattern}: components are lower-case letters, digits and single separators.`;
       findings.push({
         severity: 'warning',
         code: 'pattern-unmatchable',
@@ -63,7 +67,7 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
       (candidate, at) => at !== index && makesRedundant(candidate, rule, at < index),
     );
     if (other !== -1) {
-      const fault = `${source} adds nothing: ${rules[other]?.pattern.source} (${place(other)}) allows all of it.`;
+      const fault = `${pattern} adds nothing: ${rules[other]?.pattern} (${place(other)}) allows all of it.`;
       findings.push({
         severity: 'note',
         code: 'rule-redundant',
@@ -77,7 +81,7 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
 }
 
 /** True where some name of the grammar fits: the pattern with its wildcards and claims filled by a letter. */
-function canMatch({ segments }: Pattern): boolean {
+function canMatch({ segments }: SplitRule): boolean {
   return isResourceName(segments.map(exampleOf).join('/'));
 }
 
@@ -87,14 +91,13 @@ function exampleOf(segment: Segment): string {
 }
 
 /** True where every name and action of `rule` is also one of `other`. Of two that allow the same, the first stays. */
-function makesRedundant(other: Rule, rule: Rule, isEarlier: boolean): boolean {
+function makesRedundant(other: SplitRule, rule: SplitRule, isEarlier: boolean): boolean {
   return includes(other, rule) && (isEarlier || !includes(rule, other));
 }
 
-function includes(wide: Rule, narrow: Rule): boolean {
-  const everyAction =
-    wide.actions.has('*') || [...narrow.actions].every((action) => wide.actions.has(action));
-  return everyAction && covers(wide.pattern.segments, narrow.pattern.segments);
+function includes(wide: SplitRule, narrow: SplitRule): boolean {
+  const everyAction = narrow.actions.every((action) => allows(wide, action));
+  return everyAction && covers(wide.segments, narrow.segments);
 }
 
 /** Whether the wide pattern matches whatever the narrow one does. A `*` of the narrow one is only met by a `*`. */

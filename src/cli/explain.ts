@@ -131,12 +131,12 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
 
 function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: LoadedConfiguration): string {
   const { rule, nearest, because } = verdict;
-  if (rule !== null) return `by ${rule.pattern.source} (${placeOfRule(rule, explanation, loaded)})`;
+  if (rule !== null) return `by ${rule.pattern} (${placeOfRule(rule, explanation, loaded)})`;
   if (verdict.allowed)
     return `by catalog: true (${loaded.placeOf(['plans', explanation.plan?.name ?? '', 'catalog'])})`;
   if (nearest === null) return because ?? 'nothing allows it';
   const place = placeOfRule(nearest.rule, explanation, loaded);
-  return `nearest is ${nearest.rule.pattern.source} (${place}), which ${nearest.why}`;
+  return `nearest is ${nearest.rule.pattern} (${place}), which ${nearest.why}`;
 }
 
 function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfiguration): string {
@@ -146,7 +146,7 @@ function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfigurat
 function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verified: boolean): string {
   const { plan, license, resources, outcome } = explanation;
   const ruleOf = (rule: Rule) => ({
-    pattern: rule.pattern.source,
+    pattern: rule.pattern,
     place: placeOfRule(rule, explanation, loaded),
   });
   const document = {

@@ -1,4 +1,4 @@
-/** Overrides from the environment: `REGISTRY_TOKEN_` and the path of a key (CONTRACT §4). */
+/** Overrides from the environment: `REGISTRY_TOKEN_` and the path of a key. */
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { KeyPath } from '../document/document.ts';
@@ -18,20 +18,6 @@ const CONFIG_VARIABLE = 'REGISTRY_TOKEN_CONFIG';
 /** What Kubernetes adds for a Service of the name registry-token, or registry-token-anything. */
 const SERVICE_LINK =
   /^REGISTRY_TOKEN_(?!.*__)(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
-
-/** Whether a variable may change something inside this plan, or of all plans; null stands for a plan of unknown name. */
-export function plansTouched(
-  env: Readonly<Record<string, string | undefined>>,
-): (name: string | null) => boolean {
-  const touched = new Set<string | undefined>();
-  for (const variable of Object.keys(env)) {
-    if (!variable.toUpperCase().startsWith(PREFIX)) continue;
-    const [section = '', name] = variable.slice(PREFIX.length).split('__').map(plain);
-    if (section === 'plans') touched.add(name);
-  }
-  if (touched.has(undefined)) return () => true;
-  return (name) => (name === null ? touched.size > 0 : touched.has(plain(name)));
-}
 
 /**
  * Reads every override, outer keys before those inside them. A variable that is no key of the schema is a mistake;

@@ -1,14 +1,17 @@
 /** The configuration from its file and the environment, checked whole: every mistake at once, or a value. */
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
-import type { KeyPath } from '../document/document.ts';
+import {
+  type ConfigurationDocument,
+  type KeyPath,
+  parseConfigurationDocument,
+} from '../document/document.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
-import { type AbridgedDocument, readAbridgedDocument } from './abridged-document.ts';
 import { findContradictions } from './contradictions.ts';
-import { applyOverrides, type Override, plansTouched, readOverrides } from './environment.ts';
-import { type Configuration, configurationSchema, repositoryRule, secretKeys } from './schema.ts';
+import { applyOverrides, type Override, readOverrides } from './environment.ts';
+import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
@@ -22,9 +25,8 @@ export interface LoadedConfiguration {
   readonly mistakeAt: (key: string, message: string) => Mistake;
 }
 
-/** Some three million rules. */
-const MAX_BYTES = 256 * 1024 * 1024;
-const PIECE = 1024 * 1024;
+/** Some 10,000 rules; YAML takes half a second for so many bytes. */
+const MAX_BYTES = 1024 * 1024;
 const DEFAULT_FILES = ['etc/registry-token.yaml', '/etc/registry-token/registry-token.yaml'];
 
 /** Which file is read: the option, `REGISTRY_TOKEN_CONFIG`, or the first of the two default places that exists. */
@@ -72,7 +74,7 @@ function readConfiguration(
   file: string,
   env: Readonly<Record<string, string | undefined>>,
 ): LoadedConfiguration {
-  const document = readAbridgedDocument(text, file, plansTouched(env));
+  const document = parseConfigurationDocument(text.toString('utf8'), file);
   if (typeof document.value !== 'object' || document.value === null || Array.isArray(document.value))
     throw faultOf(
       file,
@@ -85,7 +87,6 @@ function readConfiguration(
   const mistakeAt = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);
   const issues: z.core.$ZodIssue[] = [
     ...(result.error?.issues ?? []),
-    ...findFaultyRules(document),
     ...findContradictions(input).map((found) => ({
       ...found,
       code: 'custom' as const,
@@ -100,32 +101,12 @@ function readConfiguration(
   ];
   if (all.length > 0 || result.data === undefined) throw new ConfigurationFault(all.sort(comparePlaces));
   return {
-    configuration: withRules(result.data, document),
+    configuration: result.data,
     file,
     resolvePath: (path) => resolve(dirname(file), path),
     placeOf: (path) => formatPlace(mistakeAt(path, '')),
     mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
   };
-}
-
-/** Puts the rules of all plans into one table. */
-function withRules(
-  { plans, ...others }: z.output<typeof configurationSchema>,
-  { lists, rules }: AbridgedDocument,
-): Configuration {
-  const settings = Object.entries(plans).map(([name, { repositories, ...plan }]) => {
-    const range = lists.get(name) ?? rules.addAll(repositories);
-    return [name, { ...plan, repositories: range }] as const;
-  });
-  return { ...others, plans: Object.fromEntries(settings), rules: rules.finish() };
-}
-
-/** The issues of rules that the schema has not seen. */
-function findFaultyRules({ faulty }: AbridgedDocument): z.core.$ZodIssue[] {
-  return faulty.flatMap(({ path, value }) => {
-    const { error } = repositoryRule.safeParse(value, { reportInput: true });
-    return (error?.issues ?? []).map((issue) => ({ ...issue, path: [...path, ...issue.path] }));
-  });
 }
 
 /** In the order of the file; what has no place in it comes after. */
@@ -138,7 +119,11 @@ function comparePlaces(a: Mistake, b: Mistake): number {
 export function readConfigurationFile(file: string): Buffer {
   try {
     const { size } = statSync(file);
-    if (size > MAX_BYTES) throw faultOf(file, `is ${size} bytes long: ${MAX_BYTES} at most`);
+    if (size > MAX_BYTES)
+      throw faultOf(
+        file,
+        `is ${size} bytes long; at most ${MAX_BYTES} are read as YAML: put long lists of plans into a JSON file, and name it in plansPath`,
+      );
     return readFileSync(file);
   } catch (cause) {
     if (cause instanceof ConfigurationFault) throw cause;
@@ -149,27 +134,16 @@ export function readConfigurationFile(file: string): Buffer {
   }
 }
 
-/** Whether a file holds exactly this; read in pieces, for it may be large. */
+/** Whether a file holds exactly this. */
 function hasContent(file: string, text: Buffer): boolean {
-  let descriptor: number | null = null;
   try {
-    descriptor = openSync(file, 'r');
-    if (fstatSync(descriptor).size !== text.length) return false;
-    const piece = Buffer.alloc(Math.min(text.length, PIECE));
-    for (let at = 0; at < text.length; ) {
-      const length = readSync(descriptor, piece, 0, piece.length, at);
-      if (length === 0 || !piece.subarray(0, length).equals(text.subarray(at, at + length))) return false;
-      at += length;
-    }
-    return true;
+    return statSync(file).size === text.length && readFileSync(file).equals(text);
   } catch {
     return false;
-  } finally {
-    if (descriptor !== null) closeSync(descriptor);
   }
 }
 
-function faultOf(source: string, message: string, document?: AbridgedDocument): ConfigurationFault {
+function faultOf(source: string, message: string, document?: ConfigurationDocument): ConfigurationFault {
   const place = document?.placeOfKey([]) ?? { line: null, column: null };
   return new ConfigurationFault([{ source, ...place, key: '', message }]);
 }
@@ -183,7 +157,7 @@ function holdsSecret(path: KeyPath): boolean {
 function mistakeAtKey(
   path: KeyPath,
   message: string,
-  document: AbridgedDocument,
+  document: ConfigurationDocument,
   overrides: readonly Override[],
 ): Mistake {
   const key = formatKey(path);

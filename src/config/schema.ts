@@ -1,7 +1,6 @@
-/** The configuration (CONTRACT §4): every key, its kind, its default. */
+/** The configuration: every key, its kind, its default. */
 import { z } from 'zod';
-import { parsePattern } from '../authorize/pattern.ts';
-import type { RuleRange, RuleTable } from '../authorize/rules.ts';
+import { findPatternFault } from '../authorize/pattern.ts';
 import { certificateHeader, duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
@@ -112,16 +111,13 @@ const registry = z.strictObject({
   grant: z.enum(['strict', 'intersection']).default('strict'),
 });
 
-/** Where a rule names none. */
-export const defaultActions: readonly string[] = ['pull'];
-
 /** One entry of a plan's `repositories`. */
-export const repositoryRule = z.strictObject({
+const repositoryRule = z.strictObject({
   pattern: z.string().superRefine((source, context) => {
-    const pattern = parsePattern(source);
-    if ('fault' in pattern) context.addIssue({ code: 'custom', message: pattern.fault });
+    const fault = findPatternFault(source);
+    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
   }),
-  actions: actions.default([...defaultActions]),
+  actions: actions.default(['pull']),
 });
 
 const plan = z.strictObject({
@@ -152,15 +148,8 @@ export const configurationSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The configuration, with the rules of its plans in one table. It can be cloned into another thread. */
-export interface Configuration extends Omit<z.output<typeof configurationSchema>, 'plans'> {
-  readonly plans: Readonly<Record<string, PlanSettings>>;
-  readonly rules: RuleTable;
-}
-
-export interface PlanSettings extends Omit<z.output<typeof plan>, 'repositories'> {
-  readonly repositories: RuleRange;
-}
+/** The configuration: plain values that can be cloned into another thread. */
+export type Configuration = z.output<typeof configurationSchema>;
 
 /** Keys whose values no message may show. */
 export const secretKeys: ReadonlySet<string> = new Set([

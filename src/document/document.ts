@@ -7,7 +7,6 @@ import {
   isNode,
   isPair,
   isScalar,
-  isSeq,
   LineCounter,
   type Node,
   parseDocument,
@@ -31,14 +30,8 @@ export interface ConfigurationDocument {
   readonly placeOf: (path: KeyPath) => Place;
   /** Where the last key of this path stands. */
   readonly placeOfKey: (path: KeyPath) => Place;
-  /** Of each mapping in the mapping at this path that has this key: its own key, and where the value begins if that is `[]`. */
-  readonly emptyLists: (path: KeyPath, key: string) => ReadonlyMap<string, Place>;
-  /** Whether something stands for what is written elsewhere. */
-  readonly hasAliases: boolean;
 }
 
-/** YAML takes some 200 bytes of memory and 2 µs for each byte. */
-const MAX_LENGTH = 16 * 1024 * 1024;
 /** How often YAML aliases may be expanded: enough for reuse, too little to explode. */
 const MAX_ALIASES = 100;
 
@@ -58,10 +51,6 @@ const UNKNOWN_ALIAS = 'is not valid YAML: an alias of no anchor; a text that sta
  * alias.
  */
 export function parseConfigurationDocument(text: string, source: string): ConfigurationDocument {
-  if (text.length > MAX_LENGTH) {
-    const message = `has ${text.length} characters of YAML beside plain lists of rules: ${MAX_LENGTH} at most`;
-    throw new ConfigurationFault([{ source, line: null, column: null, key: '', message }]);
-  }
   const lineCounter = new LineCounter();
   // yaml's own warnings would go to standard error and quote the text; its search for double keys takes the square of
   // their number.
@@ -71,7 +60,7 @@ export function parseConfigurationDocument(text: string, source: string): Config
     const { line, col } = lineCounter.linePos(offset);
     return { line, column: col };
   };
-  const { aliases, unknownAliases, doubleKeys } = inspect(document);
+  const { unknownAliases, doubleKeys } = inspect(document);
   const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
     at: pos[0],
     message: unquoted[code] ?? `is not valid YAML: ${message.split(': ', 1).join('')}`,
@@ -114,22 +103,10 @@ export function parseConfigurationDocument(text: string, source: string): Config
       const range = isScalar(pair?.key) ? pair.key.range : undefined;
       return range ? place(range[0]) : placeOf(path);
     },
-    emptyLists: (path, key) => {
-      const found = new Map<string, Place>();
-      const parent = nodeAt(path);
-      for (const { key: name, value } of isMap(parent) ? parent.items : []) {
-        const list = isMap(value) ? value.get(key, true) : undefined;
-        if (isScalar(name) && typeof name.value === 'string' && isSeq(list) && list.items.length === 0)
-          found.set(name.value, place(list.range?.[0] ?? 0));
-      }
-      return found;
-    },
-    hasAliases: aliases > 0,
   };
 }
 
 interface Findings {
-  readonly aliases: number;
   /** Where the aliases stand that no anchor before them explains. */
   readonly unknownAliases: readonly number[];
   /** Where the keys stand that their mapping had before. */
@@ -140,15 +117,13 @@ function inspect(document: Document): Findings {
   const anchors = new Set<string>();
   const unknownAliases: number[] = [];
   const doubleKeys: number[] = [];
-  let aliases = 0;
   for (const node of nodesOf(document)) {
     if (isAlias(node)) {
-      aliases += 1;
       if (!anchors.has(node.source)) unknownAliases.push(node.range?.[0] ?? 0);
     } else if (node.anchor !== undefined) anchors.add(node.anchor);
     if (isMap(node)) doubleKeys.push(...doubleKeysOf(node));
   }
-  return { aliases, unknownAliases, doubleKeys };
+  return { unknownAliases, doubleKeys };
 }
 
 function doubleKeysOf({ items }: YAMLMap): number[] {

@@ -5,7 +5,6 @@ import { type Foundation, openRedis } from '../assemble/dependencies.ts';
 import { FileReader } from '../assemble/file-reader.ts';
 import { restoreConfiguration, type WorkerQuestion, type WorkerSetup } from '../assemble/worker-setup.ts';
 import { type FetchedKeySet, RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
-import { RevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { FailingPart, Handle } from '../endpoints.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RateTable } from '../limit/rate-table.ts';
@@ -101,7 +100,7 @@ function assembleFrom(
   const loaded = restoreConfiguration(setup);
   foundation.tally.announcePlans(setup.plans);
   const files = new FileReader(loaded, { readFile: contentsOf(setup) });
-  return assemble(loaded, files, foundation, previous, new RevokedLicenses(setup.licenses));
+  return assemble(loaded, files, foundation, previous);
 }
 
 function contentsOf({ contents }: WorkerSetup): (file: string) => Buffer {

@@ -2,9 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Rules } from '../../src/authorize/rules.ts';
 import { type LoadedConfiguration, loadConfiguration } from '../../src/config/load.ts';
-import type { Configuration } from '../../src/config/schema.ts';
 import { ConfigurationFault, type Mistake } from '../../src/document/mistakes.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,21 +29,6 @@ export function loadText(text: string | Uint8Array, env: Environment = {}): Load
   } finally {
     rmSync(directory, { recursive: true });
   }
-}
-
-/** The rules of a plan, as they are written. */
-export function rulesOf({ plans, rules }: Configuration, plan: string): object[] {
-  const own = new Rules(rules, plans[plan]?.repositories ?? { first: 0, length: 0 });
-  return [...own.each()].map(({ pattern, actions }) => ({ pattern: pattern.source, actions: [...actions] }));
-}
-
-/** A configuration with the rules of its plans as they are written. */
-export function asWritten(configuration: Configuration): object {
-  const plans = Object.entries(configuration.plans).map(([name, plan]) => [
-    name,
-    { ...plan, repositories: rulesOf(configuration, name) },
-  ]);
-  return { ...configuration, plans: Object.fromEntries(plans) };
 }
 
 export interface Outcome {

@@ -154,7 +154,7 @@ describe('a name that is not known', () => {
         loadText(JSON.stringify({ ...minimum, plans: { [name]: {} } })).configuration.plans[name],
       ).toEqual({
         catalog: false,
-        repositories: { first: 0, length: 0 },
+        repositories: [],
       });
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import { z } from 'zod';
 import { configurationSchema } from '../../src/config/schema.ts';
 import { alternatives } from '../../src/document/schema-walk.ts';
-import { judge, loadText, minimum, rulesOf, sampleText } from './configuration-text.ts';
+import { judge, loadText, minimum, sampleText } from './configuration-text.ts';
 
 const sample = loadText(sampleText).configuration;
 const defaults = loadText(JSON.stringify(minimum)).configuration;
@@ -56,7 +56,9 @@ describe('the sample', () => {
 
   test('has a lifetime of a plan in seconds, and pull where a pattern names no action', () => {
     expect(sample.plans.enterprise?.lifetime).toBe(900);
-    expect(rulesOf(sample, 'community')).toEqual([{ pattern: 'stella-ops/public/*', actions: ['pull'] }]);
+    expect(sample.plans.community?.repositories).toEqual([
+      { pattern: 'stella-ops/public/*', actions: ['pull'] },
+    ]);
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { parseDocument } from 'yaml';
 import { parseConfigurationDocument } from '../../src/document/document.ts';
-import { judge, loadText, minimum, rulesOf, sampleText } from '../config/configuration-text.ts';
+import { judge, loadText, minimum, sampleText } from '../config/configuration-text.ts';
 
 describe('a syntax error', () => {
   test.each([
@@ -119,8 +119,8 @@ describe('an alias', () => {
       .replace('"community":', '"community": &c ')
       .replace(']}}}', ']}, "pro": *c}}');
     const { configuration } = loadText(later);
-    expect(rulesOf(configuration, 'pro')).toEqual(rulesOf(configuration, 'community'));
-    expect(rulesOf(configuration, 'pro')).toHaveLength(1);
+    expect(configuration.plans.pro?.repositories).toEqual(configuration.plans.community?.repositories);
+    expect(configuration.plans.pro?.repositories).toHaveLength(1);
   });
 
   test('is no merge key: YAML 1.2 has none', () => {

@@ -11,7 +11,6 @@ import { Signatures } from '../../src/authenticate/signatures.ts';
 import type { FormerWindow } from '../../src/authenticate/use-proof.ts';
 import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
 import type { Plan, Policy } from '../../src/authorize/policy.ts';
-import { createRules } from '../../src/authorize/rule-writer.ts';
 import { createEndpoints, type FailingPart, type Handle } from '../../src/endpoints.ts';
 import type { Signer } from '../../src/issue/signer.ts';
 import { openSigningKey, type SigningKey } from '../../src/keys/signing-key.ts';
@@ -144,7 +143,7 @@ export function createPlan(
   rules: readonly (readonly [pattern: string, actions: readonly string[]])[],
   more: Partial<Plan> = {},
 ): Plan {
-  const parsed = createRules(rules.map(([pattern, actions]) => ({ pattern, actions })));
+  const parsed = rules.map(([pattern, actions], index) => ({ index, pattern, actions }));
   return { name, catalog: false, lifetime: null, rules: parsed, ...more };
 }
 
