@@ -1,4 +1,4 @@
-/** Which path answers what (CONTRACT §2). */
+/** Which path and method answers what. */
 import type { JWK } from 'jose';
 import type { ClientConnection } from './request/client-connection.ts';
 import { requestIdOf } from './request/request-id.ts';
@@ -43,19 +43,20 @@ async function answer(
   parts: EndpointParts,
 ): Promise<Response> {
   const path = pathOf(request.url);
+  const accept = request.headers.get('accept');
   if (parts.tokenPaths.has(path)) {
     if (request.method === 'GET' || request.method === 'POST')
       return answerTokenRequest(request, connection, requestId, parts.service);
-    return methodNotAllowed(request.method, 'GET, POST');
+    return methodNotAllowed(request.method, 'GET, POST', accept);
   }
-  if (!otherPaths.some((other) => other === path)) return notFound(path);
+  if (!otherPaths.some((other) => other === path)) return notFound(path, accept);
   if (request.method !== 'GET' && request.method !== 'HEAD')
-    return methodNotAllowed(request.method, 'GET, HEAD');
+    return methodNotAllowed(request.method, 'GET, HEAD', accept);
   switch (path as (typeof otherPaths)[number]) {
     case '/healthz':
       return text('ok\n');
     case '/readyz':
-      return readiness(await parts.failingParts());
+      return readiness(await parts.failingParts(), accept);
     case '/metrics':
       return text(await parts.exposeMetrics(), 'text/plain; version=0.0.4; charset=utf-8');
     case '/.well-known/jwks.json':
@@ -79,11 +80,11 @@ export function onlyTelemetry(handle: Handle): Handle {
   const paths = ['/healthz', '/readyz', '/metrics'];
   return async (request, connection) => {
     const path = pathOf(request.url);
-    return paths.includes(path) ? handle(request, connection) : notFound(path);
+    return paths.includes(path) ? handle(request, connection) : notFound(path, request.headers.get('accept'));
   };
 }
 
-function readiness(failing: readonly FailingPart[]): Response {
+function readiness(failing: readonly FailingPart[], accept: string | null): Response {
   if (failing.length === 0) return text('ready\n');
   return renderProblem(
     {
@@ -93,27 +94,29 @@ function readiness(failing: readonly FailingPart[]): Response {
       error: 'temporarily_unavailable',
       reason: null,
     },
+    accept,
     { 'Retry-After': '1' },
   );
 }
 
-function notFound(path: string): Response {
+function notFound(path: string, accept: string | null): Response {
   const detail =
     path.length < 200 && /^[\x20-\x7e]+$/.test(path)
       ? `There is nothing at ${path}.`
       : 'There is nothing here.';
-  return renderProblem({ status: 404, title: 'Not found', detail, error: 'not_found', reason: null });
+  return renderProblem({ status: 404, title: 'Not found', detail, error: 'not_found', reason: null }, accept);
 }
 
-function methodNotAllowed(method: string, allow: string): Response {
+function methodNotAllowed(method: string, allow: string, accept: string | null): Response {
   return renderProblem(
     {
       status: 405,
       title: 'Method not allowed',
-      detail: `${method} is not allowed here; ${allow} is.`,
+      detail: `${method} is not allowed here. Use ${allow.replace(', ', ' or ')}.`,
       error: 'invalid_request',
       reason: null,
     },
+    accept,
     { Allow: allow },
   );
 }

@@ -1,4 +1,4 @@
-/** Why a request gets no token: the closed vocabulary, and what each word means on the wire (CONTRACT §2.4). */
+/** Why a request gets no token: a closed list of reasons, with the status and the `error` of each. */
 
 interface Row {
   readonly status: 400 | 401 | 403 | 413 | 415 | 429 | 500 | 503;
@@ -52,34 +52,34 @@ const byReason = {
   'plan-unknown': insufficientScope,
   'plan-denied': insufficientScope,
   'rate-limited': { status: 429, error: 'slow_down' },
+  overloaded: unavailable,
   'authority-unavailable': unavailable,
   'replay-unavailable': unavailable,
   'replay-full': unavailable,
+  'entitlements-expired': unavailable,
   internal: { status: 500, error: 'server_error' },
 } as const satisfies Record<string, Row>;
 
-/** One word of the closed vocabulary: the same in the log, in the metric's label and in the body of a 400 or 403. */
+/** The same word in the log, in the metric's label and in the body of a 400 or 403. */
 export type Reason = keyof typeof byReason;
 
 export const reasons = Object.keys(byReason) as readonly Reason[];
 
-/** Where a reason has two faces: HTTP has a status of its own for it, or it is the service and not the client. */
+/** Faults for which HTTP has a more exact status than that of the reason. */
 const byHttpFault = {
   'body-too-large': { status: 413, error: 'invalid_request' },
   'media-type': { status: 415, error: 'invalid_request' },
-  overloaded: unavailable,
 } as const satisfies Record<string, Row>;
 
 export interface RefusalOptions {
-  /** Where HTTP has a more exact status than that of the reason. */
   readonly httpFault?: keyof typeof byHttpFault;
-  /** Seconds after which trying again makes sense. */
+  /** Seconds after which the client may try again. */
   readonly retryAfter?: number;
 }
 
 /**
- * Thrown by a step that refuses; `service.ts` alone catches it. `detail` is the exact fault for the log, and for
- * the client on 400 and 403: a sentence that never holds a token, proof, key or password.
+ * Thrown by a step that refuses a request; only `service.ts` catches it. `detail` is a sentence for the log, and on 400
+ * and 403 for the client too. It never holds a token, proof, key or password.
  */
 export class Refusal extends Error {
   readonly reason: Reason;

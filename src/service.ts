@@ -78,9 +78,12 @@ export async function answerTokenRequest(
       refusal = new Refusal('internal', 'The service failed.');
       fault = thrown;
     }
-    const scheme = request?.credentials?.scheme ?? null;
+    const refused = {
+      scheme: request?.credentials?.scheme ?? null,
+      accept: httpRequest.headers.get('accept'),
+    };
     const nonce = parts.authenticate.nonces?.current(parts.clock()) ?? null;
-    response = renderRefusal(refusal, scheme, parts.challenge, nonce);
+    response = renderRefusal(refusal, refused, parts.challenge, nonce);
   }
   const durationMs = performance.now() - started;
   parts.record({

@@ -1,4 +1,4 @@
-/** CONTRACT §2: which path and method answers what. */
+/** Which path and method answers what. */
 import { describe, expect, test } from 'bun:test';
 import { ask, expectToken } from './support/ask.ts';
 import { createHarness, noCertificate } from './support/service.ts';
@@ -10,10 +10,7 @@ const fetchFrom = (path: string, init: RequestInit = {}) =>
   harness.handle(new Request(`${ORIGIN}${path}`, init), noCertificate);
 
 async function expectProblem(response: Response, status: number): Promise<Record<string, unknown>> {
-  expect([response.status, response.headers.get('content-type')]).toEqual([
-    status,
-    'application/problem+json',
-  ]);
+  expect([response.status, response.headers.get('content-type')]).toEqual([status, 'application/json']);
   const body = JSON.parse(await response.text());
   expect(body).toMatchObject({ status });
   expect([typeof body.type, typeof body.title, typeof body.detail, body.errors.length]).toEqual([

@@ -1,8 +1,9 @@
-/** CONTRACT §2.4: every reason of the closed vocabulary, brought about by a request. */
+/** Every reason of the closed list, brought about by a request. */
 import { describe, expect, test } from 'bun:test';
 import { createNonces } from '../src/authenticate/nonce.ts';
 import { createRateLimits } from '../src/limit/rate-limits.ts';
 import { RateTable } from '../src/limit/rate-table.ts';
+import { RunQueue } from '../src/limit/run-queue.ts';
 import { type Reason, Refusal, reasons } from '../src/refusal.ts';
 import { type Answer, ask, expectRefusal, parseChallenges, refusalVectors } from './support/ask.ts';
 import { createHarness, type HarnessOptions, withCertificate } from './support/service.ts';
@@ -97,6 +98,7 @@ const scenarios: Partial<Record<Reason, () => Promise<Answer>>> = {
   'plan-unknown': withOpTok({ claims: { 'stellaops:plan': 'unknown' } }),
   'plan-denied': async () => ask(await createHarness(), { scopes: ['repository:secret/x:pull'] }),
   'rate-limited': beyondTheRate,
+  overloaded: async () => ask(await createHarness({ queue: new RunQueue(0) })),
   'authority-unavailable': withOpTok(
     {},
     {
@@ -110,20 +112,20 @@ const scenarios: Partial<Record<Reason, () => Promise<Answer>>> = {
   'replay-full': withStore('full'),
 };
 
-test('the vocabulary is the closed list of the contract, no word more or less', () => {
+test('the list of reasons is closed', () => {
   expect(new Set(refusalVectors.map(({ reason }) => reason))).toEqual(new Set(reasons));
   expect(refusalVectors).toHaveLength(reasons.length);
 });
 
 test('every reason has a request that brings it about', () => {
-  // An internal fault is brought about in service.test.ts.
-  const covered = [...Object.keys(scenarios), 'internal'];
+  // An internal fault is brought about in service.test.ts; a bundle expires in the tests of entitlements.
+  const covered = [...Object.keys(scenarios), 'internal', 'entitlements-expired'];
   expect(new Set(covered)).toEqual(new Set(reasons));
   expect(covered).toHaveLength(reasons.length);
 });
 
 test.each(refusalVectors.map((vector) => [vector.reason, vector] as const))(
-  'the table has status and error of the contract for %s',
+  'the table has the status and error of %s',
   (reason, { status, error }) => {
     const refusal = new Refusal(reason, 'x');
     expect([refusal.status, refusal.error]).toEqual([status, error]);

@@ -5,7 +5,7 @@ import type { JsonObject } from '../authenticate/compact-jws.ts';
 import { found } from '../authenticate/op-tok.ts';
 import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
-import { formatScope, type ResourceActions } from '../request/resource-scope.ts';
+import { type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
 import { type Judgement, judge } from './judge.ts';
 import type { Plan, Policy } from './policy.ts';
 
@@ -119,8 +119,11 @@ function select(judgements: readonly Judgement[], allowed: boolean): ResourceAct
     .filter(({ actions }) => actions.length > 0);
 }
 
+/** What a message shows of the scopes that were denied, in characters. */
+const MAX_SCOPES_LENGTH = 500;
+
 function denial(caller: Caller, plan: Plan, denied: readonly ResourceActions[]): Refusal {
-  const scopes = denied.map(formatScope).join(' ');
+  const scopes = summarizeScopes(denied, MAX_SCOPES_LENGTH).join(' ');
   // Credentials might get more: a 401 is what makes a client ask its user for them.
   if (caller.kind === 'anonymous')
     return new Refusal(

@@ -30,11 +30,10 @@ export class RunQueue {
     this.#capacity = capacity;
   }
 
-  /** Resolves when it is this request's turn. Throws `rate-limited` (503) where too many wait and run already. */
+  /** Resolves when it is this request's turn. Throws `overloaded` where too many wait and run already. */
   async enter(): Promise<Place> {
     if (this.#running + this.#waiting.length - this.#next >= this.#capacity)
-      throw new Refusal('rate-limited', 'More requests are under way than limits.inFlight allows.', {
-        httpFault: 'overloaded',
+      throw new Refusal('overloaded', 'More requests are in progress than limits.inFlight allows.', {
         retryAfter: 1,
       });
     if (this.#capacity !== Number.POSITIVE_INFINITY) await this.#turn();

@@ -1,10 +1,10 @@
-/** The OpTok and how it was brought (CONTRACT §2.2): exactly one way per request. */
+/** The OpTok and how the client brought it: exactly one way per request. */
 import { Refusal } from '../refusal.ts';
 import { singleParameter } from './parameters.ts';
 
 export type Scheme = 'DPoP' | 'Bearer' | 'Basic' | 'form';
 
-/** The OpTok as received, unverified: an empty one where the client's words held none. */
+/** The OpTok as received, unverified; empty where the credentials held none. */
 export interface Credentials {
   readonly scheme: Scheme;
   readonly opTok: string;
@@ -62,11 +62,14 @@ function passwordOf(encoded: string): string {
 function parseForm(form: URLSearchParams): Credentials | null {
   const grantType = singleParameter(form, 'grant_type');
   const field = grantType === undefined ? undefined : formFields.get(grantType);
-  if (field === undefined) return null;
   const others = [...formFields.values()].filter((other) => other !== field);
   if (others.some((other) => singleParameter(form, other) !== undefined))
-    throw new Refusal('credentials-ambiguous', 'Two credentials are given in the form.');
-  return { scheme: 'form', opTok: singleParameter(form, field) ?? '' };
+    throw new Refusal(
+      'credentials-ambiguous',
+      'The form holds a credential that its grant_type does not use. Use grant_type=password with password, or ' +
+        'grant_type=refresh_token with refresh_token.',
+    );
+  return field === undefined ? null : { scheme: 'form', opTok: singleParameter(form, field) ?? '' };
 }
 
 /** The `DPoP` header as received; null where there is none. */

@@ -1,4 +1,5 @@
 /** The scope of a token request: text to resources with their actions (distribution's token scope grammar). */
+import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 
 /** What is asked for, or granted, on one resource; `actions` sorted and without repetition. */
@@ -9,6 +10,7 @@ export interface ResourceActions {
 }
 
 const MAX_RESOURCES = 64;
+const MAX_ACTIONS = 100;
 const MAX_NAME_LENGTH = 255;
 
 const TYPE = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/;
@@ -20,7 +22,7 @@ const HOST =
 /**
  * Parses every `scope` value of a request: none, one or many, each with any number of space-separated scopes.
  * Returns one entry a resource, sorted by type and name, with the union of its actions.
- * Throws `malformed-scope` for text outside the grammar and for more than 64 resources.
+ * Throws `malformed-scope` for text outside the grammar, for more than 64 resources and for more than 100 actions on one.
  */
 export function parseScopes(values: readonly string[]): ResourceActions[] {
   const actionsByResource = new Map<string, Set<string>>();
@@ -30,8 +32,10 @@ export function parseScopes(values: readonly string[]): ResourceActions[] {
       const { type, name, actions } = parseScope(scope);
       const resource = `${type}:${name}`;
       const known = actionsByResource.get(resource);
-      if (known === undefined) actionsByResource.set(resource, new Set(actions));
-      else for (const action of actions) known.add(action);
+      const asked = known?.union(actions) ?? actions;
+      if (asked.size > MAX_ACTIONS)
+        throw malformed(scope, `asks for more than ${MAX_ACTIONS} actions on one resource`);
+      actionsByResource.set(resource, asked);
       if (actionsByResource.size > MAX_RESOURCES)
         throw new Refusal('malformed-scope', `More than ${MAX_RESOURCES} resources are asked for.`);
     }
@@ -47,18 +51,18 @@ export function parseScopes(values: readonly string[]): ResourceActions[] {
 }
 
 /** `type[(class)]:name:action[,action…]`: the type ends at the first colon, the actions start after the last. */
-function parseScope(scope: string): ResourceActions {
+function parseScope(scope: string): { type: string; name: string; actions: Set<string> } {
   const first = scope.indexOf(':');
   const last = scope.lastIndexOf(':');
   if (first === -1 || first === last) throw malformed(scope, 'is not type:name:actions');
   const type = TYPE.exec(scope.slice(0, first))?.[1];
-  if (type === undefined) throw malformed(scope, 'has a type that is not [a-z0-9]+ with an optional (class)');
+  if (type === undefined) throw malformed(scope, 'has a type other than [a-z0-9]+ with an optional (class)');
   const name = scope.slice(first + 1, last);
-  if (!isResourceName(name)) throw malformed(scope, 'has a name outside the repository name grammar');
+  if (!isResourceName(name)) throw malformed(scope, 'has a name that is not a repository name');
   const actions = scope.slice(last + 1).split(',');
   if (!actions.every((action) => ACTION.test(action)))
-    throw malformed(scope, 'has an action that is neither [a-z]+ nor *');
-  return { type, name, actions };
+    throw malformed(scope, 'has an action other than [a-z]+ and *');
+  return { type, name, actions: new Set(actions) };
 }
 
 /** A repository name of the distribution grammar, with or without a `host:port/` before it. */
@@ -79,11 +83,27 @@ export function formatScope({ type, name, actions }: ResourceActions): string {
   return `${type}:${name}:${actions.join(',')}`;
 }
 
+/**
+ * Scopes for a person to read, in about `most` characters: those that fit, and how many more there are. The first one is
+ * always there, cut where it is too long itself.
+ */
+export function summarizeScopes(access: readonly ResourceActions[], most: number): string[] {
+  const shown: string[] = [];
+  let length = 0;
+  for (const resource of access) {
+    const scope = excerpt(formatScope(resource), most);
+    length += scope.length + 1;
+    if (length > most && shown.length > 0) return [...shown, `and ${access.length - shown.length} more`];
+    shown.push(scope);
+  }
+  return shown;
+}
+
 function malformed(scope: string, fault: string): Refusal {
   return new Refusal('malformed-scope', `The scope ${quote(scope)} ${fault}.`);
 }
 
-/** A stranger's text made fit to be shown: shortened, and without control or non-ASCII characters. */
+/** Shortened, and without control or non-ASCII characters. */
 function quote(text: string): string {
   const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text;
   return `"${shown.replace(/[^\x20-\x7e…]|["\\]/g, '?')}"`;

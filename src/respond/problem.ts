@@ -1,4 +1,5 @@
 /** Problem documents (RFC 9457): the one form of everything that is not a success. */
+import { excerpt } from '../platform/escape.ts';
 
 export interface Problem {
   readonly status: number;
@@ -10,10 +11,37 @@ export interface Problem {
   readonly reason: string | null;
 }
 
-/** Renders a problem. `headers` are added as they are. */
-export function renderProblem(problem: Problem, headers: Headers | Record<string, string> = {}): Response {
-  const { status, title, detail, error, reason } = problem;
-  const code = error ?? 'unauthorized';
+const PROBLEM = 'application/problem+json';
+
+/** Three copies of it and the rest stay below 8 KiB. */
+const MAX_DETAIL_LENGTH = 800;
+
+/**
+ * The error codes of the distribution specification that clients know. Docker retries a refused push for 50 seconds
+ * where it does not know the code.
+ */
+const codes: Readonly<Record<number, string>> = {
+  400: 'DENIED',
+  401: 'UNAUTHORIZED',
+  403: 'DENIED',
+  404: 'UNSUPPORTED',
+  405: 'UNSUPPORTED',
+  413: 'UNSUPPORTED',
+  415: 'UNSUPPORTED',
+  429: 'TOOMANYREQUESTS',
+  503: 'UNAVAILABLE',
+};
+
+/**
+ * Renders a problem. `accept` is the request's `Accept`; `headers` are added as they are. The body has at most 8 KiB.
+ */
+export function renderProblem(
+  problem: Problem,
+  accept: string | null,
+  headers: Headers | Record<string, string> = {},
+): Response {
+  const { status, title, error, reason } = problem;
+  const detail = excerpt(problem.detail, MAX_DETAIL_LENGTH);
   const body = {
     type: 'about:blank',
     title,
@@ -22,11 +50,27 @@ export function renderProblem(problem: Problem, headers: Headers | Record<string
     ...(error === null ? {} : { error }),
     error_description: detail,
     ...(reason === null ? {} : { reason }),
-    // The distribution specification's form, which docker and containerd show.
-    errors: [{ code: code.toUpperCase(), message: detail }],
+    errors: [{ code: codes[status] ?? 'UNKNOWN', message: detail }],
   };
   const all = new Headers(headers);
-  all.set('Content-Type', 'application/problem+json');
+  all.set('Content-Type', prefersProblem(accept) ? PROBLEM : 'application/json');
   all.set('Cache-Control', 'no-store');
   return new Response(JSON.stringify(body), { status, headers: all });
+}
+
+/**
+ * True where `Accept` (RFC 9110 §12.5.1) names `application/problem+json` and prefers nothing that JSON is. Wildcards do
+ * not name it: docker 28 prints the raw body of any type but `application/json`.
+ */
+function prefersProblem(accept: string | null): boolean {
+  if (accept === null || !accept.toLowerCase().includes(PROBLEM)) return false;
+  const weights = new Map<string, number>();
+  for (const range of accept.toLowerCase().split(',')) {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim());
+    const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? '1';
+    weights.set(type, /^(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/.test(weight) ? Number(weight) : 0);
+  }
+  const problem = weights.get(PROBLEM) ?? 0;
+  const json = weights.get('application/json') ?? weights.get('application/*') ?? weights.get('*/*') ?? 0;
+  return problem > 0 && problem >= json;
 }

