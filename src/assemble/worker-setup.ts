@@ -56,5 +56,6 @@ export function restoreConfiguration({ configuration, file }: WorkerSetup): Load
     resolvePath: (path) => resolve(dirname(file), path),
     placeOf: () => file,
     mistakeAt: (key, message) => ({ ...place, key, message }),
+    overrides: [],
   };
 }

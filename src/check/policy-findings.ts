@@ -1,5 +1,5 @@
-/** Plans: patterns that match nothing, rules that others make redundant, and doors that stand wide open. */
-
+/** Plans: patterns that match nothing, rules that add nothing, and settings that let too many in. */
+import { isIPv6 } from 'node:net';
 import { type Segment, splitPattern } from '../authorize/pattern.ts';
 import type { Plan, Policy } from '../authorize/policy.ts';
 import { allows, type Rule } from '../authorize/rules.ts';
@@ -10,14 +10,19 @@ import type { Finding } from './finding.ts';
 
 /** docker, podman and others take a token to live at least this long, in seconds, whatever it says. */
 const ASSUMED_LIFETIME = 60;
+/** What the distribution specification has, and `*`. */
+const KNOWN_ACTIONS: ReadonlySet<string> = new Set(['pull', 'push', 'delete', '*']);
 /** Rules are compared with each other in plans of at most this many. */
 const COMPARED = 200;
 
 export function findPolicyFaults(loaded: LoadedConfiguration, policy: Policy): Finding[] {
+  const { realm, allowedServices = [] } = loaded.configuration.registry;
+  const hosts = new Set([...realm.map((url) => new URL(url).hostname), ...allowedServices]);
   return [
     ...findLifetimes(loaded),
-    ...[...policy.plans.values()].flatMap((plan) => findRuleFaults(loaded, plan)),
-    ...findOpenDoors(loaded),
+    ...[...policy.plans.values()].flatMap((plan) => findRuleFaults(loaded, plan, hosts)),
+    ...findWideOpen(loaded),
+    ...findWideProxies(loaded),
   ];
 }
 
@@ -45,7 +50,7 @@ interface SplitRule extends Rule {
   readonly segments: readonly Segment[];
 }
 
-function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
+function findRuleFaults(loaded: LoadedConfiguration, plan: Plan, hosts: ReadonlySet<string>): Finding[] {
   const findings: Finding[] = [];
   const place = (index: number) => loaded.placeOf(['plans', plan.name, 'repositories', index, 'pattern']);
   const rules = plan.rules.map((rule) => ({ ...rule, segments: splitPattern(rule.pattern) }));
@@ -62,6 +67,24 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
         mend: 'Correct it, or take it out.',
       });
     }
+    const host = hostIn(pattern, hosts);
+    if (host !== null)
+      findings.push({
+        severity: 'warning',
+        code: 'pattern-host',
+        place: place(index),
+        fault: `${pattern} begins with the host name ${host}: clients ask for repositories without the registry's host, so it matches none of them.`,
+        mend: `Write ${pattern.slice(host.length + 1)}`,
+      });
+    const unknown = [...rule.actions].filter((action) => !KNOWN_ACTIONS.has(action));
+    if (unknown.length > 0)
+      findings.push({
+        severity: 'warning',
+        code: 'action-unknown',
+        place: loaded.placeOf(['plans', plan.name, 'repositories', index, 'actions']),
+        fault: `No registry knows the action ${unknown.join(', ')}: it allows nothing.`,
+        mend: `Actions are ${[...KNOWN_ACTIONS].join(', ')}.`,
+      });
     if (index >= COMPARED) continue;
     const other = compared.findIndex(
       (candidate, at) => at !== index && makesRedundant(candidate, rule, at < index),
@@ -78,6 +101,18 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan): Finding[] {
     }
   }
   return findings;
+}
+
+/**
+ * The first segment where it is a host: one with a port, localhost, or the host of a realm or a service. A name may have
+ * dots in it, so that `x.y/app` is a repository like any other.
+ */
+function hostIn(source: string, hosts: ReadonlySet<string>): string | null {
+  const [first = '', ...rest] = source.split('/');
+  if (rest.length === 0) return null;
+  const isHost =
+    /^[^{}*]+:\d+$/.test(first) || first === 'localhost' || (first.includes('.') && hosts.has(first));
+  return isHost ? first : null;
 }
 
 /** True where some name of the grammar fits: the pattern with its wildcards and claims filled by a letter. */
@@ -138,8 +173,8 @@ function matchesGlob(literals: readonly string[], text: string): boolean {
   return true;
 }
 
-function findOpenDoors(loaded: LoadedConfiguration): Finding[] {
-  const { senderConstraint, anonymousPlan, registry, server } = loaded.configuration;
+function findWideOpen(loaded: LoadedConfiguration): Finding[] {
+  const { senderConstraint, anonymousPlan, registry } = loaded.configuration;
   const findings: Finding[] = [];
   const add = (severity: Finding['severity'], code: string, path: string[], fault: string, mend: string) =>
     findings.push({ severity, code, place: loaded.placeOf(path), fault, mend });
@@ -157,7 +192,7 @@ function findOpenDoors(loaded: LoadedConfiguration): Finding[] {
       'anonymous',
       ['anonymousPlan'],
       `Requests without credentials may pull what the plan ${anonymousPlan} allows.`,
-      'Take the key out where nobody should.',
+      'Remove the key if nobody should.',
     );
   if (registry.allowedServices === undefined)
     add(
@@ -166,14 +201,6 @@ function findOpenDoors(loaded: LoadedConfiguration): Finding[] {
       ['registry'],
       'Without registry.allowedServices, tokens are issued for any service that is asked for.',
       "Name the registry's auth.token.service.",
-    );
-  if (server.trustedProxies.some(({ prefix }) => prefix === 0))
-    add(
-      'error',
-      'trusts-everybody',
-      ['server', 'trustedProxies'],
-      'Every address is a trusted proxy: anybody can claim any certificate.',
-      "Name the proxy's own address.",
     );
   for (const [index, realm] of registry.realm.entries()) {
     if (!isSecureUrl(URL.parse(realm)))
@@ -186,4 +213,36 @@ function findOpenDoors(loaded: LoadedConfiguration): Finding[] {
       );
   }
   return findings;
+}
+
+/** Networks wider than these hold more machines than anybody's proxies. */
+const WIDEST_IPV4 = 8;
+const WIDEST_IPV6 = 16;
+
+function findWideProxies(loaded: LoadedConfiguration): Finding[] {
+  return loaded.configuration.server.trustedProxies.flatMap(({ address, prefix }, index): Finding[] => {
+    // ::ffff:0:0/96 is all of IPv4.
+    const isMapped = isIPv6(address) && prefix >= 96 && /^::ffff:/i.test(address);
+    const bits = isMapped ? prefix - 96 : prefix;
+    if (bits >= (isIPv6(address) && !isMapped ? WIDEST_IPV6 : WIDEST_IPV4)) return [];
+    const place = loaded.placeOf(['server', 'trustedProxies', index]);
+    const mend = "List the proxy's own address.";
+    return [
+      bits === 0
+        ? {
+            severity: 'error',
+            code: 'trusts-everybody',
+            place,
+            fault: `${address}/${prefix} makes every address a trusted proxy: anybody can claim any certificate.`,
+            mend,
+          }
+        : {
+            severity: 'warning',
+            code: 'trusts-wide-network',
+            place,
+            fault: `${address}/${prefix} is a wide network to trust: every machine in it can claim any certificate and any address.`,
+            mend,
+          },
+    ];
+  });
 }

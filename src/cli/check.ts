@@ -1,4 +1,4 @@
-/** `check`: everything `serve` would refuse, and what it would not. */
+/** `check`: the mistakes that keep `serve` from starting, and findings about what clients and registries will meet. */
 import { checkAuditPath } from '../assemble/audit-path.ts';
 import { openAuthorityKeys } from '../assemble/authority.ts';
 import { FileReader } from '../assemble/file-reader.ts';
@@ -6,6 +6,7 @@ import { type Material, openMaterial } from '../assemble/material.ts';
 import { createPolicy } from '../assemble/options.ts';
 import { checkSafety, checkSampleKey } from '../assemble/safety.ts';
 import { findAuthorityFaults, findRealmFaults } from '../check/authority-findings.ts';
+import { type ClientReport, reportClients } from '../check/client-report.ts';
 import type { Finding } from '../check/finding.ts';
 import { findKeyFaults } from '../check/key-findings.ts';
 import { findPolicyFaults } from '../check/policy-findings.ts';
@@ -21,16 +22,18 @@ export const check: Command = {
   summary: 'validates the configuration, keys and certificates, and says what a registry must be given',
   help: `Usage: registry-token check [--config FILE] [--registry-config FILE] [--offline] [--strict] [--json]
 
-Tells everything that serve would refuse, each with its place and exit 78, and then what serve would not refuse
-and clients or registries would: keys others can read, certificates that end, clocks that differ, an Authority or
-realm that does not answer, patterns that match nothing. Ends with the configuration that a registry must be given.
+Reports every mistake that keeps serve from starting, each with its place, and exits with 78. Without mistakes it
+prints what a registry must be given, which stock clients the configuration serves, what the environment overrides,
+and findings: keys others can read, certificates that end, clocks that differ, an Authority or realm that does not
+answer, patterns that match nothing, a registry that does not trust the key.
 
-  --registry-config FILE   the registry's config.yml: compares realm, service, issuer and trusted keys
-  --offline                asks nobody over the network
-  --strict                 exit 1 where there is a warning or an error
+  --registry-config FILE   the registry's own file (config.yml of distribution, config.json of zot): compares what
+                           changes the meaning of its auth section with this configuration
+  --offline                makes no network requests
+  --strict                 exit 1 for a warning too
   --json                   the same for programs
 
-Exit codes: 0, 1 with findings under --strict, 2 usage, 78 the configuration has mistakes.
+Exit codes: 0; 1 with an error, under --strict also with a warning; 2 usage; 78 the configuration has mistakes.
 
 Example:
   registry-token check --config /etc/registry-token/registry-token.yaml --registry-config /etc/docker/registry/config.yml
@@ -52,36 +55,56 @@ Example:
     } catch (cause) {
       if (!(cause instanceof ConfigurationFault) || options.json !== true) throw cause;
       print(
-        renderJson(
-          cause.mistakes.map(({ message, ...at }) => ({
+        renderJson({
+          findings: cause.mistakes.map(({ message, ...at }) => ({
             severity: 'error',
             code: 'configuration',
             place: formatPlace({ ...at, message }),
             fault: `${at.key}: ${message}`,
             mend: '',
           })),
-          null,
-        ),
+          registrySample: null,
+          clients: [],
+          overrides: [],
+          revokedLicenses: 0,
+        }),
       );
       return 78;
     }
     const { authority } = loaded.configuration;
     const ca = new FileReader(loaded).readText('authority.caPath', authority.caPath);
     const registryConfig = options['registry-config'];
+    const registry =
+      registryConfig === undefined
+        ? { findings: [], host: null }
+        : await findRegistryFaults(loaded, material.signingKey, registryConfig, now());
     const findings = [
       ...findKeyFaults(loaded, material.signingKey, now()),
       ...findPolicyFaults(loaded, createPolicy(loaded.configuration, material.revokedLicenses)),
-      ...(registryConfig === undefined
-        ? []
-        : await findRegistryFaults(loaded, material.signingKey, registryConfig, now())),
+      ...registry.findings,
       ...(options.offline ? [] : await findAuthorityFaults(loaded, ca, now)),
       ...(options.offline ? [] : await findRealmFaults(loaded, ca)),
     ];
-    const sample = await renderRegistrySample(loaded, material.signingKey);
-    print(options.json ? renderJson(findings, sample) : renderText(findings, sample, loaded));
-    return options.strict && findings.some(({ severity }) => severity !== 'note') ? 1 : 0;
+    const report: Report = {
+      findings,
+      registrySample: await renderRegistrySample(loaded, material.signingKey),
+      clients: reportClients(loaded.configuration, registry.host),
+      overrides: loaded.overrides,
+      revokedLicenses: countRevoked(loaded, material),
+    };
+    print(options.json ? renderJson(report) : renderText(report, loaded.file));
+    const failing = options.strict === true ? ['error', 'warning'] : ['error'];
+    return findings.some(({ severity }) => failing.includes(severity)) ? 1 : 0;
   },
 };
+
+interface Report {
+  readonly findings: readonly Finding[];
+  readonly registrySample: string | null;
+  readonly clients: readonly ClientReport[];
+  readonly overrides: LoadedConfiguration['overrides'];
+  readonly revokedLicenses: number;
+}
 
 /** Opens what serve would open. Throws ConfigurationFault with every mistake. */
 async function openAll(loaded: LoadedConfiguration, now: number): Promise<Material> {
@@ -94,16 +117,48 @@ async function openAll(loaded: LoadedConfiguration, now: number): Promise<Materi
   return material;
 }
 
-function renderText(findings: readonly Finding[], sample: string, loaded: LoadedConfiguration): string {
-  const lines = findings.map(
-    ({ severity, place, fault, mend }) =>
-      escapeText(`${place}: ${severity}: ${fault}`) + (mend === '' ? '' : `\n    ${escapeText(mend)}`),
-  );
-  const count = findings.filter(({ severity }) => severity !== 'note').length;
-  const verdict = count === 0 ? 'nothing to mend' : `${count} to mend`;
-  return `${[`${escapeText(loaded.file)}: serve would start; ${verdict}.`, ...lines, '', escapeLines(sample)].join('\n')}`;
+/** A licence that is in the configuration and in the list counts once. */
+function countRevoked({ configuration }: LoadedConfiguration, { revokedLicenses }: Material): number {
+  const own = new Set(configuration.revokedLicenses);
+  return revokedLicenses.size + [...own].filter((license) => !revokedLicenses.has(license)).length;
 }
 
-function renderJson(findings: readonly Finding[], registrySample: string | null): string {
-  return `${escapeLines(JSON.stringify({ findings, registrySample }, null, 2))}\n`;
+/** What is worth most comes last: a terminal shows the end. */
+function renderText(report: Report, file: string): string {
+  const { findings, registrySample, clients, overrides, revokedLicenses } = report;
+  const lines = [
+    ...(registrySample?.split('\n') ?? []),
+    'Stock clients:',
+    ...clients.map((entry) => `  ${entry.clients}: ${entry.served === 'yes' ? 'yes, ' : ''}${entry.how}`),
+    '',
+    ...overrides.map(({ key, variable }) => `The environment sets ${key} (${variable}).`),
+    `${counted(revokedLicenses, 'revoked licence')}.`,
+    '',
+    ...findings.flatMap(({ severity, place, fault, mend }) => [
+      `${place}: ${severity}: ${fault}`,
+      ...(mend === '' ? [] : [`    ${mend}`]),
+    ]),
+    `${file}: would start${summarize(findings)}`,
+    '',
+  ];
+  return lines.map(escapeText).join('\n');
+}
+
+function summarize(findings: readonly Finding[]): string {
+  if (findings.length === 0) return ', without findings';
+  const counts = (['error', 'warning', 'note'] as const)
+    .map(
+      (severity) => [findings.filter((finding) => finding.severity === severity).length, severity] as const,
+    )
+    .filter(([count]) => count > 0)
+    .map(([count, severity]) => counted(count, severity));
+  return `, with ${counted(findings.length, 'finding')} (${counts.join(', ')})`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function renderJson(report: Report): string {
+  return `${escapeLines(JSON.stringify(report, null, 2))}\n`;
 }

@@ -23,6 +23,8 @@ export interface LoadedConfiguration {
   readonly placeOf: (path: KeyPath) => string;
   /** A mistake found later, at the place of this key: `signing.additionalKeys.0`. */
   readonly mistakeAt: (key: string, message: string) => Mistake;
+  /** The keys that the environment sets, each with its variable. */
+  readonly overrides: readonly { readonly key: string; readonly variable: string }[];
 }
 
 /** Some 10,000 rules; YAML takes half a second for so many bytes. */
@@ -106,6 +108,7 @@ function readConfiguration(
     resolvePath: (path) => resolve(dirname(file), path),
     placeOf: (path) => formatPlace(mistakeAt(path, '')),
     mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
+    overrides: overrides.map(({ path, variable }) => ({ key: formatKey(path), variable })),
   };
 }
 

@@ -1,5 +1,5 @@
 /** What `check` says of the rules of a plan holds for every name: nothing that matters is called superfluous. */
-import { describe, expect, test } from 'bun:test';
+import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
 import type { Policy } from '../../src/authorize/policy.ts';
@@ -7,6 +7,8 @@ import { matchingRules, allows as ruleAllows } from '../../src/authorize/rules.t
 import { findPolicyFaults } from '../../src/check/policy-findings.ts';
 import { loadText, minimum } from '../config/configuration-text.ts';
 import { createPlan, defaultPolicy } from '../support/service.ts';
+
+setDefaultTimeout(60_000);
 
 const loaded = loadText(JSON.stringify(minimum));
 

@@ -230,13 +230,13 @@ describeWith(['docker-registry'], 'the section for registry 2.8 that check print
   });
 });
 
-test('check has nothing to mend in a service that runs, and notices where it does not', async () => {
+test('check finds nothing in a service that runs, and notices where it does not', async () => {
   await using service = await startConfiguredService();
   const realm = [`${service.url}/token`, `http://localhost:${new URL(service.url).port}/auth/token`];
   service.configure({ registry: { realm, allowedServices: ['registry.example.com'] } });
   const options = ['--strict', '--config', service.folder.at('registry-token.yaml')];
   const running = await runCommand(check, options);
-  expect(running.stdout).toContain('serve would start; nothing to mend.');
+  expect(running.stdout).toEndWith(': would start, without findings\n');
   expect(running.exitCode).toBe(0);
   service.configure({
     registry: { realm, allowedServices: ['registry.example.com'] },
@@ -244,7 +244,7 @@ test('check has nothing to mend in a service that runs, and notices where it doe
   });
   service.child.signal('SIGHUP');
   await service.untilReloads('success', 1);
-  expect((await runCommand(check, options)).stdout).toContain('; 1 to mend.');
+  expect((await runCommand(check, options)).stdout).toEndWith(': would start, with 1 finding (1 warning)\n');
   await service.child.stop();
   const stopped = await runCommand(check, options);
   expect(stopped.exitCode).toBe(1);

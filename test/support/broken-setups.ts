@@ -19,16 +19,16 @@ export function writeCertificateFor(site: CheckSite, days: number): void {
   writeFileSync(site.folder.at('registry-signing.crt'), certificate);
 }
 
-/** Makes another key, and returns the path of its certificate, relative to the configuration. */
+/** Makes another key, and returns the path of its certificate. */
 export async function makeOtherCertificate(site: CheckSite): Promise<string> {
   await runCommand(keygen, ['--out', site.folder.at('other')]);
-  return 'other/registry-signing.crt';
+  return site.folder.at('other/registry-signing.crt');
 }
 
 export interface BrokenSetup {
   readonly setup: string;
   readonly keygen?: readonly string[];
-  readonly breaks: (site: CheckSite) => void | Promise<void>;
+  readonly breaks: (site: CheckSite) => unknown;
   readonly code: string;
   readonly severity: 'error' | 'warning' | 'note';
   /** What the place ends with, before line and column. */
@@ -41,6 +41,283 @@ export const set = (site: CheckSite, side: 'service' | 'registry', section: stri
   Object.assign(site[side][section] ?? {}, values);
 };
 
+/** The rest of what changes the meaning of a registry's file. */
+const registrySetups: readonly BrokenSetup[] = [
+  {
+    setup: 'two kinds of authentication in one registry',
+    breaks: (site) => Object.assign(site.registry, { htpasswd: { realm: 'basic', path: '/etc/htpasswd' } }),
+    code: 'registry-auth-kinds',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^auth holds 2 kinds \(token, htpasswd\): a registry with more than one does not start\.$/,
+    mend: /^Keep auth\.token/,
+  },
+  {
+    setup: 'registry without a service',
+    breaks: (site) => set(site, 'registry', 'token', { service: undefined }),
+    code: 'registry-option',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^auth\.token\.service is not set: a registry without it does not start\.$/,
+    mend: /REGISTRY_AUTH_TOKEN_SERVICE/,
+  },
+  {
+    setup: 'autoredirect to a path that no realm has',
+    breaks: (site) => set(site, 'registry', 'token', { autoredirect: true }),
+    code: 'registry-autoredirect',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^auth\.token\.autoredirect is on: clients are sent to https:\/\/HOST\/auth\/token, where HOST is/,
+    mend: /^Add that URL to registry\.realm/,
+  },
+  {
+    setup: 'autoredirect of a registry with another name than the realm',
+    breaks: (site) => {
+      set(site, 'registry', 'token', { autoredirect: true });
+      Object.assign(site.registryRest, { http: { host: 'https://registry.example.com:5000' } });
+    },
+    code: 'registry-autoredirect',
+    severity: 'error',
+    file: 'config.yml',
+    fault:
+      /^auth\.token\.autoredirect is on: clients are sent to https:\/\/registry\.example\.com:5000\/auth\/token\. /,
+    mend: /autoredirect: false/,
+  },
+  {
+    setup: 'autoredirect in quotes',
+    breaks: (site) => set(site, 'registry', 'token', { autoredirect: 'true' }),
+    code: 'registry-option',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^auth\.token\.autoredirect is true: a registry starts with true or false only\.$/,
+    mend: /without quotes/,
+  },
+  {
+    setup: 'signing algorithms without that of the key',
+    breaks: (site) => set(site, 'registry', 'token', { signingalgorithms: ['ES384', 'RS256'] }),
+    code: 'registry-algorithm',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^auth\.token\.signingalgorithms is \[ES384, RS256\], and the signing key signs with ES256/,
+    mend: /^signingalgorithms: \[ES256\]$/,
+  },
+  {
+    setup: 'bundle that is a relative path',
+    breaks: (site) => set(site, 'registry', 'token', { rootcertbundle: 'registry-signing.crt' }),
+    code: 'registry-keys',
+    severity: 'warning',
+    file: 'config.yml',
+    fault: /is a relative path/,
+    mend: /absolute/,
+  },
+  {
+    setup: 'bundle with a broken certificate',
+    breaks: (site) =>
+      writeFileSync(
+        site.folder.at('bundle.crt'),
+        '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+      ) ?? set(site, 'registry', 'token', { rootcertbundle: site.folder.at('bundle.crt') }),
+    code: 'registry-keys',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /bundle\.crt cannot be parsed: the registry does not start\.$/,
+    mend: /PEM certificates only/,
+  },
+  {
+    setup: 'bundle with the private key in it',
+    breaks: (site) => {
+      const both = ['registry-signing.crt', 'registry-signing.pem'].map((name) =>
+        readText(site.folder, name),
+      );
+      writeFileSync(site.folder.at('both.pem'), both.join(''));
+      set(site, 'registry', 'token', { rootcertbundle: site.folder.at('both.pem') });
+    },
+    code: 'registry-private-key',
+    severity: 'warning',
+    file: 'config.yml',
+    fault: /both\.pem holds a private key/,
+    mend: /^Use the certificate alone\.$/,
+  },
+  {
+    setup: 'bundle that only its owner can read',
+    breaks: (site) => chmodSync(site.folder.at('registry-signing.crt'), 0o600),
+    code: 'registry-keys-permissions',
+    severity: 'note',
+    file: 'config.yml',
+    fault: /can be read by user \d+ and group \d+ only \(mode 600\)/,
+    mend: /^chmod 644 \//,
+  },
+  {
+    setup: 'key set without the key, and no bundle',
+    breaks: (site) => {
+      writeFileSync(site.folder.at('jwks.json'), '{"keys": []}');
+      set(site, 'service', 'signing', { certificatePath: undefined, keyId: 'libtrust' });
+      set(site, 'registry', 'token', {
+        jwks: site.folder.at('jwks.json'),
+        rootcertbundle: site.folder.at('empty'),
+      });
+      writeFileSync(site.folder.at('empty'), '');
+    },
+    code: 'registry-key-untrusted',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /token signed by untrusted key/,
+    mend: /registry-jwks\.json/,
+  },
+  {
+    setup: 'key set that has another key under the ID of ours',
+    breaks: async (site) => {
+      await makeOtherCertificate(site);
+      const { keys } = JSON.parse(readText(site.folder, 'other/registry-jwks.json'));
+      const jwks = site.folder.at('jwks.json');
+      set(site, 'service', 'signing', { certificatePath: undefined, keyId: 'libtrust' });
+      const { keys: own } = JSON.parse(readText(site.folder, 'registry-jwks.json'));
+      const { kid } = own.find((key: { kid: string }) => key.kid.includes(':'));
+      writeFileSync(jwks, JSON.stringify({ keys: [{ ...keys[0], kid }] }));
+      set(site, 'registry', 'token', { jwks });
+    },
+    code: 'registry-key-untrusted',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /token signed by untrusted key/,
+    mend: /restart it/,
+  },
+  {
+    setup: 'pull-through cache that is open to all',
+    breaks: (site) => {
+      Object.assign(site.registryRest, {
+        auth: undefined,
+        proxy: { remoteurl: 'https://user:pass@docker.io' },
+      });
+    },
+    code: 'registry-cache-open',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /can pull whatever it may pull from https:\/\/\*\*\*@docker\.io\.$/,
+    mend: /^Add the auth section/,
+  },
+  {
+    setup: 'cache of a registry that this service protects',
+    breaks: (site) => {
+      Object.assign(site.registryRest, { proxy: { remoteurl: 'https://registry.example.com' } });
+    },
+    code: 'registry-cache-source',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^proxy\.remoteurl is a registry that this service protects/,
+    mend: /registry-token agent/,
+  },
+  {
+    setup: 'zot that does not ask for a token, for lack of a certificate',
+    breaks: (site) => writeZot(site, { cert: undefined }),
+    code: 'registry-config',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /^http\.auth\.bearer has no cert: zot then ignores the section/,
+    mend: /"bearer"/,
+  },
+  {
+    setup: 'zot without compat',
+    breaks: (site) => writeZot(site, {}, { compat: [] }),
+    code: 'registry-zot-compat',
+    severity: 'warning',
+    file: 'config.yml',
+    fault: /^http\.compat does not list docker2s2/,
+    mend: /docker2s2/,
+  },
+  {
+    setup: 'zot with another realm',
+    breaks: (site) => writeZot(site, { realm: 'https://other.example.com/token' }),
+    code: 'registry-realm',
+    severity: 'error',
+    file: 'config.yml',
+    fault:
+      /^http\.auth\.bearer\.realm is https:\/\/other\.example\.com\/token, which is not in registry\.realm/,
+    mend: /^Clients are redirected/,
+  },
+  {
+    setup: 'zot with the certificate of another key',
+    breaks: async (site) => writeZot(site, { cert: await makeOtherCertificate(site) }),
+    code: 'registry-key-untrusted',
+    severity: 'error',
+    file: 'config.yml',
+    fault: /is of another key than the signing key: zot refuses every token/,
+    mend: /^Name the certificate of the signing key/,
+  },
+  {
+    setup: 'zot with passwords beside tokens',
+    breaks: (site) => writeZot(site, {}, { auth: { htpasswd: { path: '/etc/htpasswd' } } }),
+    code: 'registry-auth-kinds',
+    severity: 'warning',
+    file: 'config.yml',
+    fault: /^http\.auth also holds htpasswd: zot ignores it beside bearer\.$/,
+    mend: /^Remove it\.$/,
+  },
+  {
+    setup: 'action that no registry knows',
+    breaks: (site) =>
+      set(site, 'service', 'plans', {
+        odd: { repositories: [{ pattern: 'a/*', actions: ['pull', 'write'] }] },
+      }),
+    code: 'action-unknown',
+    severity: 'warning',
+    file: 'registry-token.yaml',
+    fault: /^No registry knows the action write: it allows nothing\.$/,
+    mend: /^Actions are pull, push, delete, \*\.$/,
+  },
+  {
+    setup: 'host name in a pattern',
+    breaks: (site) =>
+      set(site, 'service', 'plans', { odd: { repositories: [{ pattern: 'registry.example.com/team/*' }] } }),
+    code: 'pattern-host',
+    severity: 'warning',
+    file: 'registry-token.yaml',
+    fault: /begins with the host name registry\.example\.com/,
+    mend: /^Write team\/\*$/,
+  },
+  ...(['0.0.0.0/1', '::/3', '::ffff:0:0/100'] as const).map(
+    (network): BrokenSetup => ({
+      setup: `trusted network ${network}`,
+      breaks: (site) =>
+        Object.assign(site.service, { server: { trustedProxies: ['10.0.0.0/8', 'fd00::/16', network] } }),
+      code: 'trusts-wide-network',
+      severity: 'warning',
+      file: 'registry-token.yaml',
+      fault: /is a wide network to trust/,
+      mend: /^List the proxy's own address\.$/,
+    }),
+  ),
+  {
+    setup: 'trusted network of every IPv4 address, written as IPv6',
+    breaks: (site) => Object.assign(site.service, { server: { trustedProxies: ['::ffff:0:0/96'] } }),
+    code: 'trusts-everybody',
+    severity: 'error',
+    file: 'registry-token.yaml',
+    fault: /anybody can claim any certificate/,
+    mend: /^List the proxy's own address\.$/,
+  },
+];
+
+/** Puts a zot configuration with these changes in the place of the registry's. */
+export function writeZot(
+  site: CheckSite,
+  bearer: object,
+  http: { auth?: object; compat?: readonly string[] } = {},
+): void {
+  const { realm, service, rootcertbundle } = site.registry.token ?? {};
+  Object.assign(site.registryRest, {
+    version: undefined,
+    auth: undefined,
+    distSpecVersion: '1.1.1',
+    storage: { rootDirectory: '/var/lib/zot' },
+    http: {
+      compat: ['docker2s2'],
+      ...http,
+      auth: { bearer: { realm, service, cert: rootcertbundle, ...bearer }, ...http.auth },
+    },
+  });
+}
+
 export const brokenSetups: readonly BrokenSetup[] = [
   {
     setup: 'wrong issuer',
@@ -49,8 +326,8 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'error',
     file: 'config.yml',
     fault:
-      /^auth\.token\.issuer is Registry-Token\.example\.com, and signing\.issuer is registry-token\.example\.com\.$/,
-    mend: /^Make them the same, to the letter/,
+      /^auth\.token\.issuer is Registry-Token\.example\.com; signing\.issuer is registry-token\.example\.com\.$/,
+    mend: /^Use the same text in both/,
   },
   {
     setup: 'wrong realm',
@@ -59,8 +336,8 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'error',
     file: 'config.yml',
     fault:
-      /^auth\.token\.realm is https:\/\/registry\.example\.com\/auth, which is not registry\.realm \(http/,
-    mend: /make them the same/,
+      /^auth\.token\.realm is https:\/\/registry\.example\.com\/auth, which is not in registry\.realm \(http/,
+    mend: /^Clients are redirected to one URL but sign proofs for the other/,
   },
   {
     setup: 'wrong service',
@@ -79,7 +356,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'error',
     file: 'config.yml',
     fault: /token signed by untrusted key/,
-    mend: /^Put the certificate registry-signing\.crt into its rootcertbundle/,
+    mend: /^Put the certificate registry-signing\.crt into its rootcertbundle and restart it/,
   },
   {
     setup: 'certificate that ends soon',
@@ -116,7 +393,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'authority',
     severity: 'error',
     file: 'registry-token.yaml',
-    fault: /names another issuer than authority\.issuer: "https:\/\/login\.example\.com"/,
+    fault: /names another issuer than authority\.issuer \(http.*\): "https:\/\/login\.example\.com"/,
     mend: /^Correct authority\.issuer/,
   },
   {
@@ -234,7 +511,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'registry-config',
     severity: 'error',
     file: 'config.yml',
-    fault: /asks nobody for a token/,
+    fault: /^There is no auth section: the registry asks for no token/,
     mend: /^Add the auth section that check prints\.$/,
   },
   {
@@ -243,8 +520,9 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'registry-keys',
     severity: 'warning',
     file: 'config.yml',
-    fault: /^\/nowhere\/bundle\.crt cannot be read from here/,
-    mend: /^Run check where the file is\.$/,
+    fault:
+      /^auth\.token\.rootcertbundle \/nowhere\/bundle\.crt does not exist on this machine, so check cannot tell/,
+    mend: /^Run check where the registry finds that path/,
   },
   {
     setup: 'anonymous plan',
@@ -253,6 +531,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'warning',
     file: 'registry-token.yaml',
     fault: /without credentials may pull what the plan community allows/,
-    mend: /^Take the key out/,
+    mend: /^Remove the key/,
   },
+  ...registrySetups,
 ];

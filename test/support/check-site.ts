@@ -13,10 +13,14 @@ export interface CheckSite extends AsyncDisposable {
   /** The values of both configurations; a test changes them. */
   readonly service: Settings;
   readonly registry: Settings;
+  /** What the registry's file has beside `version` and `auth`. */
+  readonly registryRest: Record<string, unknown>;
   /** What the Authority says of itself. */
   readonly authority: { issuer: string; secondsAhead: number; status: number };
   /** The `realm` of the challenge at our realm; null: something else answers there. */
   challengeRealm: string | null;
+  /** The environment of `check`. */
+  readonly env: Record<string, string>;
   /** Writes both configurations and runs `check` with them. */
   readonly check: (...options: readonly string[]) => Promise<CommandResult>;
   /** How many requests Authority and realm have had. */
@@ -58,7 +62,7 @@ export async function createCheckSite(...keygenOptions: readonly string[]): Prom
     realm: `${realmServer.url}/token`,
     service: 'registry.example.com',
     issuer: 'registry-token.example.com',
-    rootcertbundle: 'registry-signing.crt',
+    rootcertbundle: folder.at('registry-signing.crt'),
   };
   const site: CheckSite = {
     folder,
@@ -73,18 +77,23 @@ export async function createCheckSite(...keygenOptions: readonly string[]): Prom
       plans: { community: { repositories: [{ pattern: 'public/*' }] } },
     },
     registry: { token },
+    registryRest: {},
+    env: {},
     authority,
     challengeRealm: token.issuer,
     check: (...options) => {
       writeFileSync(folder.at('registry-token.yaml'), stringify(site.service));
-      writeFileSync(folder.at('config.yml'), stringify({ version: 0.1, auth: site.registry }));
+      writeFileSync(
+        folder.at('config.yml'),
+        stringify({ version: 0.1, auth: site.registry, ...site.registryRest }),
+      );
       const files = [
         '--config',
         folder.at('registry-token.yaml'),
         '--registry-config',
         folder.at('config.yml'),
       ];
-      return runCommand(check, [...files, ...options]);
+      return runCommand(check, [...files, ...options], '', site.env);
     },
     requests: () => authorityServer.heard.length + realmServer.heard.length,
     findings: async (...options) => {
