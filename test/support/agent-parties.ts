@@ -2,6 +2,7 @@
 import { type Agent, createAgent } from '../../src/client/agent/agent.ts';
 import type { AgentRefusal } from '../../src/client/agent/agent-refusal.ts';
 import { type AgentListener, doorOf, listenForClients } from '../../src/client/agent/listen.ts';
+import type { TransferListener } from '../../src/client/agent/transfers.ts';
 import { generateDpopKey } from '../../src/client/dpop-key.ts';
 import { createClientParts } from './client-parts.ts';
 import { type FakeServer, type Heard, startFakeServer } from './fake-server.ts';
@@ -35,6 +36,7 @@ export interface AgentPartiesOptions {
   readonly answerToken?: (heard: Heard, before: number) => Response | Promise<Response> | null;
   /** Tokens that the registry does not take. */
   readonly spoilt?: Set<string>;
+  readonly onTransfer?: TransferListener;
   readonly pins?: { readonly realm?: string; readonly service?: string };
 }
 
@@ -89,6 +91,7 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
     service: pins.service ?? null,
     onTokenService: ({ realm, service }) => void tokenServices.push({ realm, service }),
     onRefusal: (_, refusal) => void refusals.push(refusal),
+    onTransfer: options.onTransfer ?? null,
   });
   const listener = listenForClients(address, agent);
   return {

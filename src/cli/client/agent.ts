@@ -2,6 +2,7 @@
 import { type AgentOptions, createAgent } from '../../client/agent/agent.ts';
 import { AgentRefusal } from '../../client/agent/agent-refusal.ts';
 import { type AgentAddress, type AgentTls, doorOf, listenForClients } from '../../client/agent/listen.ts';
+import type { TransferListener } from '../../client/agent/transfers.ts';
 import { loadCertificateAuthorities, loadClientCertificate } from '../../client/client-certificate.ts';
 import { ClientFault } from '../../client/client-fault.ts';
 import { openAuthorityClient } from '../../client/client-settings.ts';
@@ -44,6 +45,7 @@ The agent:
   --listen HOST:PORT         127.0.0.1:5001 where not given
   --tls-cert FILE, --tls-key FILE, --client-ca FILE
                              its certificate and key, and the authority of the clients that may come, PEM
+  --quiet                    no line for each transfer; only a terminal gets them
   --realm URL, --service NAME
                              the only token service, and the only service there, that the registry may name;
                              where not given, it is believed
@@ -66,6 +68,7 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
     'tls-cert': { type: 'string' },
     'tls-key': { type: 'string' },
     'client-ca': { type: 'string' },
+    quiet: { type: 'boolean', default: false },
   });
   const { settings, place } = readClient(options, env);
   const registry = parseRegistry(required(place.registry, 'registry'));
@@ -90,6 +93,7 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
     onTokenService: ({ realm, service }) => log.info('token service', { realm, service }),
     onRefusal: ({ method, path }, { status, code, message }) =>
       log.warn('not forwarded', { method, path, status, code, why: message }),
+    onTransfer: isTerminal && !options.quiet ? transferReporter(log, parts.clock) : null,
   } satisfies AgentOptions);
 
   const listener = claim(options.listen, () => listenForClients(address, running));
@@ -103,6 +107,29 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
   stop.abort();
   log.info('stopped');
   return 0;
+}
+
+/** `pulled what=team/app/blobs/sha256:0123 size="52.4 MB" rate="12.1 MB/s" token="new, by DPoP"`. */
+function transferReporter(log: Log, clock: () => number): TransferListener {
+  return ({ method, path, bytes, startedAt, token, status }, isDone) => {
+    // A refusal has a line of its own, and what a redirect leads to passes by the agent.
+    if (isDone && (status === null || status >= 300)) return;
+    const verb = method === 'GET' ? ['pulling', 'pulled'] : ['pushing', 'pushed'];
+    const seconds = Math.max(clock() - startedAt, 0.001);
+    log.info(verb[isDone ? 1 : 0] ?? '', {
+      what: path.replace('/v2/', ''),
+      size: formatBytes(bytes),
+      rate: `${formatBytes(bytes / seconds)}/s`,
+      token: token ?? 'none',
+    });
+  };
+}
+
+function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB'];
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
+  const value = bytes / 1000 ** power;
+  return `${power === 0 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
 }
 
 /** The agent goes on: what is wrong may be over, or put right elsewhere, before a client comes. */

@@ -27,9 +27,9 @@ export function refusalOf(fault: ClientFault): AgentRefusal {
   return new AgentRefusal(503, 'UNAVAILABLE', message);
 }
 
-/** Whether the token service, or the Authority, refused this client. */
+/** Whether the token service or the Authority refused this client, or the registry the token. */
 export function isDenied(cause: unknown): boolean {
-  return cause instanceof ClientFault && cause.status === 403;
+  return (cause instanceof ClientFault || cause instanceof AgentRefusal) && cause.status === 403;
 }
 
 export function renderAgentRefusal({ status, code, message }: AgentRefusal): Response {

@@ -3,6 +3,7 @@
  * the way of a request to the one registry and back, with tokens that the agent gets; it stores no content, and
  * knows neither sockets nor the command line.
  */
+import { parseBearerChallenge } from '../challenge.ts';
 import { ClientFault } from '../client-fault.ts';
 import type { HttpOptions } from '../http.ts';
 import { AgentRefusal, isDenied, refusalOf, renderAgentRefusal } from './agent-refusal.ts';
@@ -12,12 +13,14 @@ import { canRepeat, forward, type OutgoingBody } from './forward.ts';
 import { KeptBodies } from './kept-bodies.ts';
 import { type AccessOptions, RegistryAccess } from './registry-access.ts';
 import { mountSource, requiredAccess, withoutMount } from './required-access.ts';
-import { Transfers } from './transfers.ts';
+import { countBytes, reportTransfer, type Transfer, type TransferListener, Transfers } from './transfers.ts';
 
 export interface AgentOptions extends Omit<AccessOptions, 'probe'> {
   readonly door: AgentDoor;
   /** Told of every request that the agent answered in place of the registry, but of those whose client had gone. */
   readonly onRefusal: (request: { method: string; path: string }, refusal: AgentRefusal) => void;
+  /** Told of content that passes through; null where nobody looks. */
+  readonly onTransfer: TransferListener | null;
 }
 
 export interface Agent {
@@ -32,23 +35,31 @@ interface Outgoing {
   readonly method: string;
   readonly headers: Headers;
   readonly body: OutgoingBody;
+  readonly signal: AbortSignal;
+  readonly transfer: Transfer | null;
 }
 
 export function createAgent(options: AgentOptions): Agent {
-  const { registry, door, onRefusal, parts } = options;
+  const { registry, door, onRefusal, onTransfer, parts } = options;
   const transfers = new Transfers();
   const bodies = new KeptBodies();
   const base = new URL('/v2/', registry);
   const probe = () => askForChallenge(base, parts.http);
   const access = new RegistryAccess({ ...options, probe });
 
-  const answer = async (request: Request): Promise<Response> => {
+  const answer = async (request: Request, transfer: Transfer | null): Promise<Response> => {
     const { target, agentOrigin } = checkRequest(request, door, registry);
     const { method, headers, signal } = request;
-    const answered = await bodies.use(request, (body) =>
-      sendOrUpload(target, { method, headers, body }, signal),
-    );
+    // Clients ask here first, and tell nothing of why it failed: the request that matters gets the reason.
+    if (target.pathname === '/v2/' && (method === 'GET' || method === 'HEAD'))
+      return Response.json({}, { headers: { 'Docker-Distribution-Api-Version': 'registry/2.0' } });
+    const answered = await bodies.use(request, (body) => {
+      if (transfer !== null && body instanceof Uint8Array) transfer.bytes = body.length;
+      const counted = body instanceof ReadableStream ? countBytes(body, transfer) : body;
+      return sendOrUpload(target, { method, headers, body: counted, signal, transfer });
+    });
     const { status } = answered.response;
+    if (transfer !== null) transfer.status = status;
     return new Response(answered.response.body, {
       status,
       headers: answerHeaders(answered.response.headers, answered.target, agentOrigin),
@@ -56,26 +67,37 @@ export function createAgent(options: AgentOptions): Agent {
   };
 
   /** A mount whose source this client may not pull is an upload like any other, as where a registry cannot mount. */
-  const sendOrUpload = async (target: URL, outgoing: Outgoing, signal: AbortSignal) => {
+  const sendOrUpload = async (target: URL, outgoing: Outgoing) => {
     try {
-      return { target, response: await send(target, outgoing, signal) };
+      return { target, response: await send(target, outgoing) };
     } catch (cause) {
       if (!isDenied(cause) || mountSource(outgoing.method, target.searchParams) === null) throw cause;
       const plain = withoutMount(target);
-      return { target: plain, response: await send(plain, outgoing, signal) };
+      return { target: plain, response: await send(plain, outgoing) };
     }
   };
 
-  const send = async (target: URL, outgoing: Outgoing, signal: AbortSignal): Promise<Response> => {
+  const send = async (target: URL, outgoing: Outgoing): Promise<Response> => {
+    const { signal, transfer } = outgoing;
     const need = requiredAccess(outgoing.method, target);
     const repeatable = canRepeat(outgoing.body);
     const life = repeatable ? 'moment' : 'upload';
     const connection = { http: parts.http, signal };
     const first = await access.find(need, life);
+    if (transfer !== null) transfer.token = first?.origin ?? null;
     const response = await forward(target, outgoing, first?.token ?? null, connection);
     if (response.status !== 401) return response;
+    const challenge = response.headers.get('www-authenticate') ?? '';
+    if (
+      first !== null &&
+      mountSource(outgoing.method, target.searchParams) !== null &&
+      lacksScope(challenge)
+    ) {
+      await response.body?.cancel();
+      throw refusedToken(challenge);
+    }
     first?.forget();
-    if (!access.learn(need, response.headers.get('www-authenticate') ?? '')) return response;
+    if (!access.learn(need, challenge)) return response;
     await response.body?.cancel();
     if (!repeatable)
       throw new AgentRefusal(
@@ -84,7 +106,11 @@ export function createAgent(options: AgentOptions): Agent {
         'The registry refused the token of this upload, whose content has gone by; send it again, with a new token.',
       );
     const second = await access.find(need, life);
-    return forward(target, outgoing, second?.token ?? null, connection);
+    if (transfer !== null) transfer.token = second?.origin ?? null;
+    const last = await forward(target, outgoing, second?.token ?? null, connection);
+    if (last.status !== 401 || second === null) return last;
+    await last.body?.cancel();
+    throw refusedToken(last.headers.get('www-authenticate') ?? '');
   };
 
   return {
@@ -100,18 +126,55 @@ export function createAgent(options: AgentOptions): Agent {
         );
       await access.find(need, 'moment');
     },
-    handle: (request) =>
-      transfers.track(async () => {
-        try {
-          return await answer(request);
-        } catch (cause) {
-          const refusal = toRefusal(cause);
-          const path = URL.parse(request.url)?.pathname ?? '';
-          if (!request.signal.aborted) onRefusal({ method: request.method, path }, refusal);
-          return renderAgentRefusal(refusal);
-        }
-      }),
+    handle: (request) => {
+      const { method } = request;
+      const path = URL.parse(request.url)?.pathname ?? '';
+      const transfer =
+        onTransfer !== null && isContent(method, path)
+          ? { method, path, bytes: 0, startedAt: parts.clock(), token: null, status: null }
+          : null;
+      const onEnd =
+        transfer === null || onTransfer === null ? undefined : reportTransfer(transfer, onTransfer);
+      return transfers.track(
+        async () => {
+          try {
+            return await answer(request, transfer);
+          } catch (cause) {
+            const refusal = toRefusal(cause);
+            if (!request.signal.aborted) onRefusal({ method, path }, refusal);
+            return renderAgentRefusal(refusal);
+          }
+        },
+        transfer,
+        onEnd,
+      );
+    },
   };
+}
+
+/** Of the distribution protocol, what moves the content of an image. */
+function isContent(method: string, path: string): boolean {
+  return /^(?:GET|PUT|PATCH)$/.test(method) && /\/(?:blobs|manifests)\//.test(path);
+}
+
+/** The token is good, and not for this: the service leaves out the source of a mount that the plan does not allow. */
+function lacksScope(challenge: string): boolean {
+  return parseBearerChallenge(challenge)?.error === 'insufficient_scope';
+}
+
+/** The service issued a token, and the registry does not take it: 403, because asking again gets the same. */
+function refusedToken(challenge: string): AgentRefusal {
+  const { error, scope } = parseBearerChallenge(challenge) ?? {};
+  const why =
+    error === 'invalid_token'
+      ? 'it does not trust the key or the issuer of the service'
+      : 'the plan allows less than that';
+  return new AgentRefusal(
+    403,
+    'DENIED',
+    `The registry refused the token that the service has just issued (${error ?? 'no error named'}); it wants ` +
+      `${scope ?? 'no scope'}. Probably ${why}.`,
+  );
 }
 
 async function askForChallenge(base: URL, http: HttpOptions): Promise<string | null> {

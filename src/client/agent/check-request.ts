@@ -48,11 +48,13 @@ export function checkRequest(request: Request, door: AgentDoor, registry: URL): 
 }
 
 /**
- * A path under /v2/ that stays there whoever decodes it: some proxies resolve dot segments after decoding, so an
- * encoded slash, backslash, dot, percent or control character is refused.
+ * A path under /v2/ that stays there whoever decodes it. Some proxies resolve dot segments after decoding, so an encoded
+ * slash, backslash, dot, percent or control character is refused. Servlet containers first remove what follows a
+ * semicolon in a segment, so `..;` (also `..%3b`) would be a dot segment for them.
  */
 export function isRegistryPath(path: string): boolean {
-  return path.startsWith('/v2/') && !path.includes('//') && !/%(?:2f|5c|2e|25|[01].|7f)/i.test(path);
+  if (!path.startsWith('/v2/') || path.includes('//')) return false;
+  return !/%(?:2f|5c|2e|25|[01].|7f)|\/\.{0,2}(?:;|%3b)/i.test(path);
 }
 
 /** What the Host field of a client on this machine can be. Browsers let no page have a name under these. */

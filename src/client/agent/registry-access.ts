@@ -25,11 +25,19 @@ export interface AccessOptions {
 
 export interface Access {
   readonly token: string;
+  /** How it was got, for a person: "kept", "new, by DPoP". */
+  readonly origin: string;
   /** The registry refused the token: it is not used again. */
   readonly forget: () => void;
 }
 
 type Place = Omit<RegistryTokenRequest, 'scopes'>;
+
+interface BoundToken {
+  readonly token: string;
+  /** What its OpTok is bound by, for a person. */
+  readonly binding: string;
+}
 
 /** Where the Authority or the service do not say how long a token lives: the least that clients assume. */
 const UNKNOWN_LIFETIME_S = 60;
@@ -38,7 +46,7 @@ const MAX_LEARNED = 1000;
 export class RegistryAccess {
   readonly #options: AccessOptions;
   readonly #opToks: SharedTokens<OpTok>;
-  readonly #tokens: SharedTokens<string>;
+  readonly #tokens: SharedTokens<BoundToken>;
   readonly #learned = new Map<string, RegistryTokenRequest>();
   #place: Place | null = null;
 
@@ -57,8 +65,9 @@ export class RegistryAccess {
     const known = this.#learned.get(need.key) ?? (life === 'upload' ? await this.#guess(need) : null);
     if (known === null) return null;
     const key = JSON.stringify([known.realm, known.service, known.scopes]);
-    const { value: token } = await this.#tokens.get(key, life, () => this.#requestToken(known));
-    return { token, forget: () => this.#tokens.forget(key, token) };
+    const { value, isNew } = await this.#tokens.get(key, life, () => this.#requestToken(known));
+    const origin = isNew ? `new, ${value.binding}` : 'kept';
+    return { token: value.token, origin, forget: () => this.#tokens.forget(key, value) };
   }
 
   /** Remembers what a 401 asks for. False where it has no Bearer challenge. Throws AgentRefusal where it is unfit. */
@@ -109,17 +118,25 @@ export class RegistryAccess {
     return { realm, service };
   }
 
-  async #requestToken(request: RegistryTokenRequest): Promise<ObtainedToken<string>> {
-    const { parts } = this.#options;
+  async #requestToken(request: RegistryTokenRequest): Promise<ObtainedToken<BoundToken>> {
     const opTok = await this.#opTok();
     try {
-      return toObtained(await requestRegistryToken(opTok.value, request, parts));
+      return await this.#exchange(opTok.value, request);
     } catch (cause) {
       // An OpTok that was good may be so no more: revoked, or signed by a key that the Authority has replaced.
       if (opTok.isNew || !(cause instanceof ClientFault) || cause.status !== 401) throw cause;
       this.#opToks.forget('', opTok.value);
-      return toObtained(await requestRegistryToken((await this.#opTok()).value, request, parts));
+      return this.#exchange((await this.#opTok()).value, request);
     }
+  }
+
+  async #exchange(opTok: OpTok, request: RegistryTokenRequest): Promise<ObtainedToken<BoundToken>> {
+    const { token, answer } = await requestRegistryToken(opTok, request, this.#options.parts);
+    const lifetime = answer.expires_in;
+    return {
+      value: { token, binding: opTok.dpopKey === null ? 'by the certificate' : 'by DPoP' },
+      lifetime: typeof lifetime === 'number' && lifetime > 0 ? lifetime : UNKNOWN_LIFETIME_S,
+    };
   }
 
   #opTok(): ReturnType<SharedTokens<OpTok>['get']> {
@@ -131,13 +148,4 @@ export class RegistryAccess {
       return { value: opTok, lifetime };
     });
   }
-}
-
-function toObtained({
-  token,
-  answer,
-}: Awaited<ReturnType<typeof requestRegistryToken>>): ObtainedToken<string> {
-  const lifetime = answer.expires_in;
-  const isNumber = typeof lifetime === 'number' && lifetime > 0;
-  return { value: token, lifetime: isNumber ? lifetime : UNKNOWN_LIFETIME_S };
 }

@@ -1,5 +1,50 @@
 /** The requests under way: each ends with the last byte of its answer, or when its client has gone. */
 
+/** Content on its way through the agent, in either direction. */
+export interface Transfer {
+  readonly method: string;
+  readonly path: string;
+  /** So far. */
+  bytes: number;
+  /** Epoch seconds. */
+  readonly startedAt: number;
+  /** How the registry's token was got; null where none was needed. */
+  token: string | null;
+  /** Of the registry's answer; null before it. */
+  status: number | null;
+}
+
+/** Told of a transfer every 10 s and at its end. */
+export type TransferListener = (transfer: Readonly<Transfer>, isDone: boolean) => void;
+
+const PROGRESS_MS = 10_000;
+
+/** The same bytes, counted. */
+export function countBytes(
+  stream: ReadableStream<Uint8Array>,
+  transfer: Transfer | null,
+): ReadableStream<Uint8Array> {
+  if (transfer === null) return stream;
+  return stream.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform: (chunk, controller) => {
+        transfer.bytes += chunk.byteLength;
+        controller.enqueue(chunk);
+      },
+    }),
+  );
+}
+
+/** Reports a transfer until the returned function is called. */
+export function reportTransfer(transfer: Transfer, listener: TransferListener): () => void {
+  const timer = setInterval(() => listener(transfer, false), PROGRESS_MS);
+  timer.unref();
+  return () => {
+    clearInterval(timer);
+    listener(transfer, true);
+  };
+}
+
 export class Transfers {
   #count = 0;
   #allDone = Promise.withResolvers<void>();
@@ -10,16 +55,21 @@ export class Transfers {
 
   /**
    * Runs one request, which never rejects: it is under way until the body of its answer has been read to the end or
-   * given up. Bun gives up what it does not need: for HEAD, and where the client has gone.
+   * given up. Bun gives up what it does not need: for HEAD, and where the client has gone. `onEnd` is called then.
    */
-  async track(run: () => Promise<Response>): Promise<Response> {
+  async track(
+    run: () => Promise<Response>,
+    transfer: Transfer | null = null,
+    onEnd: () => void = () => {},
+  ): Promise<Response> {
     this.#count += 1;
     const done = once(() => {
+      onEnd();
       this.#count -= 1;
       if (this.#count === 0) this.#allDone.resolve();
     });
     const response = await run();
-    if (response.body !== null) return new Response(passOn(response.body, done), response);
+    if (response.body !== null) return new Response(passOn(response.body, transfer, done), response);
     done();
     return response;
   }
@@ -38,14 +88,21 @@ export class Transfers {
  * The same bytes, read when they are taken. Handed over as it is, a body whose source breaks off would be told by Bun
  * on standard error, with its URL; an error here makes it close the connection, so that the client sees the break.
  */
-function passOn(body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
+function passOn(
+  body: ReadableStream<Uint8Array>,
+  transfer: Transfer | null,
+  done: () => void,
+): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
         try {
           const { done: ended, value } = await reader.read();
-          if (!ended) return controller.enqueue(value);
+          if (!ended) {
+            if (transfer !== null) transfer.bytes += value.byteLength;
+            return controller.enqueue(value);
+          }
           controller.close();
         } catch (cause) {
           controller.error(cause);

@@ -115,7 +115,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
       /"realm":"https:\/\/127\.0\.0\.1:1\/token","service":"s","message":"token service"/,
     );
     await child.waitForLine(/"why":"discovery: .* answered 500".*no token can be had now/);
-    const answer = await fetch(`http://localhost:${port}/v2/`);
+    const answer = await fetch(`http://localhost:${port}/v2/a/manifests/1`);
     expect(answer.status).toBe(503);
     expect(await answer.text()).toContain('"code":"UNAVAILABLE"');
     await child.waitForLine(/"status":503.*"not forwarded"/);

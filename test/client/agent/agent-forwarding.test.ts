@@ -259,3 +259,28 @@ test('a registry that is not there is told, with the reason', async () => {
     ],
   });
 });
+
+test('content that passes is reported with its bytes and the way its token was got, and nothing else is', async () => {
+  const reports: unknown[] = [];
+  const blob = new Uint8Array(6 * 1024 * 1024);
+  await using parties = await startAgentParties({
+    registry: async (request) =>
+      request.method === 'GET'
+        ? new Response(blob)
+        : new Response(null, { status: (await request.bytes()).length > 0 ? 201 : 400 }),
+    onTransfer: ({ method, path, bytes, token, status }, isDone) =>
+      void reports.push([method, path, bytes, token, status, isDone]),
+  });
+  const url = (path: string) => `${parties.url}/v2/${path}`;
+  await (await fetch(url('a/blobs/sha256:ab'))).bytes();
+  await fetch(url('a/blobs/uploads/1'), { method: 'PUT', body: blob });
+  await fetch(url('a/manifests/1'), { method: 'PUT', body: 'a manifest' });
+  await fetch(url('a/manifests/1'), { method: 'HEAD' });
+  await (await fetch(url('a/tags/list'))).bytes();
+  await until(() => reports.length >= 3);
+  expect(reports).toEqual([
+    ['GET', '/v2/a/blobs/sha256:ab', blob.length, 'new, by DPoP', 200, true],
+    ['PUT', '/v2/a/blobs/uploads/1', blob.length, 'new, by DPoP', 201, true],
+    ['PUT', '/v2/a/manifests/1', 10, 'kept', 201, true],
+  ]);
+});

@@ -96,13 +96,59 @@ test('a request that was refused with a kept token is sent again with a new one,
   expect(parties.realm.heard).toHaveLength(2);
 });
 
-test('a registry that refuses the new token too is believed, without its challenge', async () => {
-  await using parties = await startAgentParties({ registry: ok, spoilt: new Set(['registry.token.1']) });
+test.each([
+  ['insufficient_scope', 'the plan allows less'],
+  ['invalid_token', 'does not trust the key or the issuer'],
+])('a new token that the registry refuses with %s is a 403 that says why', async (error, why) => {
+  await using parties = await startAgentParties({
+    registry: ok,
+    spoilt: new Set(['registry.token.1']),
+    challenge: (realm) => `Bearer realm="${realm}",service="s",scope="repository:a:pull",error="${error}"`,
+  });
   const answer = await fetch(`${parties.url}/v2/a/manifests/1`);
-  expect(answer.status).toBe(401);
+  expect(answer.status).toBe(403);
   expect(answer.headers.has('www-authenticate')).toBe(false);
-  expect(await answer.json()).toEqual({ errors: [{ code: 'UNAUTHORIZED', message: '' }] });
+  const { errors } = (await answer.json()) as { errors: [{ code: string; message: string }] };
+  expect(errors[0].code).toBe('DENIED');
+  for (const part of [error, 'repository:a:pull', why]) expect(errors[0].message).toContain(part);
   expect(parties.realm.heard).toHaveLength(1);
+});
+
+test('GET /v2/ is 200 whatever fails, and the request that matters says what failed', async () => {
+  await using parties = await startAgentParties({
+    registry: ok,
+    answerToken: () =>
+      Response.json({ error: 'insufficient_scope', detail: 'Not in the plan.' }, { status: 403 }),
+  });
+  const base = await fetch(`${parties.url}/v2/`);
+  expect([base.status, base.headers.get('docker-distribution-api-version')]).toEqual([200, 'registry/2.0']);
+  expect(await (await fetch(`${parties.url}/v2/a/manifests/1`)).text()).toContain('Not in the plan.');
+  await parties.stopRegistry();
+  expect((await fetch(`${parties.url}/v2/`, { method: 'HEAD' })).status).toBe(200);
+  expect((await fetch(`${parties.url}/v2/a/manifests/1`)).status).toBe(403);
+});
+
+test('a mount whose source the service left out of the token becomes an upload at once', async () => {
+  const paths: string[] = [];
+  await using parties = await startAgentParties({
+    registry: (request) => {
+      const { searchParams, search } = new URL(request.url);
+      paths.push(search);
+      if (searchParams.get('from') !== 'secret') return new Response(null, { status: 202 });
+      const scope = 'repository:a:pull,push repository:secret:pull';
+      const challenge = `Bearer realm="${parties.realm.url}/token",service="s",scope="${scope}",error="insufficient_scope"`;
+      return new Response(null, { status: 401, headers: { 'WWW-Authenticate': challenge } });
+    },
+    challenge: (realm) =>
+      `Bearer realm="${realm}",service="s",scope="repository:a:pull,push repository:secret:pull"`,
+  });
+  const url = `${parties.url}/v2/a/blobs/uploads/?mount=sha256:ab&from=secret`;
+  const statuses = [];
+  for (let mounts = 0; mounts < 3; mounts += 1) statuses.push((await fetch(url, { method: 'POST' })).status);
+  expect(statuses).toEqual([202, 202, 202]);
+  expect(paths.filter((path) => path === '')).toHaveLength(3);
+  // A token for the mount and one for the upload, and no more for the ones after.
+  expect(parties.realm.heard.length).toBeLessThanOrEqual(3);
 });
 
 test('an upload that was refused is 503 and succeeds when it is sent again', async () => {

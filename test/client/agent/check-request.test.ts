@@ -22,6 +22,7 @@ test.each([
   '/v2/team/app/manifests/1',
   '/v2/a/blobs/uploads/u?_state=x%3D%3D&digest=sha256%3Aab',
   '/v2/_catalog',
+  '/v2/a/blobs/uploads/u;v=..1',
 ])('%s goes to the same path of the registry', (path) => {
   expect(check(path)).toEqual({
     target: new URL(`https://registry.example.com${path}`),
@@ -43,6 +44,12 @@ test.each([
   '/v2/%252e',
   '/v2/%00',
   '/v2//evil.example/',
+  '/v2/..;/token',
+  '/v2/a/..;x=y/..;/token',
+  '/v2/a/.;/token',
+  '/v2/..%3b/token',
+  '/v2/.%2e;/token',
+  '/v2/;/..%3B',
   '/V2/',
 ])('a path that a proxy may decode to another is refused: %s', (path) => {
   expect(isRegistryPath(path)).toBe(false);
