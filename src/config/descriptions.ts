@@ -12,6 +12,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   'server.trustedProxies': 'Networks whose forwarded headers are believed; none by default.',
   'server.clientCertificateHeader':
     'Where trusted proxies put a client certificate: a known header, or { name, format }.',
+  'server.clientCertificateHeader.name': 'The name of the header.',
+  'server.clientCertificateHeader.format': 'How the header holds the certificate.',
   'server.forwardedHeader': "Where trusted proxies put the client's address; the other is not read.",
   'server.shutdownGrace': 'How long running requests may take at a stop.',
   authority: 'The OAuth server that issues OpToks.',

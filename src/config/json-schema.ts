@@ -12,6 +12,7 @@ interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: SchemaNode | boolean;
   readonly items?: SchemaNode;
+  readonly anyOf?: readonly SchemaNode[];
 }
 
 export function configurationJsonSchema(): string {
@@ -28,11 +29,12 @@ function keysOf(node: SchemaNode, path = ''): [string, SchemaNode][] {
     [`${below}${name}`, key],
     ...keysOf(key, `${below}${name}`),
   ]);
-  const { additionalProperties: free, items } = node;
+  const { additionalProperties: free, items, anyOf = [] } = node;
   return [
     ...own,
     ...(typeof free === 'object' ? keysOf(free, `${below}*`) : []),
     ...(items === undefined ? [] : keysOf(items, path)),
+    ...anyOf.flatMap((choice) => keysOf(choice, path)),
   ];
 }
 

@@ -1,4 +1,4 @@
-/** The registry token: a grant, signed (CONTRACT §2.3). Nothing of the OpTok but its `sub` is copied. */
+/** The registry token: a grant, signed. Nothing of the OpTok but its `sub` is copied. */
 import type { Grant } from '../authorize/authorize.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
 import type { Signer } from './signer.ts';

@@ -1,4 +1,4 @@
-/** The parameters of a token request: the query on GET, the form on POST (CONTRACT §2.1). */
+/** The parameters of a token request: the query on GET, the form on POST. */
 import { Refusal } from '../refusal.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;

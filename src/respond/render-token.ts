@@ -1,4 +1,4 @@
-/** The answer to a request that was granted (CONTRACT §2.3). */
+/** The answer to a request that was granted. */
 import type { RegistryToken } from '../issue/registry-token.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope } from '../request/resource-scope.ts';

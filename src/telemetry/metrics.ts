@@ -1,4 +1,4 @@
-/** The metrics of CONTRACT §6, through OpenTelemetry, in the Prometheus text format. Labels come from closed sets. */
+/** The metrics, through OpenTelemetry, in the Prometheus text format. Labels come from closed sets. */
 import { type Meter, ValueType } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';

@@ -1,4 +1,4 @@
-/** CONTRACT §4, `authority.jwksPath`: the Authority's keys from a file, and files that hold none. */
+/** `authority.jwksPath`: the Authority's keys from a file, and files that hold none. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createKey } from '../support/keys.ts';
 import { createInstallation } from './installation.ts';

@@ -1,4 +1,4 @@
-/** CONTRACT §4, `signing.certificatePath`: what becomes `x5c`, and certificates that no registry would take. */
+/** `signing.certificatePath`: what becomes `x5c`, and certificates that no registry would take. */
 import { afterAll, expect, test } from 'bun:test';
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** CONTRACT §4, `signing.keyPath` with a PFX container: its content tells what it is, and it brings its certificates. */
+/** `signing.keyPath` with a PFX container: its content tells what it is, and it brings its certificates. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { compactVerify, decodeProtectedHeader, importX509 } from 'jose';

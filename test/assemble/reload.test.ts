@@ -1,4 +1,4 @@
-/** CONTRACT §4: a reload replaces everything at once; one that fails keeps everything as it was and says why. */
+/** A reload replaces everything at once; one that fails keeps everything as it was and says why. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import type { Runtime } from '../../src/assemble/runtime.ts';
 import { formatMistake } from '../../src/document/mistakes.ts';

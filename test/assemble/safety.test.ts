@@ -1,4 +1,4 @@
-/** CONTRACT §4: what is refused at the start although each value alone is right. */
+/** What is refused at the start although each value alone is right. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** CONTRACT §4, `signing.keyPath`: the kinds and forms of keys that sign, and what is told of those that do not. */
+/** `signing.keyPath`: the kinds and forms of keys that sign, and what is told of those that do not. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';

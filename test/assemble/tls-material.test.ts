@@ -1,4 +1,4 @@
-/** CONTRACT §4, `server.tls`: the listener's files, and what is told of those that cannot be used. */
+/** `server.tls`: the listener's files, and what is told of those that cannot be used. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { formatMistake } from '../../src/document/mistakes.ts';
 import { describeWith } from '../support/debian-parts.ts';

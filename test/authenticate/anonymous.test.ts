@@ -1,4 +1,4 @@
-/** CONTRACT §3, `anonymousPlan`: what a request without credentials gets, and what it never gets. */
+/** `anonymousPlan`: what a request without credentials gets, and what it never gets. */
 import { describe, expect, test } from 'bun:test';
 import { ask, basic, expectRefusal, expectToken, parseChallenges, send } from '../support/ask.ts';
 import { createHarness, createPlan, type HarnessOptions } from '../support/service.ts';

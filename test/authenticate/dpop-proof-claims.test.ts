@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rules 6, 7, 9 and 10: claims, method, time, and the OpTok that it is for. */
+/** The proof: claims, method, time, and the OpTok that it is for. */
 import { describe, test } from 'bun:test';
 import type { Reason } from '../../src/refusal.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rules 4, 5 and 11: the key in the header, its signature, its thumbprint. */
+/** The proof: the key in the header, its signature, its thumbprint. */
 import { beforeAll, describe, expect, test } from 'bun:test';
 import { randomBytes } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK } from 'jose';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rules 1, 2, 3, 16 and 17: the header, its shape, its type and algorithm. */
+/** The proof: the header, its shape, its type and algorithm. */
 import { describe, test } from 'bun:test';
 import { createHmac } from 'node:crypto';
 import { ask, expectRefusal, expectToken, send } from '../support/ask.ts';

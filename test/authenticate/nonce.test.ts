@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rule 12: a nonce says that a proof is recent (RFC 9449 §8). */
+/** The proof: a nonce says that a proof is recent (RFC 9449 §8). */
 import { describe, expect, test } from 'bun:test';
 import { createHmac, randomBytes } from 'node:crypto';
 import { createNonces } from '../../src/authenticate/nonce.ts';

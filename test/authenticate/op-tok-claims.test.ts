@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The OpTok", rules 5 to 7: issuer, audience, time, scopes, confirmation. */
+/** The OpTok: issuer, audience, time, scopes, confirmation. */
 import { describe, expect, test } from 'bun:test';
 import type { Reason } from '../../src/refusal.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

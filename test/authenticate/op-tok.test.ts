@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The OpTok", rules 1 to 4: its shape, its header, its key. */
+/** The OpTok: its shape, its header, its key. */
 import { describe, expect, test } from 'bun:test';
 import { createHmac } from 'node:crypto';
 import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';

@@ -1,4 +1,4 @@
-/** CONTRACT §4, `limits.perSubject`: who is answered how often, what counts and what does not. */
+/** `limits.perSubject`: who is answered how often, what counts and what does not. */
 import { describe, expect, test } from 'bun:test';
 import type { Rate } from '../../src/authenticate/rate-limits.ts';
 import type { ReplayVerdict } from '../../src/authenticate/replay-store.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rules 13 to 15: a proof is good once, and no doubt about it issues a token. */
+/** The proof: a proof is good once, and no doubt about it issues a token. */
 import { describe, expect, test } from 'bun:test';
 import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rule 8: htu is a configured realm after RFC 3986 normalisation of both. */
+/** The proof: htu is a configured realm after RFC 3986 normalisation of both. */
 import { describe, expect, test } from 'bun:test';
 import { normalizeUrl } from '../../src/authenticate/url.ts';
 import { ask, expectRefusal, expectToken, send } from '../support/ask.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The Authority's keys", rule 1: whose metadata counts, and how much of it. */
+/** The Authority's keys: whose metadata counts, and how much of it. */
 import { describe, expect, test } from 'bun:test';
 import { fetchKeySet, fetchMetadata, fetchText, metadataUrlsOf } from '../../src/authority/discovery.ts';
 import { describeWith } from '../support/debian-parts.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The Authority's keys", rule 3: which documents are a key set, and which key is found in one. */
+/** The Authority's keys: which documents are a key set, and which key is found in one. */
 import { describe, expect, test } from 'bun:test';
 import { type AuthorityKeySet, parseKeySet } from '../../src/authority/key-set.ts';
 import { keySetOf } from '../support/faulty-authority.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The Authority's keys", rules 3 and 4: kept when a fetch fails, and had again by itself. */
+/** The Authority's keys: kept when a fetch fails, and had again by itself. */
 import { describe, expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
 import { RemoteAuthorityKeys } from '../../src/authority/remote-authority-keys.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The Authority's keys", rule 2: cached, and fetched seldom however many ask. */
+/** The Authority's keys: cached, and fetched seldom however many ask. */
 import { describe, expect, test } from 'bun:test';
 import { randomUUID } from 'node:crypto';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

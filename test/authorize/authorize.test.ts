@@ -1,4 +1,4 @@
-/** CONTRACT §3: licence, plan, and what of the request a plan grants. */
+/** Licence, plan, and what of the request a plan grants. */
 import { describe, expect, test } from 'bun:test';
 import { type Answer, ask, expectRefusal, expectToken } from '../support/ask.ts';
 import { createHarness, createPlan, defaultPolicy, type HarnessOptions } from '../support/service.ts';

@@ -1,4 +1,4 @@
-/** CONTRACT §4: every key can be overridden by a variable that spells its path. */
+/** Every key can be overridden by a variable that spells its path. */
 import { describe, expect, test } from 'bun:test';
 import { type Environment, judge, loadText, minimum, sampleText } from './configuration-text.ts';
 

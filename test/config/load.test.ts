@@ -1,4 +1,4 @@
-/** CONTRACT §4: a mistake names file, line, column, key, what was found and what is allowed; all of them at once. */
+/** A mistake names file, line, column, key, what was found and what is allowed; all of them at once. */
 import { describe, expect, test } from 'bun:test';
 import {
   changedAt,

@@ -1,4 +1,4 @@
-/** The picture of the dashboard in the README: every panel is in it, drawn from what its queries were answered. */
+/** The picture of the dashboard in etc/README.md: every panel is in it, drawn from what its queries were answered. */
 import { expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { grafanaFolder, readDashboard } from '../support/operators-files.ts';
@@ -17,7 +17,7 @@ function cardsOf(svg: string): Map<number, string> {
 const linesOf = (card: string) =>
   [...card.matchAll(/<path class="line"[^>]* d="([^"]+)"/g)].map(([, d]) => d);
 
-test('the picture in the README has each panel of the dashboard, with data in it', () => {
+test('the picture in etc/README.md has each panel of the dashboard, with data in it', () => {
   const svg = readFileSync(`${grafanaFolder}registry-token.svg`, 'utf8');
   const cards = cardsOf(svg);
   expect([...cards.keys()]).toEqual(panels.map(({ id }) => id));
@@ -29,8 +29,8 @@ test('the picture in the README has each panel of the dashboard, with data in it
     const drawn = { timeseries: Math.max(0, ...lines), stat: figures, table: card.split('\n').length };
     expect([title, drawn[type as keyof typeof drawn] > 1]).toEqual([title, true]);
   }
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  expect(readme).toContain('](etc/grafana/registry-token.svg)');
+  const readme = readFileSync(new URL('../../etc/README.md', import.meta.url), 'utf8');
+  expect(readme).toContain('](grafana/registry-token.svg)');
 });
 
 test('a line is drawn for each series under its name, and a gap in the data is left open', () => {

@@ -1,4 +1,4 @@
-/** CONTRACT §4, `limits`: the program itself answers 429 beyond them, says how long to wait, and counts it. */
+/** `limits`: the program itself answers 429 beyond them, says how long to wait, and counts it. */
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { startConfiguredService } from '../support/configured-service.ts';
 

@@ -1,4 +1,4 @@
-/** The commands that the README prints for users, run as they are printed. */
+/** The commands that README.md and etc/README.md print for users, run as they are printed. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
@@ -36,7 +36,7 @@ async function runAsPrinted(
   return runOrFail(['bash', '-euo', 'pipefail', '-c', commands], { cwd: folder.path, env });
 }
 
-describeWith(['curl', 'docker-registry', 'openssl'], 'with the client and the names of the README', () => {
+describeWith(['curl', 'docker-registry', 'openssl'], 'with the client and the names of the pages', () => {
   let folder: TemporaryFolder;
   let authority: Authority;
   let service: RunningService;
@@ -80,10 +80,10 @@ describeWith(['curl', 'docker-registry', 'openssl'], 'with the client and the na
     const [keyUrl, scope] = [`${authority.issuer}/token`, 'registry.token.issue'];
     const proof = `$(registry-token dpop-proof --method POST --url ${keyUrl} --key dpop.pem)`;
     const form = `-d grant_type=client_credentials -d scope=${scope}`;
-    // How the OpTok comes from the Authority is not what the README tells.
+    // How the OpTok comes from the Authority is not what the page tells.
     const obtain = `answer=$(curl -fsS -u "builder:$SECRET" -H "DPoP: ${proof}" ${form} ${keyUrl})
       OPTOK=$(sed -E 's/.*"access_token":"([^"]+)".*/\\1/' <<< "$answer")`;
-    const call = await readCommands('curl -H "Authorization: Bearer $OPTOK"', [
+    const call = await readCommands('etc/README.md', 'curl -H "Authorization: Bearer $OPTOK"', [
       ['http://localhost:8085', `http://localhost:${service.port}`],
       ['registry.localhost', 'registry.e2e.example'],
     ]);
@@ -111,7 +111,7 @@ describeWith(['curl', 'docker-registry', 'openssl'], 'with the client and the na
         stringify({ profiles: { ci: profile } }),
       );
       const address = `127.0.0.1:${await findFreePort()}`;
-      const commands = await readCommands('registry-token agent', [
+      const commands = await readCommands('etc/README.md', 'registry-token agent', [
         ['https://registry.example.com', registry.url],
         ['127.0.0.1:5001', address],
         [
@@ -144,11 +144,15 @@ describeWith(['helm', 'nginx', 'docker-registry', 'openssl'], 'with a certificat
     );
     const archive = await createHelm(home).makeChart('app');
     const pushed = await readFile(archive);
-    const commands = await readCommands('helm push app-1.0.0.tgz oci://registry.example.com', [
-      ['registry.example.com/team', `${front.registryHost}/team-a`],
-      ['/usr/local/bin/', `${home.at('bin')}/`],
-      ['helm pull', `rm ${archive}\nhelm pull`],
-    ]);
+    const commands = await readCommands(
+      'etc/README.md',
+      'helm push app-1.0.0.tgz oci://registry.example.com',
+      [
+        ['registry.example.com/team', `${front.registryHost}/team-a`],
+        ['/usr/local/bin/', `${home.at('bin')}/`],
+        ['helm pull', `rm ${archive}\nhelm pull`],
+      ],
+    );
     await runAsPrinted(commands, home);
     expect(await readFile(archive)).toEqual(pushed);
   });

@@ -113,7 +113,7 @@ describeWith(['openssl', 'curl'], 'the service behind its own TLS listener', () 
 
   const query = () => `${realm}?service=${SERVICE}&scope=repository:public/app:pull`;
 
-  /** The ways of CONTRACT §2.2 that a client with a certificate has. */
+  /** The ways in which an OpTok comes that a client with a certificate has. */
   const ways: Readonly<Record<string, (opTok: string) => string[]>> = {
     'Basic password on GET': (opTok) => ['-u', `anyone:${opTok}`, query()],
     'Bearer on GET': (opTok) => ['-H', `Authorization: Bearer ${opTok}`, query()],

@@ -1,4 +1,4 @@
-/** CONTRACT §2.3: the JWT that a registry verifies offline. */
+/** The JWT that a registry verifies offline. */
 import { describe, expect, test } from 'bun:test';
 import { createPublicKey, type JsonWebKeyInput, verify } from 'node:crypto';
 import { createLocalJWKSet, type JWK, jwtVerify } from 'jose';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rule 15, for a real Redis that is gone, hangs, is full, is read-only or restarted. */
+/** The proof, for a real Redis that is gone, hangs, is full, is read-only or restarted. */
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { randomBytes } from 'node:crypto';
 import { ask, expectRefusal } from '../support/ask.ts';

@@ -1,4 +1,4 @@
-/** SENDER-CONSTRAINT, "The proof", rule 13, for the replay store that several processes share; and its password. */
+/** The proof, for the replay store that several processes share; and its password. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { randomBytes } from 'node:crypto';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

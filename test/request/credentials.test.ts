@@ -1,4 +1,4 @@
-/** CONTRACT §2.2: exactly one way per request. */
+/** Exactly one way per request. */
 import { describe, expect, test } from 'bun:test';
 import { ask, basic, expectRefusal, expectToken, send } from '../support/ask.ts';
 import { createHarness, withCertificate } from '../support/service.ts';

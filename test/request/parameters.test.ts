@@ -1,4 +1,4 @@
-/** CONTRACT §2.1: service, unknown parameters, the body of a POST. */
+/** Service, unknown parameters, the body of a POST. */
 import { describe, expect, test } from 'bun:test';
 import { ask, expectProblem, expectRefusal, expectToken, send } from '../support/ask.ts';
 import { createHarness } from '../support/service.ts';

@@ -1,4 +1,4 @@
-/** CONTRACT §2.1: the grammar of scopes. */
+/** The grammar of scopes. */
 import { describe, expect, test } from 'bun:test';
 import { formatScope, parseScopes } from '../../src/request/resource-scope.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

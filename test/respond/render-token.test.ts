@@ -1,4 +1,4 @@
-/** CONTRACT §2.3: the answer to a request that was granted. */
+/** The answer to a request that was granted. */
 import { describe, expect, test } from 'bun:test';
 import { renderToken } from '../../src/respond/render-token.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';

@@ -1,4 +1,4 @@
-/** CONTRACT §2 over a real connection: methods, paths, repeated headers, and the sizes of bodies. */
+/** HTTP over a real connection: methods, paths, repeated headers, and the sizes of bodies. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { peerAddress } from '../../src/server/listen.ts';

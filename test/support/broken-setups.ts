@@ -1,4 +1,4 @@
-/** The common broken setups: how each comes about, and what `check` says of it. The README's table is made of them. */
+/** The common broken setups: how each comes about, and what `check` says of it. The table in etc/README.md is made of them. */
 import { createPrivateKey } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { keygen } from '../../src/cli/keygen.ts';

@@ -75,7 +75,7 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
   return { url, port, realm, configurationPath, child, [Symbol.asyncDispose]: dispose };
 }
 
-/** The configuration of the tests: CONTRACT §4 with two plans. */
+/** The configuration of the tests, with two plans. */
 export function serviceConfiguration(
   { authorityIssuer, signing, sections }: ServiceOptions,
   port: number,

@@ -1,4 +1,4 @@
-/** CONTRACT §6: the metrics by name, type and labels, and that no request can create a series. */
+/** The metrics by name, type and labels, and that no request can create a series. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { reasons } from '../../src/refusal.ts';
@@ -28,7 +28,7 @@ function createTestMetrics(observed: Partial<Observations> = {}) {
   return { tally, metrics, read: async () => parseExposition(await metrics.expose()) };
 }
 
-/** What CONTRACT §6 names, with its type and the names of its labels, the deaths of workers, and lost audit lines. */
+/** Every metric of ours, with its type and the names of its labels. */
 const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_issued_total', 'counter', ['plan']],
   ['registry_token_rejected_total', 'counter', ['reason']],

@@ -1,0 +1,127 @@
+/** The pages of the repository: links lead somewhere, tables are those of the sources, and the samples are what is printed. */
+import { describe, expect, test } from 'bun:test';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readReference, withTables } from './support/reference.ts';
+
+const ROOT = new URL('../', import.meta.url).pathname;
+const listed = Bun.spawnSync(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: ROOT,
+});
+const files = listed.stdout
+  .toString()
+  .split('\n')
+  .filter((path) => path !== '' && existsSync(join(ROOT, path)));
+const pages = files.filter((path) => path.endsWith('.md'));
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+
+const withoutCode = (page: string) => page.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, '`');
+
+/** The anchors of a page as GitHub makes them: lower case, without punctuation, a hyphen for each space. */
+function anchorsOf(page: string): Set<string> {
+  const counts = new Map<string, number>();
+  const anchors = [...page.replace(/^```.*?^```$/gms, '').matchAll(/^#{1,6} (.+)$/gm)].map(
+    ([, title = '']) => {
+      const anchor = title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-');
+      const count = counts.get(anchor) ?? 0;
+      counts.set(anchor, count + 1);
+      return count === 0 ? anchor : `${anchor}-${count}`;
+    },
+  );
+  return new Set(anchors);
+}
+
+/** Each link of a page that leads to no file or to no heading, as it is written. */
+function brokenLinks(path: string, page: string, readPage: (path: string) => string | null): string[] {
+  const targets = [...withoutCode(page).matchAll(/\]\(([^()\s]+)\)/g)].map(([, target = '']) => target);
+  return targets.filter((target) => {
+    if (/^[a-z]+:/.test(target)) return false;
+    const [file = '', anchor] = target.split('#');
+    const text = file === '' ? page : readPage(join(dirname(path), file));
+    return text === null || (anchor !== undefined && !anchorsOf(text).has(anchor));
+  });
+}
+
+function readIfThere(path: string): string | null {
+  const full = join(ROOT, path);
+  if (!existsSync(full)) return null;
+  return statSync(full).isFile() ? readFileSync(full, 'utf8') : '';
+}
+
+describe('links', () => {
+  test('the pages are found', () => {
+    expect(pages).toContain('README.md');
+    expect(pages).toContain('etc/README.md');
+    expect(pages.length).toBeGreaterThan(6);
+  });
+
+  test.each(pages)('every relative link and every anchor of %s leads somewhere', (path) => {
+    expect(brokenLinks(path, read(path), readIfThere)).toEqual([]);
+  });
+
+  test.each([
+    ['a file that is not there', '[x](gone.md)', ['gone.md']],
+    ['a heading that is not there', '[x](there.md#gone)', ['there.md#gone']],
+    ['a heading of the page itself', '## Some (thing)\n[x](#some-thing) [y](#other)', ['#other']],
+    ['nothing, where it leads somewhere', '[x](there.md#a-b) [y](https://a.example/x#y)', []],
+  ])('a link is noticed that leads to %s', (_, page, broken) => {
+    const others = (path: string) => (path === 'there.md' ? '# A: b\n' : null);
+    expect(brokenLinks('page.md', page, others)).toEqual(broken);
+  });
+});
+
+describe('tables', () => {
+  test('those of etc/README.md are made from the sources: bun run schema writes them', () => {
+    expect(readReference()).toBe(withTables(readReference()));
+  });
+
+  test('each metric of the sources is in etc/README.md, and no other', () => {
+    const names = (text: string) => new Set(text.match(/registry_token_[a-z_]+[a-z]/g));
+    const told = names(read('etc/README.md'));
+    const made = names(read('src/telemetry/metrics.ts'));
+    expect([...told].sort()).toEqual([...made].sort());
+  });
+
+  test('each command of the program is in etc/README.md, and no other', async () => {
+    const [, section = ''] = /^## Commands\n(.*?)^## /ms.exec(read('etc/README.md')) ?? [];
+    const told = [...section.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, name]) => name);
+    const help = Bun.spawnSync([process.execPath, 'run', 'src/main.ts', '--help'], { cwd: ROOT });
+    const output = `${help.stdout}${help.stderr}`;
+    const made = [...output.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => name);
+    expect(told.sort()).toEqual(made.sort());
+  });
+});
+
+describe('README.md', () => {
+  const readme = read('README.md');
+
+  test('has 150 to 200 lines', () => {
+    const lines = readme.split('\n').length - 1;
+    expect(lines).toBeGreaterThanOrEqual(130);
+    expect(lines).toBeLessThanOrEqual(200);
+  });
+
+  test('prints the minimal configuration, which has 14 lines', () => {
+    const minimal = read('etc/registry-token.minimal.yaml');
+    expect(readme).toContain(`\`\`\`yaml\n${minimal}\`\`\``);
+    expect(minimal.trimEnd().split('\n')).toHaveLength(14);
+  });
+});
+
+test('no file of the repository cites a document that is not in it', () => {
+  const absent = new RegExp(
+    ['CONTRACT', 'HOUSE', 'SENDER-CONSTRAINT', 'CLIENTS-AND-REGISTRIES']
+      .map((name) => `\\b${name}\\b`)
+      .join('|'),
+  );
+  const citing = files.filter(
+    (path) =>
+      /\.(?:ts|md|ya?ml|sh|conf|json)$/.test(path) &&
+      path !== 'test/documents.test.ts' &&
+      absent.test(read(path)),
+  );
+  expect(citing).toEqual([]);
+});
