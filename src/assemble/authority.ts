@@ -4,6 +4,7 @@ import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createFileAuthorityKeys } from '../authority/file-authority-keys.ts';
 import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { holdsCertificate } from '../platform/pem.ts';
 import type { FileReader } from './file-reader.ts';
 import { metadataUrls } from './options.ts';
 
@@ -18,7 +19,7 @@ export function openAuthorityKeys(
 ): AuthorityKeys | null {
   const { authority, limits } = loaded.configuration;
   const certificateAuthorities = files.readText('authority.caPath', authority.caPath);
-  if (certificateAuthorities !== null && !certificateAuthorities.includes('-----BEGIN CERTIFICATE-----'))
+  if (certificateAuthorities !== null && !holdsCertificate(certificateAuthorities))
     files.report('authority.caPath', 'holds no PEM certificate');
   if (authority.jwksPath === undefined) {
     const [metadataUrl, otherMetadataUrl = null] = metadataUrls(loaded.configuration);

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../document/mistakes.ts';
+import { errorCode } from '../platform/errors.ts';
 import { fileState } from './file-state.ts';
 
 /** A million licences of 60 characters, and some. */
@@ -71,7 +72,7 @@ export class FileReader {
   }
 
   #reportUnreadable(key: string, file: string, cause: unknown): null {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    const code = errorCode(cause);
     // A password that was written where its path belongs is not shown.
     const shown = key === 'signing.keyPasswordPath' ? 'the file' : file;
     this.report(key, `${shown} cannot be read (${code})`);

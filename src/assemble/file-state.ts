@@ -1,5 +1,6 @@
 /** What a file is like without reading it: two different states mean that it may have changed. */
 import { statSync } from 'node:fs';
+import { errorCode } from '../platform/errors.ts';
 
 /** Device, inode, size and times of a file, through symbolic links; or why they cannot be had. */
 export function fileState(path: string): string {
@@ -7,6 +8,6 @@ export function fileState(path: string): string {
     const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
     return `${dev} ${ino} ${size} ${mtimeNs}`;
   } catch (cause) {
-    return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+    return errorCode(cause);
   }
 }

@@ -1,5 +1,7 @@
 /** The Authority's metadata (RFC 8414, OpenID Connect Discovery) and bounded HTTP for it. */
 import { isJsonObject, type JsonObject } from '../authenticate/compact-jws.ts';
+import { readBody } from '../platform/bounded-body.ts';
+import { errorCode } from '../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import { withoutByteOrderMark } from './key-set.ts';
 
@@ -136,29 +138,16 @@ async function fetchWithin(
     throw new StatusFault(url, response.status);
   }
   try {
-    return await readBounded(response);
+    return (await readBody(response, MAX_BYTES)).toString('utf8');
   } catch (cause) {
     throw new Error(`${url} did not answer in full: ${faultOf(cause)}.`);
   }
 }
 
-async function readBounded(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    if (size > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
 function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
-  return 'code' in cause && typeof cause.code === 'string'
-    ? cause.code
-    : cause.message.split('\n', 1).join('');
+  return errorCode(cause, cause.message.split('\n', 1).join(''));
 }
 
 function shown(value: unknown): string {

@@ -3,6 +3,7 @@ import { metadataUrls } from '../assemble/options.ts';
 import { fetchKeySet, fetchMetadata } from '../authority/discovery.ts';
 import { parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { errorCode } from '../platform/errors.ts';
 import { isLoopback } from '../platform/loopback.ts';
 import type { Finding } from './finding.ts';
 
@@ -114,7 +115,7 @@ async function askRealm(
   try {
     response = await ask(url, ca, 'GET');
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer';
+    const code = errorCode(cause, 'no answer');
     return `does not answer (${code}).`;
   }
   await response.body?.cancel();

@@ -1,10 +1,11 @@
 /** What a registry must be given: its `auth` section, for 2.8 and for 3.x, ready to copy. */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { stringify } from 'yaml';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { openPublicKeys } from '../keys/public-key.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
+import { holdsCertificate } from '../platform/pem.ts';
+import { yamlText } from '../platform/quoting.ts';
 
 export async function renderRegistrySample(loaded: LoadedConfiguration, key: SigningKey): Promise<string> {
   const { registry, signing } = loaded.configuration;
@@ -55,13 +56,9 @@ async function findBundle(loaded: LoadedConfiguration, key: SigningKey): Promise
 async function holdsCertificateOf(key: SigningKey, path: string): Promise<boolean> {
   try {
     const pem = readFileSync(path, 'utf8');
-    if (!pem.includes('-----BEGIN CERTIFICATE-----')) return false;
+    if (!holdsCertificate(pem)) return false;
     return (await openPublicKeys(pem, 'thumbprint')).some(({ thumbprint }) => thumbprint === key.thumbprint);
   } catch {
     return false;
   }
-}
-
-function yamlText(text: string): string {
-  return stringify(text, { lineWidth: 0 }).trimEnd();
 }

@@ -2,6 +2,7 @@
 import { checkAuditPath } from '../assemble/audit-path.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
+import { errorCode } from '../platform/errors.ts';
 import { AuditFile, checkAuditFile } from '../telemetry/audit-file.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -26,7 +27,7 @@ export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | nu
   try {
     checkAuditFile(path);
   } catch (cause) {
-    const fault = cause instanceof Error && 'code' in cause ? cause.code : 'unknown fault';
+    const fault = errorCode(cause);
     const message = `${path} cannot be appended to (${fault}): give file and folder to the service's user`;
     throw new ConfigurationFault([loaded.mistakeAt('logging.auditPath', message)]);
   }

@@ -19,12 +19,14 @@ import {
   FolderFault,
   keepFile,
   openDevFolder,
-  replaceFile,
+  writeDevFile,
 } from '../dev/folder.ts';
 import { renderGuide } from '../dev/guide.ts';
 import { writeSampleImage } from '../dev/image.ts';
 import { isTaken, type LoopbackAddress, listenOnLoopback, parseLoopbackAddress } from '../dev/loopback.ts';
 import { formatMistake } from '../document/mistakes.ts';
+import { errorCode } from '../platform/errors.ts';
+import { waitAtMost } from '../platform/wait.ts';
 import { listen } from '../server/listen.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { type Command, type CommandContext, CommandFailure, readOptions, UsageError } from './command.ts';
@@ -101,7 +103,7 @@ async function runUntil(
   const guide = await start(folder, addresses, context, ending);
   // Proofs are dated in whole seconds, and the service refuses those from before its start: from the next second on
   // a pasted command never meets that.
-  await Promise.race([stopped, Bun.sleep(1000 - (Date.now() % 1000))]);
+  await waitAtMost(1000 - (Date.now() % 1000), stopped);
   context.print(guide);
   await stopped;
   return folder.kept ? folder.path : null;
@@ -181,7 +183,7 @@ async function prepareFiles(
   };
   const load = () => loadConfiguration(at(devFiles.configuration), overrides);
   const { signing, registry } = load().configuration;
-  replaceFile(
+  writeDevFile(
     folder,
     devFiles.registryConfiguration,
     renderRegistryConfiguration(addresses, {
@@ -225,7 +227,7 @@ function claim<Listener>(option: string, { text }: LoopbackAddress, open: () => 
   try {
     return open();
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    const code = errorCode(cause);
     const why = code === 'EADDRINUSE' ? 'something listens there already, another dev perhaps' : code;
     throw new CommandFailure(`cannot listen on ${text}: ${why}; --${option} names another address`);
   }

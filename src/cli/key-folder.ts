@@ -1,7 +1,8 @@
 /** The folder that `keygen` writes: how its files are called, and how they are written. */
-import { randomBytes } from 'node:crypto';
 import { chownSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorCode } from '../platform/errors.ts';
+import { type FileOwner, replaceFile } from '../platform/replace-file.ts';
 import { CommandFailure } from './command.ts';
 
 export interface KeyFiles {
@@ -46,17 +47,12 @@ export function makeDirectory(directory: string): void {
   attempt(`make the directory ${directory}`, () => mkdirSync(directory, { recursive: true }));
 }
 
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** Writes a file that must not exist yet. Throws CommandFailure. */
-export function writeNew(path: string, text: string, mode: number, owner: Owner | null = null): void {
+export function writeNew(path: string, text: string, mode: number, owner?: FileOwner): void {
   attempt(`write ${path}`, () => {
     writeFileSync(path, text, { flag: 'wx', mode });
     try {
-      if (owner !== null) chownSync(path, owner.uid, owner.gid);
+      if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
     } catch (cause) {
       rmSync(path, { force: true });
       throw cause;
@@ -64,22 +60,11 @@ export function writeNew(path: string, text: string, mode: number, owner: Owner 
   });
 }
 
-/**
- * Puts a complete new file in the place of the old one, so that neither the old file's mode nor half a file is ever
- * seen. Throws CommandFailure.
- */
-export function replaceFile(path: string, text: string, mode: number, owner: Owner | null = null): void {
-  const fresh = `${path}.${randomBytes(6).toString('hex')}`;
-  attempt(`write ${path}`, () => {
-    try {
-      writeFileSync(fresh, text, { flag: 'wx', mode });
-      if (owner !== null) chownSync(fresh, owner.uid, owner.gid);
-      renameSync(fresh, path);
-    } catch (cause) {
-      rmSync(fresh, { force: true });
-      throw cause;
-    }
-  });
+/** Puts a complete new file in the place of the old one. Throws CommandFailure. */
+export function replaceKeyFile(path: string, text: string, mode: number, owner?: FileOwner): void {
+  attempt(`write ${path}`, () =>
+    replaceFile(path, text, { mode, ...(owner === undefined ? {} : { owner }) }),
+  );
 }
 
 export function readKeyFile(path: string): string {
@@ -98,12 +83,7 @@ function attempt<Value>(what: string, act: () => Value): Value {
   try {
     return act();
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    const code = errorCode(cause);
     throw new CommandFailure(`cannot ${what} (${code})`);
   }
-}
-
-/** A path as YAML has it: in double quotes, as JSON, where a plain one could be misread. */
-export function yamlText(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : JSON.stringify(path);
 }

@@ -2,22 +2,23 @@
  * `keygen --rotate`, `--switch` and `--finish`: one key after another without a refused pull. The names that the
  * configurations of service and registry have stay the same for good, so that no step is an edit.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { createRegistryJwks } from '../keys/key-generation.ts';
 import { algorithmOf, type SigningAlgorithm } from '../keys/signing-key.ts';
+import { parsePrivateKey } from '../platform/pem.ts';
+import { shellWord, yamlText } from '../platform/quoting.ts';
+import type { FileOwner } from '../platform/replace-file.ts';
 import { CommandFailure } from './command.ts';
 import {
   isThere,
   type KeyFiles,
   type KeyFolder,
   moveFile,
-  type Owner,
   readKeyFile,
   removeFile,
-  replaceFile,
+  replaceKeyFile,
   writeNew,
-  yamlText,
 } from './key-folder.ts';
 
 /** Seconds: no token lives longer. */
@@ -84,8 +85,8 @@ export function switchToNextKey(folder: KeyFolder): string {
   checkPair(isWhole ? next : { key: current.key, certificate: next.certificate });
   if (isWhole) {
     const { owner, mode } = ownershipOf(current.key);
-    replaceFile(last.key, readKeyFile(current.key), mode, owner);
-    replaceFile(last.certificate, readKeyFile(current.certificate), 0o644);
+    replaceKeyFile(last.key, readKeyFile(current.key), mode, owner);
+    replaceKeyFile(last.certificate, readKeyFile(current.certificate), 0o644);
     moveFile(next.key, current.key);
   }
   moveFile(next.certificate, current.certificate);
@@ -121,8 +122,8 @@ async function writeTrust(folder: KeyFolder, certificates: readonly X509Certific
   const keySets = await Promise.all(certificates.map(({ publicKey }) => createRegistryJwks(publicKey)));
   const keys = keySets.flatMap((keySet) => keySet.keys);
   const bundle = certificates.map((certificate) => certificate.toString().trimEnd()).join('\n');
-  replaceFile(folder.bundle, `${bundle}\n`, 0o644);
-  replaceFile(folder.jwks, `${JSON.stringify({ keys }, null, 2)}\n`, 0o644);
+  replaceKeyFile(folder.bundle, `${bundle}\n`, 0o644);
+  replaceKeyFile(folder.jwks, `${JSON.stringify({ keys }, null, 2)}\n`, 0o644);
 }
 
 function readCertificate(path: string): X509Certificate {
@@ -138,7 +139,7 @@ function checkPair({ key, certificate }: KeyFiles): void {
   const publicSide = readCertificate(certificate);
   let fits: boolean;
   try {
-    fits = publicSide.checkPrivateKey(createPrivateKey(readKeyFile(key)));
+    fits = publicSide.checkPrivateKey(parsePrivateKey(readKeyFile(key)));
   } catch (cause) {
     if (cause instanceof CommandFailure) throw cause;
     throw new CommandFailure(`${key} holds no unencrypted PEM private key, and nothing was changed`);
@@ -147,7 +148,7 @@ function checkPair({ key, certificate }: KeyFiles): void {
 }
 
 /** Whoever could read the current key can read the next: never more than its owner and its group. */
-function ownershipOf(path: string): { readonly owner: Owner; readonly mode: number } {
+function ownershipOf(path: string): { readonly owner: FileOwner; readonly mode: number } {
   const { uid, gid, mode } = statSync(path);
   return { owner: { uid, gid }, mode: 0o600 | (mode & 0o040) };
 }
@@ -155,7 +156,7 @@ function ownershipOf(path: string): { readonly owner: Owner; readonly mode: numb
 function explainNext(folder: KeyFolder, algorithm: SigningAlgorithm): string {
   const { directory, current, next, bundle, jwks } = folder;
   const byCertificate = algorithm === 'EdDSA' ? '' : `     rootcertbundle: ${yamlText(bundle)}\n`;
-  const command = `registry-token keygen --out ${shellText(directory)}`;
+  const command = `registry-token keygen --out ${shellWord(directory)}`;
   return `Written; the service still signs with ${current.key}:
   ${next.key}   the next private key, ${algorithm}
   ${next.certificate}   its certificate
@@ -180,10 +181,6 @@ function explainSwitch({ directory, current, last }: KeyFolder): string {
 A running service takes it by itself, and says "reloaded" in its log. Registries need nothing now.
 
 An hour from now, when no token of the old key is good any more:
-     registry-token keygen --out ${shellText(directory)} --finish
+     registry-token keygen --out ${shellWord(directory)} --finish
 `;
-}
-
-function shellText(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

@@ -4,15 +4,15 @@ import { resolve } from 'node:path';
 import { createSelfSignedCertificate } from '../keys/certificate-authoring.ts';
 import { createRegistryJwks, generateSigningKey } from '../keys/key-generation.ts';
 import type { SigningAlgorithm } from '../keys/signing-key.ts';
+import { yamlText } from '../platform/quoting.ts';
 import { type Command, CommandFailure, readOptions, required, UsageError } from './command.ts';
 import {
   isThere,
   type KeyFolder,
   keyFolderAt,
   makeDirectory,
-  replaceFile,
+  replaceKeyFile,
   writeNew,
-  yamlText,
 } from './key-folder.ts';
 import { finishRotation, makeNextKey, switchToNextKey } from './key-rotation.ts';
 
@@ -99,7 +99,7 @@ async function makeFirstKey(
     );
   const pair = makePair(algorithm, days);
   const keySet = await createRegistryJwks(createPublicKey(pair.key));
-  const write = force ? replaceFile : writeNew;
+  const write = force ? replaceKeyFile : writeNew;
   write(current.key, pair.key, 0o600);
   write(current.certificate, pair.certificate, 0o644);
   write(jwks, `${JSON.stringify(keySet, null, 2)}\n`, 0o644);

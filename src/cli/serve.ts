@@ -5,6 +5,7 @@ import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { formatMistake } from '../document/mistakes.ts';
 import { onlyTelemetry } from '../endpoints.ts';
+import { errorCode, errorCodeOrMessage } from '../platform/errors.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
@@ -134,7 +135,7 @@ async function reloadAndTell(runtime: Runtime, front: Front, log: Log): Promise<
   try {
     mistakes = await runtime.reload();
   } catch (cause) {
-    log.error('not reloaded', { fault: codeOf(cause) });
+    log.error('not reloaded', { fault: errorCode(cause) });
     return false;
   }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
@@ -143,7 +144,7 @@ async function reloadAndTell(runtime: Runtime, front: Front, log: Log): Promise<
   try {
     await front.change();
   } catch (cause) {
-    log.error('not everything that answers uses it', { fault: faultOf(cause) });
+    log.error('not everything that answers uses it', { fault: errorCodeOrMessage(cause) });
     isWhole = false;
   }
   log.info('reloaded', { configuration: runtime.service.loaded.file });
@@ -179,16 +180,7 @@ async function orAddressFault<Result>(
   } catch (cause) {
     const where = `${address.host}:${address.port}`;
     throw new CommandFailure(
-      `cannot listen on ${where} (${codeOf(cause)}); is something else there? ${mend}`,
+      `cannot listen on ${where} (${errorCode(cause)}); is something else there? ${mend}`,
     );
   }
-}
-
-/** Our own words, or the code of the system's. */
-function faultOf(cause: unknown): string {
-  return cause instanceof Error && !('code' in cause) ? cause.message : codeOf(cause);
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
 }

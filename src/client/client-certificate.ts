@@ -1,5 +1,6 @@
 /** The certificate that a client shows in TLS, and the certificate authorities that it trusts. */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+
+import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
 import type { HttpOptions } from './http.ts';
 import { readTextFile } from './read-file.ts';
@@ -11,7 +12,8 @@ export function loadClientCertificate(
 ): NonNullable<HttpOptions['clientCertificate']> {
   const certificate = readTextFile(certificatePath, 'the client certificate');
   const key = readTextFile(keyPath, "the client certificate's key");
-  if (!parseCertificate(certificate, certificatePath).checkPrivateKey(parseKey(key, keyPath)))
+  const [leaf] = parse(certificatePath, certificate, parseCertificates);
+  if (!leaf.checkPrivateKey(parse(keyPath, key, (text) => parsePrivateKey(text))))
     throw new ClientFault(`the key in ${keyPath} is not that of the first certificate in ${certificatePath}`);
   return { certificate, key };
 }
@@ -19,24 +21,15 @@ export function loadClientCertificate(
 /** Reads the certificate authorities to trust (PEM). */
 export function loadCertificateAuthorities(path: string): string {
   const text = readTextFile(path, 'the certificate authority');
-  parseCertificate(text, path);
+  parse(path, text, parseCertificates);
   return text;
 }
 
-function parseCertificate(text: string, path: string): X509Certificate {
+function parse<Value>(path: string, text: string, read: (text: string) => Value): Value {
   try {
-    return new X509Certificate(text);
-  } catch {
-    throw new ClientFault(`${path} holds no PEM certificate`);
-  }
-}
-
-function parseKey(text: string, path: string): KeyObject {
-  try {
-    return createPrivateKey({ key: text, format: 'pem' });
-  } catch {
-    throw new ClientFault(
-      `${path} ${text.includes('ENCRYPTED') ? 'is encrypted; decrypt it first' : 'holds no PEM private key'}`,
-    );
+    return read(text);
+  } catch (cause) {
+    if (!(cause instanceof PemFault)) throw cause;
+    throw new ClientFault(`${path} ${cause.message}${cause.isEncrypted ? '; decrypt it first' : ''}`);
   }
 }

@@ -1,6 +1,7 @@
 /** The key by which a client shows the Authority who it is (RFC 7523), and the assertions that it signs. */
-import { createPrivateKey, type KeyObject, randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
+import { PemFault, parsePrivateKeyOrJwk } from '../platform/pem.ts';
 import { ClientFault, printable } from './client-fault.ts';
 import { readTextFile } from './read-file.ts';
 
@@ -27,20 +28,7 @@ const STEP = "the client's key";
  * the `kid`. Throws ClientFault.
  */
 export function loadClientKey(path: string, keyId: string | null): ClientKey {
-  const text = readTextFile(path, STEP);
-  let privateKey: KeyObject;
-  let jwk: Readonly<Record<string, unknown>> = {};
-  try {
-    if (text.trimStart().startsWith('{')) {
-      jwk = JSON.parse(text);
-      privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
-    } else privateKey = createPrivateKey({ key: text, format: 'pem' });
-  } catch {
-    const why = text.includes('ENCRYPTED')
-      ? 'is encrypted; decrypt it first'
-      : 'holds no private key, neither as PEM nor as one JWK';
-    throw new ClientFault(`${STEP}: ${path} ${why}`);
-  }
+  const { privateKey, jwk } = parse(path, readTextFile(path, STEP));
   const possible = algorithmsOf(privateKey, path);
   if (typeof jwk.alg === 'string' && !possible.includes(jwk.alg))
     throw new ClientFault(
@@ -51,6 +39,17 @@ export function loadClientKey(path: string, keyId: string | null): ClientKey {
     algorithms: typeof jwk.alg === 'string' ? [jwk.alg] : possible,
     keyId: keyId ?? (typeof jwk.kid === 'string' ? jwk.kid : null),
   };
+}
+
+function parse(path: string, text: string): ReturnType<typeof parsePrivateKeyOrJwk> {
+  try {
+    return parsePrivateKeyOrJwk(text);
+  } catch (cause) {
+    if (!(cause instanceof PemFault)) throw cause;
+    throw new ClientFault(
+      `${STEP}: ${path} ${cause.message}${cause.isEncrypted ? '; decrypt it first' : ''}`,
+    );
+  }
 }
 
 /** Which of the key's algorithms the Authority takes; `accepted` is null where it does not say. Throws ClientFault. */

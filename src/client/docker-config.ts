@@ -1,11 +1,11 @@
 /** Docker's config.json: puts a registry token where docker, containerd's docker store, crane and oras read it. */
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { errorCode } from '../platform/errors.ts';
+import { followLinks, replaceFile } from '../platform/replace-file.ts';
 import { ClientFault } from './client-fault.ts';
 import { withFileLock } from './file-lock.ts';
 import { setJsonMember } from './json-member.ts';
-import { codeOf } from './read-file.ts';
-import { replaceFile } from './replace-file.ts';
 
 const ATTEMPTS = 50;
 
@@ -27,8 +27,8 @@ export async function storeRegistryToken(
   replaceWith: typeof replaceFile = replaceFile,
 ): Promise<void> {
   makeFolder(path);
-  // A link to the file stays a link.
-  const target = realPath(path);
+  // A link to the file stays a link, also one that leads nowhere yet.
+  const target = followLink(path);
   await withFileLock(`${target}.lock`, pause, () => {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const found = read(target);
@@ -61,8 +61,8 @@ function read(path: string): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(path));
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return null;
-    const why = cause instanceof TypeError ? 'not UTF-8' : codeOf(cause);
+    if (errorCode(cause) === 'ENOENT') return null;
+    const why = cause instanceof TypeError ? 'not UTF-8' : errorCode(cause);
     throw new ClientFault(`${path} cannot be read (${why}); it is left as it is`);
   }
 }
@@ -74,10 +74,10 @@ function replace(
   isStillWanted: () => boolean,
 ): boolean {
   try {
-    return replaceWith(path, text, isStillWanted);
+    return replaceWith(path, text, { isStillWanted });
   } catch (cause) {
     if (cause instanceof ClientFault) throw cause;
-    throw new ClientFault(`${path} cannot be written (${codeOf(cause)}); it is left as it is`);
+    throw new ClientFault(`${path} cannot be written (${errorCode(cause)}); it is left as it is`);
   }
 }
 
@@ -85,15 +85,14 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new ClientFault(`the folder of ${path} cannot be made (${codeOf(cause)})`);
+    throw new ClientFault(`the folder of ${path} cannot be made (${errorCode(cause)})`);
   }
 }
 
-function realPath(path: string): string {
+function followLink(path: string): string {
   try {
-    return realpathSync(path);
+    return followLinks(path);
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return path;
-    throw new ClientFault(`${path} cannot be read (${codeOf(cause)})`);
+    throw new ClientFault(`${path} cannot be read (${errorCode(cause)})`);
   }
 }

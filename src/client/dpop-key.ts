@@ -1,15 +1,10 @@
 /** The key that a client proves possession of: read from a file, made where there is none, or kept in memory. */
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { errorCode } from '../platform/errors.ts';
+import { PemFault, parsePrivateKeyOrJwk } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
-import { codeOf } from './read-file.ts';
 
 export type DpopAlgorithm = 'ES256' | 'EdDSA' | 'RS256';
 
@@ -44,14 +39,10 @@ export async function openDpopKey(path: string): Promise<{ readonly key: DpopKey
 export async function parseDpopKey(text: string, from: string): Promise<DpopKey> {
   let privateKey: KeyObject;
   try {
-    privateKey = text.trimStart().startsWith('{')
-      ? createPrivateKey({ key: JSON.parse(text), format: 'jwk' })
-      : createPrivateKey({ key: text, format: 'pem' });
-  } catch {
-    const why = text.includes('ENCRYPTED')
-      ? 'is encrypted'
-      : 'holds no private key, neither as PEM nor as JWK';
-    throw new ClientFault(`${from} ${why}; name a file that does not exist, and a key is made there`);
+    ({ privateKey } = parsePrivateKeyOrJwk(text));
+  } catch (cause) {
+    if (!(cause instanceof PemFault)) throw cause;
+    throw new ClientFault(`${from} ${cause.message}; name a file that does not exist to create a key there`);
   }
   return toDpopKey(privateKey, from);
 }
@@ -103,8 +94,8 @@ function readKeyFile(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return null;
-    throw new ClientFault(`the DPoP key cannot be read from ${path} (${codeOf(cause)})`);
+    if (errorCode(cause) === 'ENOENT') return null;
+    throw new ClientFault(`the DPoP key cannot be read from ${path} (${errorCode(cause)})`);
   }
 }
 
@@ -123,8 +114,8 @@ function create(path: string): boolean {
     linkSync(draft, path);
     return true;
   } catch (cause) {
-    if (codeOf(cause) === 'EEXIST') return false;
-    throw new ClientFault(`the DPoP key cannot be written to ${path} (${codeOf(cause)})`);
+    if (errorCode(cause) === 'EEXIST') return false;
+    throw new ClientFault(`the DPoP key cannot be written to ${path} (${errorCode(cause)})`);
   } finally {
     rmSync(draft, { force: true });
   }

@@ -1,8 +1,8 @@
 /** One writer at a time: a lock file that is made where none is, and removed by who made it. */
 import { randomBytes } from 'node:crypto';
 import { closeSync, linkSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import { errorCode } from '../platform/errors.ts';
 import { ClientFault } from './client-fault.ts';
-import { codeOf } from './read-file.ts';
 
 /** A lock is held for milliseconds; one that is this old was left behind by a process that was killed. */
 const STALE_MS = 10_000;
@@ -33,8 +33,8 @@ function take(path: string): boolean {
     closeSync(openSync(path, 'wx', 0o600));
     return true;
   } catch (cause) {
-    if (codeOf(cause) === 'EEXIST') return false;
-    throw new ClientFault(`the lock ${path} cannot be made (${codeOf(cause)})`);
+    if (errorCode(cause) === 'EEXIST') return false;
+    throw new ClientFault(`the lock ${path} cannot be made (${errorCode(cause)})`);
   }
 }
 
@@ -46,7 +46,8 @@ function removeStale(path: string): void {
     renameSync(path, aside);
     if (!isStale(aside)) linkSync(aside, path);
   } catch (cause) {
-    if (!['ENOENT', 'EEXIST'].includes(codeOf(cause))) throw new ClientFault(`${path}: ${codeOf(cause)}`);
+    if (!['ENOENT', 'EEXIST'].includes(errorCode(cause)))
+      throw new ClientFault(`${path}: ${errorCode(cause)}`);
   } finally {
     rmSync(aside, { force: true });
   }

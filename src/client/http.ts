@@ -1,4 +1,7 @@
 /** One HTTP exchange of a client: bounded in time and size, never redirected, never in the clear. */
+
+import { readBody } from '../platform/bounded-body.ts';
+import { errorCode } from '../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import { ClientFault, printable } from './client-fault.ts';
 
@@ -75,7 +78,11 @@ export async function exchange(
     );
   }
   try {
-    return { status: response.status, headers: response.headers, text: await readBounded(response) };
+    return {
+      status: response.status,
+      headers: response.headers,
+      text: (await readBody(response, MAX_BYTES)).toString('utf8'),
+    };
   } catch (cause) {
     throw fault(`did not answer in full: ${faultOf(cause)}`);
   }
@@ -111,25 +118,15 @@ export function shownUrl(text: string): string {
   return url === null ? 'this' : printable(`${url.protocol}//${url.host}${url.pathname}`);
 }
 
-async function readBounded(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength;
-    if (size > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
 /** Why there was no answer, in words and with the short name of the fault. */
 export function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   if (cause.name === 'AbortError') return 'it was interrupted';
-  if (!('code' in cause) || typeof cause.code !== 'string') return printable(cause.message);
-  const hint = hints[cause.code];
-  return hint === undefined ? printable(cause.code) : `${hint} (${cause.code})`;
+  const code = errorCode(cause, '');
+  if (code === '') return printable(cause.message);
+  const hint = hints[code];
+  return hint === undefined ? printable(code) : `${hint} (${code})`;
 }
 
 const untrusted = 'its certificate authority is not trusted here; name a file with it as the CA to trust';

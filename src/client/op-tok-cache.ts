@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { replaceFile } from '../platform/replace-file.ts';
 import { isAccessToken } from './op-tok.ts';
-import { replaceFile } from './replace-file.ts';
 
 export interface CachedOpTok {
   readonly accessToken: string;

@@ -1,5 +1,6 @@
 /** Files that a client is given: secrets of one line, and PEM texts. */
 import { readFileSync } from 'node:fs';
+import { errorCode } from '../platform/errors.ts';
 import { ClientFault } from './client-fault.ts';
 
 const MAX_CHARACTERS = 64 * 1024;
@@ -9,7 +10,7 @@ export function readTextFile(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new ClientFault(`${what} cannot be read from ${path} (${codeOf(cause)})`);
+    throw new ClientFault(`${what} cannot be read from ${path} (${errorCode(cause)})`);
   }
 }
 
@@ -25,9 +26,4 @@ export function parseSecret(text: string, what: string, where: string): string {
   if (secret.length > MAX_CHARACTERS || /[\r\n\0]/.test(secret))
     throw new ClientFault(`${what} is to be the one line of ${where}, which holds more than that`);
   return secret;
-}
-
-/** The system's short name for what went wrong: ENOENT, EACCES. */
-export function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
 }

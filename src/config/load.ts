@@ -9,6 +9,7 @@ import {
 } from '../document/document.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
+import { errorCode } from '../platform/errors.ts';
 import { findContradictions } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
 import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
@@ -130,10 +131,7 @@ export function readConfigurationFile(file: string): Buffer {
     return readFileSync(file);
   } catch (cause) {
     if (cause instanceof ConfigurationFault) throw cause;
-    throw faultOf(
-      file,
-      `cannot be read (${cause instanceof Error && 'code' in cause ? cause.code : 'unknown fault'})`,
-    );
+    throw faultOf(file, `cannot be read (${errorCode(cause)})`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** The two configuration files of a try-out: ours, and that of the registry beside it. */
 import { randomBytes } from 'node:crypto';
+import { yamlText } from '../platform/quoting.ts';
 import type { LoopbackAddress } from './loopback.ts';
 
 export interface DevAddresses {
@@ -20,10 +21,10 @@ export function renderServiceConfiguration(addresses: DevAddresses): string {
 # authority.issuer and registry.realm are then those of dev's options.
 
 server:
-  listen: ${quoted(addresses.service.text)}
+  listen: ${yamlText(addresses.service.text)}
 
 authority: # who issues the access tokens: here the development Authority
-  issuer: ${quoted(`http://${addresses.authority.text}`)}
+  issuer: ${yamlText(`http://${addresses.authority.text}`)}
   audiences: [registry]
   requiredScopes: [registry.token.issue]
 
@@ -37,7 +38,7 @@ signing: # what the registry must know: issuer here and in its config.yml, the c
   lifetime: 5m
 
 registry:
-  realm: [${realmsOf(addresses).map(quoted).join(', ')}]
+  realm: [${realmsOf(addresses).map(yamlText).join(', ')}]
   allowedServices: [registry.localhost] # the service of the registry's config.yml
 
 plans: # the claim stellaops:plan of an access token names one; the development Authority says developer
@@ -70,21 +71,16 @@ export function renderRegistryConfiguration(addresses: DevAddresses, trust: Regi
 version: 0.1
 log: { level: warn }
 storage:
-  filesystem: { rootdirectory: ${quoted(trust.storage)} }
+  filesystem: { rootdirectory: ${yamlText(trust.storage)} }
   delete: { enabled: true }
 http:
-  addr: ${quoted(addresses.registry.text)}
+  addr: ${yamlText(addresses.registry.text)}
   secret: ${randomBytes(16).toString('hex')}
 auth:
   token:
-    realm: ${quoted(realmsOf(addresses)[1])}
-    service: ${quoted(trust.service)}
-    issuer: ${quoted(trust.issuer)}
-    rootcertbundle: ${quoted(trust.certificate)}
+    realm: ${yamlText(realmsOf(addresses)[1])}
+    service: ${yamlText(trust.service)}
+    issuer: ${yamlText(trust.issuer)}
+    rootcertbundle: ${yamlText(trust.certificate)}
 `;
-}
-
-/** A JSON string is a YAML string, whatever it holds. */
-function quoted(text: string): string {
-  return JSON.stringify(text);
 }

@@ -1,6 +1,8 @@
 /** The folder of a try-out: temporary and removed at the end, or named, kept and used again with the same keys. */
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { errorCode } from '../platform/errors.ts';
+import { replaceFile } from '../platform/replace-file.ts';
 
 export interface DevFolder {
   /** Absolute. */
@@ -44,7 +46,7 @@ export function openDevFolder(named: string | undefined, temporary: string): Dev
     mkdirSync(path, { recursive: true, mode: 0o700 });
     names = readdirSync(path);
   } catch (cause) {
-    throw new FolderFault(`${path} cannot be used (${codeOf(cause)}); name a folder that you may write`);
+    throw new FolderFault(`${path} cannot be used (${errorCode(cause)}); name a folder that you may write`);
   }
   if (names.length > 0 && !names.includes(devFiles.authorityKey))
     throw new FolderFault(`${path} holds other files already; name a new or an empty folder`);
@@ -55,7 +57,7 @@ function removeFolder(path: string): void {
   try {
     rmSync(path, { recursive: true, force: true });
   } catch (cause) {
-    throw new FolderFault(`${path} cannot be removed (${codeOf(cause)}); remove it yourself`);
+    throw new FolderFault(`${path} cannot be removed (${errorCode(cause)}); remove it yourself`);
   }
 }
 
@@ -65,22 +67,18 @@ export function keepFile({ path }: DevFolder, name: string, make: () => string):
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    if (codeOf(cause) !== 'ENOENT') throw new FolderFault(`${file} cannot be read (${codeOf(cause)})`);
+    if (errorCode(cause) !== 'ENOENT') throw new FolderFault(`${file} cannot be read (${errorCode(cause)})`);
   }
-  return replaceFile({ path }, name, make());
+  return writeDevFile({ path }, name, make());
 }
 
 /** Writes a file of the folder, for its owner alone, whatever it held. Returns the text. */
-export function replaceFile({ path }: Pick<DevFolder, 'path'>, name: string, text: string): string {
+export function writeDevFile({ path }: Pick<DevFolder, 'path'>, name: string, text: string): string {
   const file = join(path, name);
   try {
-    writeFileSync(file, text, { mode: 0o600 });
+    replaceFile(file, text);
   } catch (cause) {
-    throw new FolderFault(`${file} cannot be written (${codeOf(cause)})`);
+    throw new FolderFault(`${file} cannot be written (${errorCode(cause)})`);
   }
   return text;
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
 }

@@ -1,5 +1,6 @@
 /** What `dev` prints: what runs where, and the commands to copy. They work from any directory, in any POSIX shell. */
 import { join } from 'node:path';
+import { shellWord, shellWords } from '../platform/quoting.ts';
 import { type DevAddresses, realmsOf } from './configurations.ts';
 import { devFiles } from './folder.ts';
 
@@ -100,13 +101,4 @@ function copies({ addresses, folder }: GuideOptions): string {
 skopeo --insecure-policy copy --src-tls-verify=false --src-registry-token "$TOKEN" \\
   ${remote} \\
   ${local(devFiles.pulledImage)}`;
-}
-
-/** A word as a POSIX shell takes it for one. */
-export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_/.:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-function shellWords(words: readonly string[]): string {
-  return words.map(shellWord).join(' ');
 }

@@ -6,6 +6,7 @@
  * global `Reflect`, and takes 30 ms to load; for one fixed form of certificate that is too much.
  */
 import { createHash, createPublicKey, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { formatCertificate } from '../platform/pem.ts';
 import {
   derBitString,
   derNull,
@@ -71,7 +72,7 @@ export function createSelfSignedCertificate(
     derTagged(3, extensions),
   );
   const certificate = derSequence(toBeSigned, identifier, derBitString(sign(digest, toBeSigned, privateKey)));
-  return toPem(certificate);
+  return formatCertificate(certificate);
 }
 
 function extension(identifier: string, value: Uint8Array): Buffer {
@@ -85,9 +86,4 @@ function criticalExtension(identifier: string, value: Uint8Array): Buffer {
 /** RFC 7093 §2, method 4: a hash of the SubjectPublicKeyInfo, here its first 20 bytes. */
 function keyIdentifier(publicKeyInfo: Uint8Array): Buffer {
   return createHash('sha256').update(publicKeyInfo).digest().subarray(0, 20);
-}
-
-function toPem(der: Buffer): string {
-  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
 }

@@ -1,6 +1,7 @@
 /** Public keys to publish beside the signing key, from PEM: certificates, a public or a private key. */
-import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { exportJWK, type JWK } from 'jose';
+import { holdsCertificate, parseCertificates } from '../platform/pem.ts';
 import { KeyFault } from './key-fault.ts';
 import { libtrustId, thumbprintId } from './key-ids.ts';
 import { algorithmOf } from './signing-key.ts';
@@ -28,12 +29,11 @@ export async function openPublicKeys(pem: string, keyIdForm: string): Promise<Pu
 }
 
 function parsePublicKeys(pem: string): KeyObject[] {
-  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
   try {
-    return certificates === null
-      ? [createPublicKey(pem)]
-      : certificates.map((certificate) => new X509Certificate(certificate).publicKey);
+    return holdsCertificate(pem)
+      ? parseCertificates(pem).map(({ publicKey }) => publicKey)
+      : [createPublicKey(pem)];
   } catch {
-    throw new KeyFault('key', 'This file holds no PEM certificate, public key or unencrypted private key.');
+    throw new KeyFault('key', 'The file holds no PEM certificate, public key or unencrypted private key.');
   }
 }

@@ -1,7 +1,8 @@
 /** The key that signs registry tokens: read from PEM or PFX, with its certificate chain and its `kid`. */
-import { createPrivateKey, createPublicKey, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { createPublicKey, type KeyObject, sign, type X509Certificate } from 'node:crypto';
 import { CompactSign, exportJWK, type JWK } from 'jose';
 import type { Signer } from '../issue/signer.ts';
+import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
 import { KeyFault } from './key-fault.ts';
 import { libtrustId, thumbprintId } from './key-ids.ts';
 
@@ -36,7 +37,11 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
   const { privateKey, certificates: own } = await openKeyFile(material);
   const publicKey = createPublicKey(privateKey);
   const algorithm = algorithmOf(privateKey);
-  const certificates = material.certificates === null ? own : parseCertificates(material.certificates);
+  const { certificates: certificatePem } = material;
+  const certificates =
+    certificatePem === null
+      ? own
+      : readPem('certificate', material.password !== null, () => parseCertificates(certificatePem));
   const [leaf] = certificates;
   if (leaf !== undefined && !leaf.checkPrivateKey(privateKey))
     throw new KeyFault(
@@ -52,7 +57,7 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
     if (Date.parse(validTo) / 1000 <= now)
       throw new KeyFault(
         material.certificates === null ? 'key' : 'certificate',
-        `A certificate ended on ${validTo}: registries refuse tokens that carry it. Make another: registry-token keygen.`,
+        `A certificate expired on ${validTo}: registries refuse tokens that carry it. Make another: registry-token keygen.`,
       );
   }
   const thumbprint = await thumbprintId(publicKey);
@@ -113,7 +118,10 @@ async function openKeyFile({ key, password }: SigningKeyMaterial): Promise<Opene
       'key',
       'This is a Java keystore: keytool -importkeystore -deststoretype PKCS12 makes a PFX container of it.',
     );
-  return { privateKey: parsePrivateKey(bytes.toString(), password), certificates: [] };
+  return {
+    privateKey: readPem('key', password !== null, () => parsePrivateKey(bytes.toString(), password)),
+    certificates: [],
+  };
 }
 
 /** A SEQUENCE of more than 127 bytes. No text begins like that: the second byte is no character. */
@@ -127,17 +135,14 @@ function isJavaKeystore(bytes: Buffer): boolean {
   return ['feedfeed', 'cececece'].includes(bytes.toString('hex', 0, 4));
 }
 
-function parsePrivateKey(key: string, password: string | null): KeyObject {
+/** The platform's reader of a PEM text; what it finds wrong becomes a KeyFault of that file. */
+function readPem<Value>(source: KeyFault['source'], hasPassword: boolean, read: () => Value): Value {
   try {
-    return createPrivateKey({ key, format: 'pem', ...(password === null ? {} : { passphrase: password }) });
-  } catch {
-    if (!key.includes('-----BEGIN')) throw new KeyFault('key', 'This is no PEM file.');
-    if (!key.includes('PRIVATE KEY-----')) throw new KeyFault('key', 'This PEM file holds no private key.');
-    if (!key.includes('ENCRYPTED'))
-      throw new KeyFault('key', 'The private key in this PEM file cannot be read.');
-    const fault =
-      password === null ? 'and signing.keyPassword is not set' : 'and the password does not open it';
-    throw new KeyFault('key', `The private key is encrypted ${fault}.`);
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof PemFault)) throw cause;
+    const hint = cause.isEncrypted && !hasPassword ? ', and signing.keyPassword is not set' : '';
+    throw new KeyFault(source, `The file ${cause.message}${hint}.`);
   }
 }
 
@@ -158,16 +163,6 @@ export function algorithmOf(key: KeyObject): SigningAlgorithm {
         'key',
         `A key of type ${key.asymmetricKeyType} cannot sign: RSA, P-256, P-384, Ed25519 can.`,
       );
-  }
-}
-
-function parseCertificates(pem: string): X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw new KeyFault('certificate', 'This file holds no PEM certificate.');
-  try {
-    return blocks.map((block) => new X509Certificate(block));
-  } catch {
-    throw new KeyFault('certificate', 'A certificate in this file cannot be read.');
   }
 }
 

@@ -1,5 +1,6 @@
 /** What the service's own TLS listener is made of: checked here, so that a mistake is found before it listens. */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject, X509Certificate } from 'node:crypto';
+import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
 
 /** The files' contents, all PEM. */
 export interface TlsMaterial {
@@ -35,43 +36,30 @@ export function findTlsFaults(
       return null;
     }
   };
-  const leaf = attempt('certificates', certificates, (pem) => currentCertificate(pem, now));
-  const privateKey = attempt('key', key, parsePrivateKey);
+  const leaf = attempt('certificates', certificates, (pem) => parseCurrentCertificate(pem, now));
+  const privateKey = attempt('key', key, parseKey);
   attempt('clientAuthorities', clientAuthorities, parseCertificates);
   if (leaf !== null && privateKey !== null && !leaf.checkPrivateKey(privateKey))
     faults.push({ source: 'key', message: 'is not the key of the first certificate in server.tls.certPath' });
   return faults;
 }
 
-class PemFault extends Error {}
-
-/** The leaf. An expired one is no use; the chain's are left to the clients, which need not look at each. */
-function currentCertificate(pem: string, now: number): X509Certificate {
-  const leaf = parseCertificates(pem);
+/** Throws for an expired leaf, which no client accepts. The rest of the chain is not checked here: clients need not use it. */
+function parseCurrentCertificate(pem: string, now: number): X509Certificate {
+  const [leaf] = parseCertificates(pem);
   if (Date.parse(leaf.validTo) / 1000 <= now)
-    throw new PemFault(`holds a certificate that ended on ${leaf.validTo}: no client takes it`);
+    throw new PemFault(`holds a certificate that expired on ${leaf.validTo}: no client accepts it`);
   return leaf;
 }
 
-/** Returns the first; all must be readable. */
-function parseCertificates(pem: string): X509Certificate {
-  const [first, ...rest] = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (first === undefined) throw new PemFault('holds no PEM certificate');
+/** There is no setting for its password. */
+function parseKey(pem: string): KeyObject {
   try {
-    for (const block of rest) new X509Certificate(block);
-    return new X509Certificate(first);
-  } catch {
-    throw new PemFault('holds a certificate that cannot be read');
-  }
-}
-
-function parsePrivateKey(pem: string): KeyObject {
-  if (!pem.includes('PRIVATE KEY-----')) throw new PemFault('holds no PEM private key');
-  if (pem.includes('ENCRYPTED'))
-    throw new PemFault('holds an encrypted key, and there is no password for it: openssl pkey opens it');
-  try {
-    return createPrivateKey({ key: pem, format: 'pem' });
-  } catch {
-    throw new PemFault('holds a private key that cannot be read');
+    return parsePrivateKey(pem);
+  } catch (cause) {
+    if (!(cause instanceof PemFault && cause.isEncrypted)) throw cause;
+    throw new PemFault(
+      'holds an encrypted private key, which is not supported here: decrypt it with openssl pkey',
+    );
   }
 }

@@ -1,6 +1,8 @@
 /** The replay store that several processes share: Redis, one key a proof, `SET … NX PX`. */
 import { RedisClient } from 'bun';
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
+import { errorCode } from '../platform/errors.ts';
+import { settleWithin } from '../platform/wait.ts';
 
 export interface RedisReplayOptions {
   /** `redis://` or `rediss://`, with user name and password where Redis wants them: a secret. */
@@ -173,15 +175,10 @@ async function checkWrites(client: RedisClient): Promise<void> {
   }
 }
 
-async function answerOf<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  const timeout = Promise.withResolvers<never>();
-  const fault = new RedisFault(`Redis does not answer within ${ANSWER_MS} ms`);
-  const timer = setTimeout(() => timeout.reject(fault), ANSWER_MS);
-  try {
-    return await Promise.race([answer, timeout.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+function answerOf<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  return settleWithin(ANSWER_MS, answer, () => {
+    throw new RedisFault(`Redis does not answer within ${ANSWER_MS} ms`);
+  });
 }
 
 function isFull(cause: unknown): boolean {
@@ -191,8 +188,7 @@ function isFull(cause: unknown): boolean {
 /** What is wrong, in our own words and the code of Redis's error reply. Bun tells no more of a closed connection. */
 function faultOf(cause: unknown): string {
   if (cause instanceof RedisFault) return cause.message;
-  const code = cause instanceof Error && 'code' in cause ? cause.code : null;
-  if (cause instanceof Error && code === 'ERR_REDIS_SERVER_ERROR')
+  if (cause instanceof Error && errorCode(cause) === 'ERR_REDIS_SERVER_ERROR')
     return `Redis refuses to record proofs: ${/^[A-Z]+/.exec(cause.message)?.[0] ?? 'unknown error'}`;
   return 'no connection to Redis: is it up, and are user, password and TLS of senderConstraint.replay.url right?';
 }

@@ -1,4 +1,5 @@
 /** The parameters of a token request: the query on GET, the form on POST. */
+import { BodyTooLarge, readBody } from '../platform/bounded-body.ts';
 import { Refusal } from '../refusal.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -34,7 +35,7 @@ function queryOf(url: string): string {
 
 async function readText(request: Request): Promise<string> {
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
-  const body = await readBody(request);
+  const body = await readBytes(request);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(body);
   } catch {
@@ -42,20 +43,13 @@ async function readText(request: Request): Promise<string> {
   }
 }
 
-async function readBody(request: Request): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+async function readBytes(request: Request): Promise<Uint8Array> {
   try {
-    for await (const chunk of request.body ?? []) {
-      size += chunk.byteLength;
-      if (size > MAX_BODY_BYTES) throw tooLarge();
-      chunks.push(chunk);
-    }
+    return await readBody(request, MAX_BODY_BYTES);
   } catch (cause) {
-    if (cause instanceof Refusal) throw cause;
+    if (cause instanceof BodyTooLarge) throw tooLarge();
     throw new Refusal('malformed-request', 'The body ended too early.');
   }
-  return Buffer.concat(chunks);
 }
 
 function tooLarge(): Refusal {

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { TlsMaterial } from '../keys/tls-material.ts';
+import { waitAtMost } from '../platform/wait.ts';
 import type { ClientCertificate } from '../request/client-connection.ts';
 import { type InnerServer, openInnerServer } from './inner-server.ts';
 import {
@@ -13,7 +14,6 @@ import {
   type ListenOptions,
   listenerUrl,
   peerAddress,
-  waitAtMost,
 } from './listen.ts';
 import { TlsTunnel } from './tls-tunnel.ts';
 

@@ -3,6 +3,7 @@
  */
 import type { Server } from 'bun';
 import type { TlsMaterial } from '../keys/tls-material.ts';
+import { waitAtMost } from '../platform/wait.ts';
 import type { ClientConnection } from '../request/client-connection.ts';
 import { Drain } from './drain.ts';
 
@@ -76,12 +77,4 @@ export function listenerUrl(scheme: 'http' | 'https', host: string, port: number
 /** A listener on `[::]` sees an IPv4 client as ::ffff:192.0.2.7; lists of networks have it as 192.0.2.7. */
 export function peerAddress(address: string | undefined): string {
   return address?.replace(/^::ffff:(?=\d+\.)/i, '') ?? 'unknown';
-}
-
-/** Resolves when the promise does, or after `ms`. */
-export async function waitAtMost(ms: number, promise: Promise<unknown>): Promise<void> {
-  const timer = Promise.withResolvers<void>();
-  const timeout = setTimeout(timer.resolve, ms);
-  await Promise.race([promise, timer.promise]);
-  clearTimeout(timeout);
 }

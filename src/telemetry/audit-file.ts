@@ -4,6 +4,8 @@
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
+import { errorCode } from '../platform/errors.ts';
+import { waitAtMost } from '../platform/wait.ts';
 import type { Log } from './log.ts';
 
 export interface AuditFileOptions {
@@ -86,10 +88,7 @@ export class AuditFile {
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#wake?.();
-    const timer = Promise.withResolvers<void>();
-    const timeout = setTimeout(timer.resolve, CLOSE_MS);
-    await Promise.race([this.#run, timer.promise]);
-    clearTimeout(timeout);
+    await waitAtMost(CLOSE_MS, this.#run ?? Promise.resolve());
     const lost = countLines(this.#waiting.join('')) + countLines(this.#batch.toString('utf8', this.#taken));
     if (lost > 0) this.#drop(lost);
     if (this.#droppedHere > 0) this.#log.warn('audit lines were lost', { dropped: this.#droppedHere });
@@ -159,9 +158,7 @@ export class AuditFile {
   async #pause(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    const timeout = setTimeout(resolve, this.#retryMs);
-    await promise;
-    clearTimeout(timeout);
+    await waitAtMost(this.#retryMs, promise);
     this.#wake = null;
   }
 
@@ -172,7 +169,7 @@ export class AuditFile {
     this.#isFailing = true;
     this.#log.warn('audit file not written; lines wait, and are dropped when too many do', {
       path: this.#path,
-      fault: codeOf(cause),
+      fault: errorCode(cause),
     });
   }
 
@@ -206,8 +203,4 @@ function countLines(lines: string): number {
   let count = 0;
   for (let at = lines.indexOf('\n'); at !== -1; at = lines.indexOf('\n', at + 1)) count += 1;
   return count;
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
 }

@@ -14,6 +14,8 @@ import {
   type MetricReader,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics';
+import { errorCode } from '../platform/errors.ts';
+import { waitAtMost } from '../platform/wait.ts';
 import { buildInfo } from './build-info.ts';
 import type { Log } from './log.ts';
 import type { PushSettings } from './push-settings.ts';
@@ -52,12 +54,7 @@ export function openMetricsPush({ endpoint, intervalMs, timeoutMs }: PushSetting
       });
       return reader;
     },
-    close: async () => {
-      const timer = Promise.withResolvers<void>();
-      const timeout = setTimeout(timer.resolve, CLOSE_MS);
-      await Promise.race([reader?.shutdown().catch(() => {}), timer.promise]);
-      clearTimeout(timeout);
-    },
+    close: () => waitAtMost(CLOSE_MS, reader?.shutdown().catch(() => {}) ?? Promise.resolve()),
   };
 }
 
@@ -80,5 +77,5 @@ class ToldExporter extends OTLPMetricExporter {
 
 /** The HTTP status or the system's code; never the text, which may be anything that the other side says. */
 function faultOf(error: Error): string {
-  return 'code' in error && error.code !== undefined ? String(error.code) : error.name;
+  return errorCode(error, error.name);
 }

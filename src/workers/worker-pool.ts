@@ -2,7 +2,7 @@
  * Several threads that listen on one port: started, changed and stopped together, and replaced one by one when they die.
  * What they serve is theirs; here is only that they do.
  */
-import { waitAtMost } from '../server/listen.ts';
+import { waitAtMost } from '../platform/wait.ts';
 import type { FromWorker, LineTarget, ToWorker } from './worker-messages.ts';
 
 export interface PoolOptions<Setup, Question> {

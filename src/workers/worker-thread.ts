@@ -1,4 +1,6 @@
 /** The worker's end: it does what the main thread says, and asks there for what only the main thread has. */
+
+import { errorCodeOrMessage } from '../platform/errors.ts';
 import type { Listener } from '../server/listen.ts';
 import type { FromWorker, LineTarget, ToWorker } from './worker-messages.ts';
 
@@ -53,11 +55,11 @@ export function runWorker<Setup, News, Question>(
       for (const news of early.splice(0)) service.hear(news);
       post({ kind: 'listening', url: service.listener.url, port: service.listener.port });
     } catch (cause) {
-      post({ kind: 'not-started', fault: faultOf(cause) });
+      post({ kind: 'not-started', fault: errorCodeOrMessage(cause) });
     }
   };
   const change = async (id: number, setup: Setup) => {
-    const fault = await service?.change(setup).then(() => null, faultOf);
+    const fault = await service?.change(setup).then(() => null, errorCodeOrMessage);
     post({ kind: 'done', id, fault: fault === undefined ? 'it is not started' : fault });
   };
   const stop = async (graceMs: number) => {
@@ -89,10 +91,4 @@ export function runWorker<Setup, News, Question>(
         return void stop(data.graceMs);
     }
   };
-}
-
-/** The code of a system's error, else its text: that of an error of ours. */
-function faultOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return 'unknown fault';
-  return 'code' in cause ? String(cause.code) : cause.message;
 }

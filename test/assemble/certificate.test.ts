@@ -107,7 +107,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
       expect(await mistakesWith('old', read('old.crt'))).toBe('');
       site.clock.now = end;
       expect(await mistakesWith('old', read('old.crt'))).toMatch(
-        /^signing\.certificatePath: A certificate ended on /,
+        /^signing\.certificatePath: A certificate expired on /,
       );
     } finally {
       site.clock.now = now;
@@ -122,7 +122,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
       site.clock.now = now + 2 * DAY;
       expect(await mistakesWith('long', read('long.crt'))).toBe('');
       expect(await mistakesWith('long', `${read('long.crt')}${read('short.crt')}`)).toInclude(
-        'A certificate ended on',
+        'A certificate expired on',
       );
     } finally {
       site.clock.now = now;
@@ -130,15 +130,15 @@ describeWith(['openssl'], 'a signing certificate', () => {
   });
 
   test.each([
-    ['empty', '', 'This file holds no PEM certificate.'],
-    ['words', 'words\n', 'This file holds no PEM certificate.'],
+    ['empty', '', 'The file holds no PEM certificate.'],
+    ['words', 'words\n', 'The file holds no PEM certificate.'],
     ['a certificate of nothing', '-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n', ''],
     [
       'a certificate of words',
       '-----BEGIN CERTIFICATE-----\nd29yZHM=\n-----END CERTIFICATE-----\n',
-      'A certificate in this file cannot be read.',
+      'The file holds a certificate that cannot be read.',
     ],
-    ['half a certificate', '-----BEGIN CERTIFICATE-----\nMIIB', 'This file holds no PEM certificate.'],
+    ['half a certificate', '-----BEGIN CERTIFICATE-----\nMIIB', 'The file holds no PEM certificate.'],
   ])('is not a file that holds %s', async (_, content, message) => {
     await createSelfSigned('own', p256);
     expect(await mistakesWith('own', content)).toStartWith(`signing.certificatePath: ${message}`);
@@ -148,7 +148,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
   test('is not the file of the key', async () => {
     await createSelfSigned('own', p256);
     expect(await mistakesWith('own', read('own.pem'))).toBe(
-      'signing.certificatePath: This file holds no PEM certificate.',
+      'signing.certificatePath: The file holds no PEM certificate.',
     );
   });
 
@@ -191,8 +191,6 @@ describeWith(['openssl'], 'a key that is published beside the signing key', () =
   test('that cannot be read is told with its index', async () => {
     site.write('words.pem', 'words\n');
     site.configure({ signing: { additionalKeys: ['signing.pem', 'words.pem'] } });
-    expect(await site.mistakes()).toStartWith(
-      'signing.additionalKeys[1]: This file holds no PEM certificate',
-    );
+    expect(await site.mistakes()).toStartWith('signing.additionalKeys[1]: The file holds no PEM certificate');
   });
 });

@@ -111,7 +111,7 @@ describeWith(['openssl'], 'a signing key in a PFX container', () => {
     clock.now = now + 31 * 86_400;
     try {
       expect(await mistakesOf({ keyPath: 'signing.pfx', keyPassword: PASSWORD })).toMatch(
-        /^signing\.keyPath: A certificate ended on /,
+        /^signing\.keyPath: A certificate expired on /,
       );
     } finally {
       clock.now = now;

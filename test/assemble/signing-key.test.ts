@@ -79,7 +79,7 @@ describe('a private key', () => {
   test('that is encrypted is told apart from a wrong password, and no password is shown', async () => {
     const encrypted = pem(p256, 'pkcs8', PASSWORD);
     expect(await mistakesOf(encrypted)).toBe(
-      'signing.keyPath: The private key is encrypted and signing.keyPassword is not set.',
+      'signing.keyPath: The file holds an encrypted private key, and signing.keyPassword is not set.',
     );
     site.write('password.txt', 'wrong words\n');
     for (const signing of [
@@ -88,7 +88,7 @@ describe('a private key', () => {
       { keyPasswordPath: 'password.txt' },
     ])
       expect(await mistakesOf(encrypted, signing)).toBe(
-        'signing.keyPath: The private key is encrypted and the password does not open it.',
+        'signing.keyPath: The file holds an encrypted private key that the password does not open.',
       );
   });
 
@@ -126,8 +126,8 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
     expect(old.toString()).toInclude('Proc-Type: 4,ENCRYPTED');
     expect(await mistakesOf(old, { keyPassword: PASSWORD })).toBe('');
     await expectSigns(await site.open(), 'RS256');
-    expect(await mistakesOf(old)).toInclude('is encrypted and signing.keyPassword is not set');
-    expect(await mistakesOf(old, { keyPassword: 'x' })).toInclude('the password does not open it');
+    expect(await mistakesOf(old)).toInclude('an encrypted private key, and signing.keyPassword is not set');
+    expect(await mistakesOf(old, { keyPassword: 'x' })).toInclude('that the password does not open');
   });
 
   test('with its certificate in the same file signs', async () => {
@@ -174,28 +174,28 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
 
 describe('a file that holds no private key', () => {
   test.each([
-    ['empty', '', 'This is no PEM file.'],
-    ['words', 'registry-token\n', 'This is no PEM file.'],
-    ['a JWK', JSON.stringify(p256.export({ format: 'jwk' })), 'This is no PEM file.'],
+    ['empty', '', 'The file is not a PEM file.'],
+    ['words', 'registry-token\n', 'The file is not a PEM file.'],
+    ['a JWK', JSON.stringify(p256.export({ format: 'jwk' })), 'The file is not a PEM file.'],
     [
       'a public key',
       generateKeyPairSync('ec', { namedCurve: 'P-256' })
         .publicKey.export({ type: 'spki', format: 'pem' })
         .toString(),
-      'This PEM file holds no private key.',
+      'The file holds no PEM private key.',
     ],
     ['half a key', pem(p256, 'pkcs8').slice(0, 100), ''],
     [
       'a key with a wrong letter',
       pem(rsa, 'pkcs8').replace(/^MII/m, 'MIA'),
-      'The private key in this PEM file cannot be read.',
+      'The file holds a private key that cannot be read.',
     ],
     [
       'a key of nothing',
       '-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n',
-      'The private key in this PEM file cannot be read.',
+      'The file holds a private key that cannot be read.',
     ],
-    ['zeroes', new Uint8Array(4096), 'This is no PEM file.'],
+    ['zeroes', new Uint8Array(4096), 'The file is not a PEM file.'],
   ])('but %s is refused', async (_, content, message) => {
     const told = await mistakesOf(content);
     expect(told).toStartWith(`signing.keyPath: ${message}`);

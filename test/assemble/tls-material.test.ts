@@ -87,7 +87,7 @@ describeWith(['openssl'], 'server.tls', () => {
     [
       'a certificate that has ended',
       { certPath: 'expired.crt', keyPath: 'expired.pem' },
-      /certPath: .* ended on/,
+      /certPath: .* expired on/,
     ],
     [
       'authorities that are none',

@@ -174,7 +174,7 @@ describe('a setup that would not start', () => {
     [
       'an expired certificate',
       (site) => writeCertificateFor(site, -1),
-      'signing.certificatePath: A certificate ended on ',
+      'signing.certificatePath: A certificate expired on ',
     ],
     [
       'the certificate of another key',

@@ -180,8 +180,8 @@ describe('private_key_jwt', () => {
   test.each([
     ['weak.pem', 'holds an RSA key of 1024 bits; 2048 is the least'],
     ['x25519.pem', 'holds a key of type x25519'],
-    ['empty.pem', 'holds no private key'],
-    ['sealed.pem', 'is encrypted; decrypt it first'],
+    ['empty.pem', 'is not a PEM file'],
+    ['sealed.pem', 'holds an encrypted private key; decrypt it first'],
     ['wrong.jwk', 'says alg ES256; it can be RS256 or PS256'],
     ['missing.pem', 'cannot be read from'],
   ])('%s is refused with the reason', (file, message) => {

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { checkDockerConfig, storeRegistryToken } from '../../src/client/docker-config.ts';
-import { replaceFile } from '../../src/client/replace-file.ts';
+import { replaceFile } from '../../src/platform/replace-file.ts';
 import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
 
 let folder: TemporaryFolder;
@@ -114,10 +114,10 @@ test('of writers in several processes none loses anything', async () => {
 test('what a program that knows no lock writes meanwhile is merged', async () => {
   writeFileSync(path, '{"old": 1}');
   let writes = 0;
-  const replaceLate: typeof replaceFile = (target, text, isStillWanted) => {
+  const replaceLate: typeof replaceFile = (target, text, options) => {
     writes += 1;
     if (writes < 3) writeFileSync(target, `{"written": ${writes}}`);
-    return replaceFile(target, text, isStillWanted);
+    return replaceFile(target, text, options);
   };
   await storeRegistryToken(path, { host: 'h', token: 't' }, Bun.sleep, replaceLate);
   expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({
@@ -128,10 +128,10 @@ test('what a program that knows no lock writes meanwhile is merged', async () =>
 
 test('a file that others change all the time is given up, and left to them', async () => {
   let writes = 0;
-  const replaceLate: typeof replaceFile = (target, text, isStillWanted) => {
+  const replaceLate: typeof replaceFile = (target, text, options) => {
     writes += 1;
     writeFileSync(target, `{"written": ${writes}}`);
-    return replaceFile(target, text, isStillWanted);
+    return replaceFile(target, text, options);
   };
   await expect(storeRegistryToken(path, { host: 'h', token: 't' }, Bun.sleep, replaceLate)).rejects.toThrow(
     'is changed by others all the time; nothing was stored in it',

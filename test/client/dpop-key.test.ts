@@ -40,7 +40,7 @@ test('clients that start at once end with the same key', async () => {
 test('a file that is there is never written to, whatever it holds', async () => {
   await using folder = await createTemporaryFolder();
   writeFileSync(folder.at('notes.txt'), 'hello');
-  await expect(openDpopKey(folder.at('notes.txt'))).rejects.toThrow('notes.txt holds no private key');
+  await expect(openDpopKey(folder.at('notes.txt'))).rejects.toThrow('notes.txt is not a PEM file');
   expect(readFileSync(folder.at('notes.txt'), 'utf8')).toBe('hello');
 });
 
@@ -86,10 +86,14 @@ const refused: readonly (readonly [what: string, text: () => Promise<string>, me
   ['a P-384 key', async () => toPem((await createKey('ES384')).privateKey), 'on the curve secp384r1'],
   ['an RSA key of 1024 bits', async () => toPem((await createKey('RS256', 1024)).privateKey), '1024 bits'],
   ['an X25519 key', async () => toPem(generateKeyPairSync('x25519').privateKey), 'of type x25519'],
-  ['a public JWK', async () => JSON.stringify((await createKey('ES256')).publicJwk), 'holds no private key'],
-  ['a key set', async () => JSON.stringify({ keys: [] }), 'holds no private key'],
-  ['JSON that is cut', async () => '{"kty":', 'holds no private key'],
-  ['an encrypted key', encrypted, 'is encrypted'],
+  [
+    'a public JWK',
+    async () => JSON.stringify((await createKey('ES256')).publicJwk),
+    'holds JSON that is not a private JWK',
+  ],
+  ['a key set', async () => JSON.stringify({ keys: [] }), 'holds JSON that is not a private JWK'],
+  ['JSON that is cut', async () => '{"kty":', 'holds JSON that is not a private JWK'],
+  ['an encrypted key', encrypted, 'holds an encrypted private key; name'],
 ];
 
 test.each(refused)('refuses %s', async (_what, text, message) => {

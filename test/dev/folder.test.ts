@@ -1,7 +1,7 @@
 /** The folder of a try-out: what is written into it, who can read it, and when it goes. */
 import { expect, test } from 'bun:test';
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { FolderFault, keepFile, openDevFolder, replaceFile } from '../../src/dev/folder.ts';
+import { FolderFault, keepFile, openDevFolder, writeDevFile } from '../../src/dev/folder.ts';
 import { createTemporaryFolder } from '../support/processes.ts';
 
 const mode = (path: string) => statSync(path).mode & 0o777;
@@ -30,7 +30,7 @@ test('a file is made once, 0600, and read from then on', async () => {
   expect(keepFile(folder, 'secret', () => 'first')).toBe('first');
   expect(keepFile(folder, 'secret', () => 'second')).toBe('first');
   expect(mode(`${folder.path}/secret`)).toBe(0o600);
-  expect(replaceFile(folder, 'secret', 'third')).toBe('third');
+  expect(writeDevFile(folder, 'secret', 'third')).toBe('third');
   expect(keepFile(folder, 'secret', () => 'fourth')).toBe('third');
 });
 

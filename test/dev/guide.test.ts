@@ -1,7 +1,8 @@
 /** What `dev` prints is meant for a shell: each word arrives as it is, whatever the paths look like. */
 import { expect, test } from 'bun:test';
-import { type GuideOptions, renderGuide, shellWord } from '../../src/dev/guide.ts';
+import { type GuideOptions, renderGuide } from '../../src/dev/guide.ts';
 import { type LoopbackAddress, parseLoopbackAddress } from '../../src/dev/loopback.ts';
+import { shellWord } from '../../src/platform/quoting.ts';
 import { run } from '../support/processes.ts';
 
 function address(text: string): LoopbackAddress {

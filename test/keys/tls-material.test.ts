@@ -87,7 +87,7 @@ describeWith(['openssl'], 'TLS material', () => {
     const expired = await authority.issue('expired', { days: -1 });
     const material = { ...good, certificates: expired.certificate, key: expired.key };
     expect(findTlsFaults(material, now)).toEqual([
-      { source: 'certificates', message: expect.stringMatching(/ended on .*GMT/) },
+      { source: 'certificates', message: expect.stringMatching(/expired on .*GMT/) },
     ]);
     expect(findTlsFaults(good, now + 31 * 86_400)).toHaveLength(1);
     expect(findTlsFaults(good, now + 29 * 86_400)).toEqual([]);

@@ -6,6 +6,7 @@ import type { TransferListener } from '../../client/agent/transfers.ts';
 import { loadCertificateAuthorities, loadClientCertificate } from '../../client/client-certificate.ts';
 import { ClientFault } from '../../client/client-fault.ts';
 import { openAuthorityClient } from '../../client/client-settings.ts';
+import { errorCode } from '../../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../../platform/loopback.ts';
 import { createLog, type Log } from '../../telemetry/log.ts';
 import {
@@ -186,7 +187,7 @@ function claim<Listener>(address: string, open: () => Listener): Listener {
   try {
     return open();
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown fault';
+    const code = errorCode(cause);
     const why = code === 'EADDRINUSE' ? 'something listens there already, another agent perhaps' : code;
     throw new CommandFailure(`cannot listen on ${address}: ${why}; --listen names another address`);
   }

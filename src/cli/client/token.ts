@@ -4,6 +4,7 @@ import { openAuthorityClient } from '../../client/client-settings.ts';
 import { checkDockerConfig, storeRegistryToken } from '../../client/docker-config.ts';
 import type { HttpOptions } from '../../client/http.ts';
 import { type RegistryToken, requestRegistryToken } from '../../client/registry-token.ts';
+import { shellWord } from '../../platform/quoting.ts';
 import { type Command, type CommandContext, readOptions, required, UsageError } from '../command.ts';
 import {
   failingByFaults,
@@ -32,7 +33,7 @@ ${clientOptionsHelp}The registry:
   --scope SCOPE              what the token is for: repository:team/app:pull,push; may be repeated
 The answer, where it is not the token alone:
   --json                     prints the whole answer: token, expires_in, issued_at
-  --env                      prints a line for the shell: export REGISTRY_TOKEN='...'
+  --env                      prints a line for the shell: export REGISTRY_TOKEN=...
   --docker-config FILE       prints nothing and stores the token as registrytoken of --registry in docker's
                              config.json. It replaces no password that is there, and is never refreshed: it
                              needs every scope of what is to be done, in its lifetime. docker, crane and oras read it;
@@ -87,7 +88,7 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
   if (store !== null) {
     await storeRegistryToken(store.path, { host: store.host, token: registryToken.token }, parts.pause);
     tell(`Stored the registry token for ${store.host} in ${store.path}${lifetimeOf(registryToken)}.\n`);
-  } else if (options.env) print(`export REGISTRY_TOKEN=${shellQuoted(registryToken.token)}\n`);
+  } else if (options.env) print(`export REGISTRY_TOKEN=${shellWord(registryToken.token)}\n`);
   else print(`${options.json ? JSON.stringify(registryToken.answer) : registryToken.token}\n`);
   return 0;
 }
@@ -104,9 +105,4 @@ async function findRealm(
 
 function lifetimeOf({ answer }: RegistryToken): string {
   return typeof answer.expires_in === 'number' ? `, good for ${answer.expires_in} s` : '';
-}
-
-/** In single quotes a shell takes everything as it is but the quote. */
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

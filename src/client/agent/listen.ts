@@ -1,5 +1,6 @@
 /** The agent's listener: plain on loopback; elsewhere by TLS, and for clients with a certificate of the given authority. */
 import { X509Certificate } from 'node:crypto';
+import { waitAtMost } from '../../platform/wait.ts';
 import type { Agent } from './agent.ts';
 import { type AgentDoor, namesLoopback } from './check-request.ts';
 
@@ -71,7 +72,7 @@ export function listenForClients({ host, port, tls }: AgentAddress, agent: Agent
       const stopped = server.stop();
       await agent.transfers.settle(graceMs);
       // The last bytes of an answer that has just ended are still to be sent.
-      await Promise.race([stopped, Bun.sleep(FLUSH_MS)]);
+      await waitAtMost(FLUSH_MS, stopped);
       await server.stop(true);
     },
   };

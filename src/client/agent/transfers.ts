@@ -1,4 +1,5 @@
 /** The requests under way: each ends with the last byte of its answer, or when its client has gone. */
+import { waitAtMost } from '../../platform/wait.ts';
 
 /** Content on its way through the agent, in either direction. */
 export interface Transfer {
@@ -78,9 +79,7 @@ export class Transfers {
   async settle(ms: number): Promise<void> {
     if (this.#count === 0) return;
     this.#allDone = Promise.withResolvers<void>();
-    const timer = setTimeout(this.#allDone.resolve, ms);
-    await this.#allDone.promise;
-    clearTimeout(timer);
+    await waitAtMost(ms, this.#allDone.promise);
   }
 }
 
