@@ -1,5 +1,5 @@
 /** `dev`: everything for a try-out on loopback, nothing to prepare. */
-import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +26,7 @@ import { writeSampleImage } from '../dev/image.ts';
 import { isTaken, type LoopbackAddress, listenOnLoopback, parseLoopbackAddress } from '../dev/loopback.ts';
 import { formatMistake } from '../document/mistakes.ts';
 import { errorCode } from '../platform/errors.ts';
+import { parsePrivateKey } from '../platform/pem.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import { listen } from '../server/listen.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
@@ -171,7 +172,7 @@ async function prepareFiles(
   context: CommandContext,
 ): Promise<Prepared> {
   const at = (name: string) => join(folder.path, name);
-  const authorityKey = createPrivateKey(keepFile(folder, devFiles.authorityKey, generateKey));
+  const authorityKey = parsePrivateKey(keepFile(folder, devFiles.authorityKey, generateKey));
   const secret = keepFile(folder, devFiles.secret, () => randomBytes(24).toString('base64url'));
   if (!existsSync(at('registry-signing.pem')))
     await keygen.run({ ...context, args: ['--out', folder.path], print: () => {} });
