@@ -6,7 +6,7 @@ import { found } from '../authenticate/op-tok.ts';
 import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
-import { type Judgement, judge } from './judge.ts';
+import { isMountSource, type Judgement, judge } from './judge.ts';
 import type { Plan, Policy } from './policy.ts';
 
 /** What is granted: what the registry token will say. */
@@ -36,8 +36,10 @@ export function authorize(
   const judgements = judge(plan, access, caller);
   const granted = grantedOf(judgements);
   const denied = deniedOf(judgements);
-  if (denied.length > 0 && (policy.grant === 'strict' || granted.length === 0))
-    throw denial(caller, plan, denied);
+  const refusing =
+    policy.grant === 'strict' ? deniedOf(judgements.filter((one) => !isLeftOut(one, access))) : [];
+  if (refusing.length > 0) throw denial(caller, plan, refusing);
+  if (denied.length > 0 && granted.length === 0) throw denial(caller, plan, denied);
   return {
     subject: caller.kind === 'verified' ? caller.subject : '',
     service,
@@ -100,6 +102,11 @@ function licensesOf(claims: JsonObject, name: string): readonly string[] {
       `The claim ${name} of the access token is ${found(value)}: neither text, nor an exact number, nor a list of these.`,
     );
   });
+}
+
+/** Whether `strict` leaves a denied resource out of the token instead of refusing the request. */
+export function isLeftOut({ resource, verdicts }: Judgement, access: readonly ResourceActions[]): boolean {
+  return isMountSource(resource, access) && verdicts.every(({ allowed }) => !allowed);
 }
 
 function grantedOf(judgements: readonly Judgement[]): ResourceActions[] {

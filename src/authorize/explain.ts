@@ -1,9 +1,9 @@
-/** A decision with its reasons: the same code as the decision itself, and what came nearest where it says no. */
+/** A decision with its reasons, by the code that decides; for a denial the rule that came nearest. */
 import type { Caller } from '../authenticate/authenticate.ts';
 import { Refusal } from '../refusal.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
-import { authorize, entitlementOf, type Grant } from './authorize.ts';
-import { judge, type Verdict } from './judge.ts';
+import { authorize, entitlementOf, type Grant, isLeftOut } from './authorize.ts';
+import { catalogAction, isCatalog, judge, type Verdict } from './judge.ts';
 import { type NearMiss, nearestRule } from './mismatch.ts';
 import type { Plan, Policy } from './policy.ts';
 
@@ -17,6 +17,8 @@ export interface Explanation {
 
 export interface ExplainedResource {
   readonly resource: ResourceActions;
+  /** Denied, and left out of the token instead of refusing the request: the source of a layer mount. */
+  readonly isLeftOut: boolean;
   readonly verdicts: readonly ExplainedVerdict[];
 }
 
@@ -42,11 +44,13 @@ export function explain(
     return { plan: null, license: null, resources: [], outcome: { refused: cause } };
   }
   const { plan, license } = entitlement;
-  const resources = judge(plan, access, caller).map(({ resource, verdicts }) => ({
-    resource,
-    verdicts: verdicts.map((verdict) => explainVerdict(verdict, resource, plan, caller)),
+  const outcome = decide(caller, service, access, policy);
+  const resources = judge(plan, access, caller).map((judgement) => ({
+    resource: judgement.resource,
+    isLeftOut: 'granted' in outcome && policy.grant === 'strict' && isLeftOut(judgement, access),
+    verdicts: judgement.verdicts.map((verdict) => explainVerdict(verdict, judgement.resource, plan, caller)),
   }));
-  return { plan, license, resources, outcome: decide(caller, service, access, policy) };
+  return { plan, license, resources, outcome };
 }
 
 function explainVerdict(
@@ -55,14 +59,15 @@ function explainVerdict(
   plan: Plan,
   caller: Caller,
 ): ExplainedVerdict {
-  const { action, allowed, rule } = verdict;
-  if (allowed) return { action, allowed, rule, nearest: null, because: null };
+  const { action, asked, allowed, rule } = verdict;
+  if (allowed) return { action, asked, allowed, rule, nearest: null, because: null };
   const because = withoutRules(action, resource, plan, caller);
-  if (because !== null) return { action, allowed, rule, nearest: null, because };
+  if (because !== null) return { action, asked, allowed, rule, nearest: null, because };
   const claims = caller.kind === 'verified' ? caller.claims : {};
   const nearest = nearestRule(plan, resource.name, action, claims);
   return {
     action,
+    asked,
     allowed,
     rule,
     nearest,
@@ -71,20 +76,16 @@ function explainVerdict(
 }
 
 /** A denial that has nothing to do with patterns; null where patterns decide. */
-function withoutRules(
-  action: string,
-  { type, name }: ResourceActions,
-  plan: Plan,
-  caller: Caller,
-): string | null {
-  if (type === 'registry' && name === 'catalog') {
+function withoutRules(action: string, resource: ResourceActions, plan: Plan, caller: Caller): string | null {
+  const { type } = resource;
+  if (isCatalog(resource)) {
     if (caller.kind === 'anonymous') return 'the catalogue is never shown without credentials';
     return plan.catalog
-      ? 'the only action on the catalogue is *'
+      ? `the only action on the catalogue is ${catalogAction(resource)}`
       : `the plan ${plan.name} does not say catalog: true`;
   }
   if (type !== 'repository') return `no plan allows anything on the type ${type}`;
-  if (caller.kind === 'anonymous' && action !== 'pull') return 'without credentials there is pull alone';
+  if (caller.kind === 'anonymous' && action !== 'pull') return 'without credentials only pull is allowed';
   return null;
 }
 

@@ -7,12 +7,14 @@ import { allows, matchingRules, type Rule } from './rules.ts';
 
 export interface Judgement {
   readonly resource: ResourceActions;
-  /** In the order of the resource's actions. */
+  /** Without repetition; one for each action that was asked for, and for `*` one for each that the caller has. */
   readonly verdicts: readonly Verdict[];
 }
 
 export interface Verdict {
   readonly action: string;
+  /** The action that was asked for: `*` where the caller asked for every action that it has. */
+  readonly asked: string;
   readonly allowed: boolean;
   /** The plan's first rule that allows it; null where none does, and for the catalogue, which has no rules. */
   readonly rule: Rule | null;
@@ -23,22 +25,72 @@ export function judge(plan: Plan, access: readonly ResourceActions[], caller: Ca
   const claims = new ClaimTexts(caller.kind === 'verified' ? caller.claims : {});
   return access.map((resource) => {
     const matching = rulesFor(plan, resource, claims);
-    const verdicts = resource.actions.map((action): Verdict => {
-      if (caller.kind === 'anonymous' && (action !== 'pull' || resource.type !== 'repository'))
-        return { action, allowed: false, rule: null };
-      if (isCatalog(resource)) return { action, allowed: plan.catalog && action === '*', rule: null };
-      const rule = matching.find((candidate) => allows(candidate, action)) ?? null;
-      return { action, allowed: rule !== null, rule };
-    });
-    return { resource, verdicts };
+    const verdicts = new Map<string, Verdict>();
+    for (const asked of resource.actions)
+      for (const action of actionsFor(asked, resource, matching, caller)) {
+        if (verdicts.has(action)) continue;
+        verdicts.set(action, { action, asked, ...judgeAction(action, resource, matching, plan, caller) });
+      }
+    return { resource, verdicts: [...verdicts.values()].sort(byAction) };
   });
 }
 
-/** The rules of a plan that speak of a resource: a repository's, by their patterns. Other types have none. */
-function rulesFor(plan: Plan, { type, name }: ResourceActions, claims: ClaimTexts): readonly Rule[] {
-  return type === 'repository' ? matchingRules(plan.rules, name, claims) : [];
+/** The actions that an asked one stands for: `*` for all that the rules give, and for itself where they give none. */
+function actionsFor(
+  asked: string,
+  resource: ResourceActions,
+  matching: readonly Rule[],
+  caller: Caller,
+): readonly string[] {
+  if (asked !== '*') return [asked];
+  if (isCatalog(resource)) return [catalogAction(resource)];
+  if (caller.kind === 'anonymous') return ['pull'];
+  const given = new Set(matching.flatMap(({ actions }) => actions));
+  return given.size === 0 ? [asked] : [...given];
 }
 
-function isCatalog({ type, name }: ResourceActions): boolean {
-  return type === 'registry' && name === 'catalog';
+function judgeAction(
+  action: string,
+  resource: ResourceActions,
+  matching: readonly Rule[],
+  plan: Plan,
+  caller: Caller,
+): Pick<Verdict, 'allowed' | 'rule'> {
+  const denied = { allowed: false, rule: null };
+  if (caller.kind === 'anonymous' && (action !== 'pull' || isCatalog(resource))) return denied;
+  if (isCatalog(resource)) return { allowed: plan.catalog && action === catalogAction(resource), rule: null };
+  const rule = matching.find((candidate) => allows(candidate, action)) ?? null;
+  return { allowed: rule !== null, rule };
+}
+
+function byAction(a: Verdict, b: Verdict): number {
+  return a.action < b.action ? -1 : 1;
+}
+
+/** The rules of a plan that speak of a resource: a repository's, by their patterns. Other types have none. */
+function rulesFor(plan: Plan, resource: ResourceActions, claims: ClaimTexts): readonly Rule[] {
+  const { type, name } = resource;
+  return type === 'repository' && !isCatalog(resource) ? matchingRules(plan.rules, name, claims) : [];
+}
+
+/** The list of repositories: `registry:catalog:*`, and zot's `repository::pull` (a repository without a name). */
+export function isCatalog({ type, name }: ResourceActions): boolean {
+  return (type === 'registry' && name === 'catalog') || (type === 'repository' && name === '');
+}
+
+/** The one action on the catalogue, under the name by which it was asked for. */
+export function catalogAction({ type }: ResourceActions): string {
+  return type === 'registry' ? '*' : 'pull';
+}
+
+/**
+ * True for a repository that is asked for `pull` alone beside another one that is asked for `push` or `*`: the source of
+ * a layer mount. The push works without it, because the client then uploads the layer.
+ */
+export function isMountSource(resource: ResourceActions, access: readonly ResourceActions[]): boolean {
+  const isPullAlone = resource.actions.length === 1 && resource.actions[0] === 'pull';
+  if (resource.type !== 'repository' || isCatalog(resource) || !isPullAlone) return false;
+  return access.some(
+    ({ type, actions }) => type === 'repository' && (actions.includes('push') || actions.includes('*')),
+  );
 }

@@ -110,13 +110,16 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
     );
   if (plan !== null)
     lines.push(`plan ${plan.name} (${loaded.placeOf(['plans', plan.name])}), licence ${license ?? 'none'}`);
-  for (const { resource, verdicts } of resources) {
-    lines.push('', `${resource.type}:${resource.name}`);
+  for (const { resource, isLeftOut, verdicts } of resources) {
+    const meaning = resource.type === 'repository' && resource.name === '' ? " (zot's catalog)" : '';
+    lines.push('', `${resource.type}:${resource.name}${meaning}`);
     const width = Math.max(...verdicts.map(({ action }) => action.length));
     for (const verdict of verdicts) {
       const word = verdict.allowed ? 'allowed' : 'denied ';
       lines.push(`  ${verdict.action.padEnd(width)}  ${word}  ${reasonOf(verdict, explanation, loaded)}`);
     }
+    if (isLeftOut)
+      lines.push('  left out of the token: the source of a layer mount is not needed for the push');
   }
   lines.push('');
   if ('granted' in outcome) {
@@ -131,7 +134,10 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
 
 function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: LoadedConfiguration): string {
   const { rule, nearest, because } = verdict;
-  if (rule !== null) return `by ${rule.pattern} (${placeOfRule(rule, explanation, loaded)})`;
+  if (rule !== null) {
+    const part = verdict.asked === verdict.action ? '' : `, as part of ${verdict.asked}`;
+    return `by ${rule.pattern} (${placeOfRule(rule, explanation, loaded)})${part}`;
+  }
   if (verdict.allowed)
     return `by catalog: true (${loaded.placeOf(['plans', explanation.plan?.name ?? '', 'catalog'])})`;
   if (nearest === null) return because ?? 'nothing allows it';
@@ -157,11 +163,13 @@ function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verif
     ...('granted' in outcome
       ? { access: outcome.granted.access, lifetime: outcome.granted.lifetime }
       : { reason: outcome.refused.reason, detail: outcome.refused.detail }),
-    resources: resources.map(({ resource: { type, name }, verdicts }) => ({
+    resources: resources.map(({ resource: { type, name }, isLeftOut, verdicts }) => ({
       type,
       name,
-      actions: verdicts.map(({ action, allowed, rule, nearest, because }) => ({
+      ...(isLeftOut ? { leftOut: true } : {}),
+      actions: verdicts.map(({ action, asked, allowed, rule, nearest, because }) => ({
         action,
+        ...(asked === action ? {} : { asked }),
         allowed,
         ...(rule === null ? {} : { rule: ruleOf(rule) }),
         ...(nearest === null ? {} : { nearest: { ...ruleOf(nearest.rule), why: nearest.why } }),

@@ -58,7 +58,9 @@ function parseScope(scope: string): { type: string; name: string; actions: Set<s
   const type = TYPE.exec(scope.slice(0, first))?.[1];
   if (type === undefined) throw malformed(scope, 'has a type other than [a-z0-9]+ with an optional (class)');
   const name = scope.slice(first + 1, last);
-  if (!isResourceName(name)) throw malformed(scope, 'has a name that is not a repository name');
+  // zot asks for `repository::pull` where it lists its repositories.
+  if (!isResourceName(name) && !(type === 'repository' && name === ''))
+    throw malformed(scope, 'has a name that is not a repository name');
   const actions = scope.slice(last + 1).split(',');
   if (!actions.every((action) => ACTION.test(action)))
     throw malformed(scope, 'has an action other than [a-z]+ and *');

@@ -28,3 +28,46 @@ test.each(['text', 'json'])('an unverified token cannot write on the terminal: %
   expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
   expect(stdout).not.toContain('\nA token of 900 s');
 });
+
+test.each([
+  [
+    ['--plan', 'enterprise', '--claim', 'tid=acme', 'repository:customers/acme/app:*'],
+    'delete  allowed  by customers/{claim:tid}/* (etc/registry-token.yaml:64:18), as part of *',
+  ],
+  [
+    [
+      '--plan',
+      'enterprise',
+      '--claim',
+      'tid=acme',
+      'repository:customers/acme/app:push',
+      'repository:base:pull',
+    ],
+    'left out of the token: the source of a layer mount is not needed for the push',
+  ],
+  [
+    ['--plan', 'enterprise', 'repository::pull'],
+    "repository: (zot's catalog)\n  pull  allowed  by catalog: true",
+  ],
+  [
+    ['--plan', 'community', 'repository::pull'],
+    "repository: (zot's catalog)\n  pull  denied   the plan community does not say catalog: true",
+  ],
+] as const)('explain shows how %j is understood', async (words, line) => {
+  const { stdout } = await runCommand(explain, ['--config', 'etc/registry-token.yaml', ...words]);
+  expect(stdout).toContain(line);
+});
+
+test('explain --json has what was asked with * and what is left out', async () => {
+  const scopes = ['repository:customers/acme/app:*', 'repository:base:pull'];
+  const options = ['--config', 'etc/registry-token.yaml', '--plan', 'enterprise', '--claim', 'tid=acme'];
+  const { stdout } = await runCommand(explain, [...options, '--json', ...scopes]);
+  const { resources } = JSON.parse(stdout);
+  expect(resources).toMatchObject([
+    { name: 'base', leftOut: true, actions: [{ action: 'pull', allowed: false }] },
+    {
+      name: 'customers/acme/app',
+      actions: ['delete', 'pull', 'push'].map((action) => ({ action, asked: '*' })),
+    },
+  ]);
+});
