@@ -7,7 +7,6 @@ import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
 import type { FormerWindow } from '../authenticate/use-proof.ts';
-import { RemoteAuthorityKeys } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
@@ -15,11 +14,11 @@ import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
 import type { Decision } from '../service.ts';
+import type { Counters } from '../telemetry/counters.ts';
 import { logDecision, warnOfUnreadableAddresses } from '../telemetry/log.ts';
 import { type Observations, shareCollection } from '../telemetry/metrics.ts';
-import type { Tally } from '../telemetry/tally.ts';
 import { openAuthorityKeys } from './authority.ts';
-import type { Foundation } from './dependencies.ts';
+import type { Dependencies } from './dependencies.ts';
 import type { FileReader } from './file-reader.ts';
 import { type Material, openMaterial } from './material.ts';
 import {
@@ -35,8 +34,11 @@ import { checkSafety, checkSampleKey } from './safety.ts';
 /** The service by one configuration. */
 export interface Service {
   readonly loaded: LoadedConfiguration;
+  /** Which configuration this is: 1 at the start, one more at each reload. */
+  readonly generation: number;
   readonly handle: Handle;
-  readonly authorityKeys: AuthorityKeys;
+  /** By the Authority's name. */
+  readonly authorityKeys: ReadonlyMap<string, AuthorityKeys>;
   readonly signingKey: SigningKey;
   readonly revokedLicenses: ReadonlySet<string>;
   /** What the listener is made of; null for plain HTTP. */
@@ -45,7 +47,7 @@ export interface Service {
   readonly formerWindow: FormerWindow | null;
   /** Every file that it was made of, absolute. */
   readonly files: ReadonlySet<string>;
-  /** What those held, where workers are made of it. */
+  /** What those held. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
   readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
 }
@@ -57,28 +59,31 @@ export interface Service {
 export async function assemble(
   loaded: LoadedConfiguration,
   files: FileReader,
-  foundation: Foundation,
+  dependencies: Dependencies,
+  generation: number,
   previous: Service | null,
 ): Promise<Service> {
-  const now = foundation.clock();
+  const now = dependencies.clock();
   const material = await openMaterial(loaded, files, now);
-  const opened = openAuthorityKeys(loaded, files, foundation.keyFetching);
+  const opened = openAuthorityKeys(loaded, files, dependencies.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
-  foundation.tally.announcePlans(Object.keys(loaded.configuration.plans));
+  dependencies.counters.announcePlans(Object.keys(loaded.configuration.plans));
   const parts: Parts = {
     loaded,
+    generation,
     material,
-    authorityKeys: keepAuthorityKeys(opened, previous),
+    authorityKeys: continueAuthorityKeys(opened, previous),
     formerWindow: formerWindow(loaded, previous, now),
     files: new Set([loaded.file, ...files.states.keys()]),
     contents: files.contents,
   };
-  return join(parts, foundation);
+  return join(parts, dependencies);
 }
 
-interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow' | 'files' | 'contents'> {
+interface Parts
+  extends Pick<Service, 'loaded' | 'generation' | 'authorityKeys' | 'formerWindow' | 'files' | 'contents'> {
   readonly material: Material;
 }
 
@@ -86,30 +91,30 @@ interface Parts extends Pick<Service, 'loaded' | 'authorityKeys' | 'formerWindow
  * Apart from `assemble`, because a function that is made there keeps all of its variables: each service would hold the
  * one before it, for good.
  */
-function join({ material, ...parts }: Parts, foundation: Foundation): Service {
+function join({ material, ...parts }: Parts, dependencies: Dependencies): Service {
   const { loaded, authorityKeys, formerWindow } = parts;
   const { configuration } = loaded;
-  const { clock, log, audit, tally, replayStore, rateTable } = foundation;
+  const { clock, log, audit, counters, replayStore, rateTable } = dependencies;
   const { signingKey } = material;
   const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const handle = createEndpoints({
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
     jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
-    exposeMetrics: shareCollection(foundation.exposeMetrics),
-    failingParts: () => foundation.findFailingParts(authorityKeys),
+    exposeMetrics: shareCollection(dependencies.exposeMetrics),
+    failingParts: () => dependencies.findFailingParts(authorityKeys),
     service: {
       clock,
       request: requestOptions(configuration),
       queue: new RunQueue(
-        share(configuration.limits?.inFlight ?? Number.POSITIVE_INFINITY, foundation.workers),
+        share(configuration.limits?.inFlight ?? Number.POSITIVE_INFINITY, dependencies.workers),
       ),
       authenticate: {
         options: authenticateOptions(configuration),
-        signatures: new Signatures(authorityKeys),
+        signatures: new Signatures(onlyAuthority(authorityKeys)),
         replayStore,
         rateLimits: rateLimits(configuration, rateTable),
-        nonces: nonceRequired ? createNonces(material.nonceSecret ?? foundation.nonceSecret) : null,
+        nonces: nonceRequired ? createNonces(material.nonceSecret ?? dependencies.nonceSecret) : null,
         formerWindow,
       },
       policy: createPolicy(configuration, material.revokedLicenses),
@@ -120,7 +125,7 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
         logDecision(log, decision);
         if (audit !== null) logDecision(audit, decision);
         warnOfAddress(decision);
-        countDecision(tally, decision);
+        countDecision(counters, decision);
       },
     },
   });
@@ -131,18 +136,19 @@ function join({ material, ...parts }: Parts, foundation: Foundation): Service {
     revokedLicenses: material.revokedLicenses,
     tls: material.tls,
     observe: () => ({
-      authorityKeysAge: ageOf(authorityKeys, clock()),
+      authorityKeysAge: ageOf(onlyAuthority(authorityKeys), clock()),
       signingCertificateExpiry: earliestExpiry(signingKey),
     }),
   };
 }
 
-/** Keys that were fetched from the same place stay in use over a reload, with their cool-down. */
-function keepAuthorityKeys(opened: AuthorityKeys, previous: Service | null): AuthorityKeys {
-  const before = previous?.authorityKeys;
-  if (opened instanceof RemoteAuthorityKeys && before instanceof RemoteAuthorityKeys && before.isLike(opened))
-    return before;
-  return opened;
+/** Keys of the same source stay in use over a reload: with what was fetched, its age and its cool-down. */
+function continueAuthorityKeys(
+  opened: ReadonlyMap<string, AuthorityKeys>,
+  previous: Service | null,
+): ReadonlyMap<string, AuthorityKeys> {
+  const before = new Map([...(previous?.authorityKeys.values() ?? [])].map((keys) => [keys.source, keys]));
+  return new Map([...opened].map(([name, keys]) => [name, before.get(keys.source) ?? keys]));
 }
 
 /** Seconds for which a request may go on under the service that was replaced: longer than Bun leaves it to idle. */
@@ -181,14 +187,20 @@ function share(bound: number, workers: number): number {
   return Math.ceil(bound / workers);
 }
 
-function countDecision(tally: Tally, { refusal, grant, durationMs }: Decision): void {
-  if (refusal !== null) tally.rejected(refusal.reason, durationMs / 1000);
-  else if (grant !== null) tally.issued(grant.plan, durationMs / 1000);
+function countDecision(counters: Counters, { refusal, grant, durationMs }: Decision): void {
+  if (refusal !== null) counters.rejected(refusal.reason, durationMs / 1000);
+  else if (grant !== null) counters.issued(grant.plan, durationMs / 1000);
+}
+
+function onlyAuthority(authorityKeys: ReadonlyMap<string, AuthorityKeys>): AuthorityKeys {
+  const [keys] = authorityKeys.values();
+  if (keys === undefined) throw new Error('no Authority');
+  return keys;
 }
 
 /** Seconds; null for keys from a file and for none at all. */
-function ageOf(keys: AuthorityKeys, now: number): number | null {
-  return keys instanceof RemoteAuthorityKeys && keys.fetched !== null ? now - keys.fetched.fetchedAt : null;
+function ageOf({ fetched }: AuthorityKeys, now: number): number | null {
+  return fetched === null ? null : now - fetched.fetchedAt;
 }
 
 /** When the first certificate of the chain ends, in epoch seconds; null where there is none. */

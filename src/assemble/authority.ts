@@ -11,8 +11,23 @@ import { metadataUrls } from './options.ts';
 /** Who fetches the Authority's keys, and who is told of it. */
 export type KeyFetching = Pick<RemoteAuthorityOptions, 'onRefresh' | 'onKeySet' | 'fetchKeySet'>;
 
-/** Opens the Authority's keys; null where a file cannot be used, which `files` then tells. Nothing is fetched yet. */
+/** The name of the Authority of `authority`. */
+const DEFAULT_NAME = 'default';
+
+/**
+ * Opens the keys of each Authority, by its name; null where a file cannot be used, which `files` then reports. Nothing is
+ * fetched yet.
+ */
 export function openAuthorityKeys(
+  loaded: LoadedConfiguration,
+  files: FileReader,
+  fetching: KeyFetching,
+): ReadonlyMap<string, AuthorityKeys> | null {
+  const keys = openKeys(loaded, files, fetching);
+  return keys === null ? null : new Map([[DEFAULT_NAME, keys]]);
+}
+
+function openKeys(
   loaded: LoadedConfiguration,
   files: FileReader,
   fetching: KeyFetching,

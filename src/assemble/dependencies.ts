@@ -1,7 +1,7 @@
 /** What outlives a reload: clock, log, counts, metrics, and the memory of used proofs and of used rates. */
 import { randomBytes } from 'node:crypto';
-import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
-import type { FetchedKeySet } from '../authority/remote-authority-keys.ts';
+import type { AuthorityKeys, FetchedKeySet } from '../authenticate/authority-keys.ts';
+import type { ReplayStore } from '../authenticate/replay-store.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
@@ -9,14 +9,13 @@ import { RateTable } from '../limit/rate-table.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
+import { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, type Observations, type ProcessUsage } from '../telemetry/metrics.ts';
 import type { MetricsPush } from '../telemetry/otlp-push.ts';
-import { Tally } from '../telemetry/tally.ts';
 import type { KeyFetching } from './authority.ts';
-import { findFailingParts } from './readiness.ts';
 
-export interface Surroundings {
+export interface Context {
   readonly clock: Clock;
   readonly log: Log;
   /** Where decisions go beside the log. */
@@ -27,13 +26,13 @@ export interface Surroundings {
 }
 
 /** What the service stands on, in whichever thread it runs. */
-export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
+export interface Dependencies extends Pick<Context, 'clock' | 'log'> {
   /** Takes decisions alone; null without an audit file. */
   readonly audit: Log | null;
   /** Threads that answer requests, each for its share of what is bounded for all. */
   readonly workers: number;
-  readonly tally: Tally;
-  readonly replayStore: MemoryReplayStore | RedisReplayStore;
+  readonly counters: Counters;
+  readonly replayStore: ReplayStore;
   /** There without a limit too: a reload may set one. */
   readonly rateTable: RateTable;
   /** For DPoP nonces where the configuration names no secret. */
@@ -41,34 +40,35 @@ export interface Foundation extends Pick<Surroundings, 'clock' | 'log'> {
   readonly keyFetching: KeyFetching;
   /** In the Prometheus text format. */
   readonly exposeMetrics: () => Promise<string>;
-  readonly findFailingParts: (authorityKeys: AuthorityKeys) => Promise<readonly FailingPart[]>;
+  readonly findFailingParts: (
+    authorityKeys: ReadonlyMap<string, AuthorityKeys>,
+  ) => Promise<readonly FailingPart[]>;
 }
 
 /** That of the main thread, which alone fetches, reloads and exposes. */
-export interface MainFoundation extends Foundation {
+export interface MainDependencies extends Dependencies {
   readonly metrics: Metrics;
 }
 
-export interface FoundationOptions extends Surroundings {
+export interface DependencyOptions extends Context {
   /** Told of each key set of the Authority that was fetched. */
   readonly onKeySet: (keySet: FetchedKeySet) => void;
   /** Tells what only the service in use knows. */
   readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
 }
 
-export function layFoundation(
+export function createDependencies(
   { configuration }: LoadedConfiguration,
-  { clock, log, audit = null, processUsage, push = null, onKeySet, observe }: FoundationOptions,
-): MainFoundation {
+  { clock, log, audit = null, processUsage, push = null, onKeySet, observe }: DependencyOptions,
+): MainDependencies {
   const replayStore = createReplayStore(configuration, { clock, log });
-  const memory = replayStore instanceof MemoryReplayStore ? replayStore : null;
-  const tally = new Tally();
+  const counters = new Counters();
   const metrics = createMetrics(
-    tally,
+    counters,
     () => ({
       ...observe(),
-      replayEntries: memory?.count(clock()) ?? null,
-      replayCapacity: memory?.capacity ?? null,
+      replayEntries: replayStore.count(clock()),
+      replayCapacity: replayStore.capacity,
       auditDropped: audit?.dropped() ?? null,
     }),
     processUsage,
@@ -83,7 +83,7 @@ export function layFoundation(
     log,
     audit: audit?.log ?? null,
     workers: 1,
-    tally,
+    counters,
     metrics,
     replayStore,
     rateTable: RateTable.create(),
@@ -96,18 +96,33 @@ export function layFoundation(
 
 function createReplayStore(
   { senderConstraint: { replay } }: Configuration,
-  { clock, log }: Pick<Surroundings, 'clock' | 'log'>,
-) {
+  { clock, log }: Pick<Context, 'clock' | 'log'>,
+): ReplayStore {
   if (replay.url === undefined) return MemoryReplayStore.create(replay.capacity, clock());
   return openRedis(replay.url, { clock, log });
 }
 
 /** A connection of this thread's own. */
-export function openRedis(
-  url: string,
-  { clock, log }: Pick<Surroundings, 'clock' | 'log'>,
-): RedisReplayStore {
+export function openRedis(url: string, { clock, log }: Pick<Context, 'clock' | 'log'>): ReplayStore {
   const onChange = (fault: string | null) =>
     fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault });
   return new RedisReplayStore({ url, clock, onChange });
+}
+
+/** What cannot do its work now, each with why. `now` in epoch seconds. */
+async function findFailingParts(
+  authorityKeys: ReadonlyMap<string, AuthorityKeys>,
+  replayStore: ReplayStore,
+  now: number,
+): Promise<readonly FailingPart[]> {
+  const failing: FailingPart[] = [];
+  for (const keys of authorityKeys.values()) {
+    // Not awaited: an Authority that hangs would delay the answer, which is about now.
+    void keys.refreshIfNeeded(now);
+    const detail = keys.failing(now);
+    if (detail !== null) failing.push({ part: 'authority-keys', detail });
+  }
+  const replayFault = await replayStore.failing();
+  if (replayFault !== null) failing.push({ part: 'replay-store', detail: replayFault });
+  return failing;
 }

@@ -11,21 +11,18 @@ const MAX_BYTES = 64 * 1024 * 1024;
 export interface FileReaderOptions {
   /** Throws as that of Node does. */
   readonly readFile?: (file: string) => Buffer;
-  /** Whether what was read is kept, for workers to be made of. */
-  readonly keepsContents?: boolean;
 }
 
 export class FileReader {
   readonly #loaded: LoadedConfiguration;
   readonly #readFile: (file: string) => Buffer;
-  readonly #contents: Map<string, Uint8Array> | null;
+  readonly #contents = new Map<string, Uint8Array>();
   readonly #mistakes: Mistake[] = [];
   readonly #states = new Map<string, string>();
 
   constructor(loaded: LoadedConfiguration, options: FileReaderOptions = {}) {
     this.#loaded = loaded;
     this.#readFile = options.readFile ?? readFileSync;
-    this.#contents = options.keepsContents === true ? new Map() : null;
   }
 
   get mistakes(): readonly Mistake[] {
@@ -37,9 +34,9 @@ export class FileReader {
     return this.#states;
   }
 
-  /** What was read, in memory that threads can share; empty where it is not kept. */
+  /** What was read, in memory that threads can share. */
   get contents(): ReadonlyMap<string, Uint8Array> {
-    return this.#contents ?? new Map();
+    return this.#contents;
   }
 
   /** The file that this key names; null where it names none, or one that cannot be read. */
@@ -50,7 +47,7 @@ export class FileReader {
     try {
       const bytes = this.#readFile(file);
       if (bytes.length > MAX_BYTES) return this.#reportSize(key, file);
-      this.#contents?.set(file, shareable(bytes));
+      this.#contents.set(file, shareable(bytes));
       return bytes;
     } catch (cause) {
       return this.#reportUnreadable(key, file, cause);

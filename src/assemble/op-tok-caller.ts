@@ -32,8 +32,9 @@ export async function verifyOpTokCaller(
   checkOpTokClaims(opTok, options, now);
   const files = new FileReader(loaded);
   const authorityKeys = openAuthorityKeys(loaded, files, { onRefresh: () => {} });
-  if (authorityKeys === null || files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
-  await new Signatures(authorityKeys).verifyOpTok(opTok, '', now);
+  const [keys] = authorityKeys?.values() ?? [];
+  if (keys === undefined || files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
+  await new Signatures(keys).verifyOpTok(opTok, '', now);
   checkRequiredScopes(opTok, options);
   return { kind: 'verified', subject: opTok.subject, claims: opTok.jws.payload };
 }

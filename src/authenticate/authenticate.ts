@@ -19,7 +19,7 @@ import {
   parseOpTok,
 } from './op-tok.ts';
 import { checkWait, type RateLimits } from './rate-limits.ts';
-import type { ReplayStore } from './replay-store.ts';
+import type { UsedProofs } from './replay-store.ts';
 import type { Signatures } from './signatures.ts';
 import { type FormerWindow, useProof } from './use-proof.ts';
 
@@ -52,7 +52,7 @@ export interface AuthenticateOptions {
 export interface AuthenticateParts {
   readonly options: AuthenticateOptions;
   readonly signatures: Signatures;
-  readonly replayStore: ReplayStore;
+  readonly replayStore: UsedProofs;
   /** null where nothing is limited. */
   readonly rateLimits: RateLimits | null;
   /** null where no nonce is required. */

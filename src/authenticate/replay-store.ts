@@ -1,12 +1,31 @@
-/** What `authenticate` needs to notice a proof used before; `replay/` implements it. */
-export interface ReplayStore {
-  /** Epoch seconds: it knows no proof that was used earlier. 0 for a store that outlives this process. */
+/** The memory of used proofs; `replay/` implements it. Times in epoch seconds. */
+
+/** What noticing a proof that was used before takes. */
+export interface UsedProofs {
+  /** It knows no proof that was used earlier. 0 for a store that outlives this process. */
   readonly rememberedSince: number;
   /**
-   * Records a 32-byte key until `deadline`, in one atomic step. Times in epoch seconds. `full` and `unavailable`
-   * mean that nothing is known of the key, so no token may be issued for it.
+   * Records a 32-byte key until `deadline`, in one atomic step. `full` and `unavailable` mean that nothing is known of
+   * the key, so no token may be issued for it.
    */
   insert(key: Uint8Array, deadline: number, now: number): ReplayVerdict | Promise<ReplayVerdict>;
+}
+
+/** And how whoever opens the store judges and closes it. */
+export interface ReplayStore extends UsedProofs {
+  /** Makes the first connection, where there is one to make, or fails to: either way it goes on trying. Never rejects. */
+  open(): Promise<void>;
+  /** Why no proof can be recorded now; null: ready. Never rejects. */
+  failing(): Promise<string | null>;
+  /** How many entries have not expired; null where that is not known here. */
+  count(now: number): number | null;
+  /** How many entries fit; null where another program bounds them. */
+  readonly capacity: number | null;
+  /** What another thread of this process opens the same store by; null where each thread has a connection of its own. */
+  readonly memory: SharedArrayBuffer | null;
+  /** Must be called when a thread has died, and only then: it may have held a lock. */
+  releaseLockOf(thread: number): void;
+  close(): Promise<void>;
 }
 
 export type ReplayVerdict = 'first' | 'replayed' | 'full' | 'unavailable';

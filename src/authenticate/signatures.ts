@@ -5,7 +5,7 @@
  */
 import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from 'jose';
 import { Refusal } from '../refusal.ts';
-import type { AuthorityKeys } from './authority-keys.ts';
+import type { VerificationKeys } from './authority-keys.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { CompactJws, JsonObject } from './compact-jws.ts';
 import type { DpopProof } from './dpop-proof.ts';
@@ -23,14 +23,14 @@ const CAPACITY = 10_000;
 const KEY_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const;
 
 export class Signatures {
-  readonly #authorityKeys: AuthorityKeys;
+  readonly #authorityKeys: VerificationKeys;
   readonly #opToks = new BoundedCache<string, OpTok>(CAPACITY);
   readonly #proofKeys = new BoundedCache<string, ProofKey>(CAPACITY);
   /** Of the keys with which jose has verified a JWS of the one algorithm that they are for. */
   readonly #provenKeys = new WeakMap<CryptoKey, SignatureKey>();
   #generation: number;
 
-  constructor(authorityKeys: AuthorityKeys) {
+  constructor(authorityKeys: VerificationKeys) {
     this.#authorityKeys = authorityKeys;
     this.#generation = authorityKeys.generation;
   }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
 import { type DpopOptions, type DpopProof, replayDeadline } from './dpop-proof.ts';
 import { type Allowance, checkWait } from './rate-limits.ts';
-import type { ReplayStore, ReplayVerdict } from './replay-store.ts';
+import type { ReplayVerdict, UsedProofs } from './replay-store.ts';
 
 /**
  * Proofs dated before `until` were recorded when a proof was good for `seconds` and no longer: their entries may be
@@ -17,7 +17,7 @@ export interface FormerWindow {
 
 export interface UseProofParts {
   readonly options: { readonly dpop: DpopOptions };
-  readonly replayStore: ReplayStore;
+  readonly replayStore: UsedProofs;
   /** null where proofs have always been good for as long as now. */
   readonly formerWindow: FormerWindow | null;
 }

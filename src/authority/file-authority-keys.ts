@@ -1,4 +1,5 @@
 /** The Authority's keys from a file (`authority.jwksPath`): no request is ever made. */
+import { createHash } from 'node:crypto';
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { Refusal } from '../refusal.ts';
 import { parseKeySet } from './key-set.ts';
@@ -7,6 +8,7 @@ import { parseKeySet } from './key-set.ts';
 export function createFileAuthorityKeys(json: string): AuthorityKeys {
   const keySet = parseKeySet(json);
   return {
+    source: `file ${createHash('sha256').update(json).digest('base64url')}`,
     generation: 0,
     async find(algorithm, keyId) {
       const keys = await keySet.find(algorithm, keyId);
@@ -17,5 +19,13 @@ export function createFileAuthorityKeys(json: string): AuthorityKeys {
         );
       return keys;
     },
+    fetched: null,
+    refreshIfNeeded: async () => {},
+    renew: async () => {
+      throw new Error('the keys come from a file');
+    },
+    adopt: () => {},
+    failing: () => null,
+    close: () => {},
   };
 }

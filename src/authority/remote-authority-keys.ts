@@ -1,5 +1,6 @@
 /** The Authority's keys, fetched: cached, refreshed, and kept when a fetch fails. */
-import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import { createHash } from 'node:crypto';
+import type { AuthorityKeys, FetchedKeySet } from '../authenticate/authority-keys.ts';
 import { Refusal } from '../refusal.ts';
 import { fetchKeySet, fetchMetadata, type HttpOptions } from './discovery.ts';
 import { type AuthorityKeySet, parseKeySet } from './key-set.ts';
@@ -16,14 +17,7 @@ export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
   /** How many requests may wait for a fetch; default 1000. */
   readonly mostWaiting?: number;
   /** In place of discovery over HTTP: asks the thread that fetches for all. Rejects with why there is none. */
-  readonly fetchKeySet?: () => Promise<FetchedKeySet>;
-}
-
-/** A JWKS document, when it was fetched in epoch seconds, and whose it is. */
-export interface FetchedKeySet {
-  readonly json: string;
-  readonly metadataUrl: string;
-  readonly fetchedAt: number;
+  readonly fetchKeySet?: (source: string) => Promise<FetchedKeySet>;
 }
 
 /** Seconds between two fetches that an unknown `kid` may cause, and between two tries after a failure. */
@@ -40,6 +34,7 @@ const MOST_WAITING = 1000;
  * requests wait for it. Times in epoch seconds.
  */
 export class RemoteAuthorityKeys implements AuthorityKeys {
+  readonly source: string;
   readonly #options: RemoteAuthorityOptions;
   #keySet: AuthorityKeySet | null = null;
   #fetched: FetchedKeySet | null = null;
@@ -52,28 +47,17 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
 
   constructor(options: RemoteAuthorityOptions) {
     this.#options = options;
-  }
-
-  /** True where both are of one issuer, fetched from one place, with the same trust. */
-  isLike(others: RemoteAuthorityKeys): boolean {
-    const [own, other] = [this.#options, others.#options];
-    return (
-      own.issuer === other.issuer &&
-      own.metadataUrl === other.metadataUrl &&
-      own.certificateAuthorities === other.certificateAuthorities
-    );
+    this.source = sourceOf(options);
   }
 
   get generation(): number {
     return this.#generation;
   }
 
-  /** The key set in use; null while there is none. */
   get fetched(): FetchedKeySet | null {
     return this.#fetched;
   }
 
-  /** The key set for another thread, of which a key may be missing there: fetched anew unless that was done just now. */
   async renew(now: number): Promise<FetchedKeySet> {
     await this.refresh(now, this.#fetched === null ? RETRY_AFTER_FAILURE : COOL_DOWN);
     if (this.#fetched === null) throw new Error(this.#fault ?? 'not fetched yet');
@@ -81,11 +65,11 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   }
 
   /**
-   * Takes a key set into use. One that is the same as before only becomes newer, and one of another Authority, which
-   * the configuration may have named until just now, is left. Throws where it is none.
+   * A key set that is the same as before only becomes newer. One of another source may arrive late, from an Authority
+   * that the configuration no longer names. Throws where it is no key set.
    */
   adopt(fetched: FetchedKeySet): void {
-    if (fetched.metadataUrl !== this.#options.metadataUrl) return;
+    if (fetched.source !== this.source) return;
     if (fetched.json !== this.#fetched?.json) {
       this.#keySet = parseKeySet(fetched.json);
       this.#generation += 1;
@@ -95,7 +79,6 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     this.#options.onKeySet?.(fetched);
   }
 
-  /** Why nothing should be sent here now: no keys, or keys so old that the Authority may have replaced them. */
   failing(now: number): string | null {
     if (this.#fetched === null) return this.#fault ?? 'not fetched yet';
     const age = elapsed(this.#fetched.fetchedAt, now);
@@ -116,7 +99,6 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     return found;
   }
 
-  /** Fetches the key set where there is none yet, or where it is old. Never rejects. */
   refreshIfNeeded(now: number): Promise<void> {
     if (this.#fetched === null) return this.refresh(now, RETRY_AFTER_FAILURE);
     return elapsed(this.#fetched.fetchedAt, now) > REFRESH_AFTER
@@ -124,7 +106,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
       : Promise.resolve();
   }
 
-  /** Ends a fetch that is under way, and starts no more: the process could not end before it. */
+  /** The process could not end before a fetch that is under way. */
   close(): void {
     this.#stop.abort();
   }
@@ -156,7 +138,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   async #fetch(now: number): Promise<void> {
     try {
       const { fetchKeySet } = this.#options;
-      this.adopt(fetchKeySet === undefined ? await this.#discover(now) : await fetchKeySet());
+      this.adopt(fetchKeySet === undefined ? await this.#discover(now) : await fetchKeySet(this.source));
     } catch (cause) {
       this.#fault = cause instanceof Error ? cause.message : 'unknown fault';
     }
@@ -168,8 +150,15 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     const http = { certificateAuthorities, stop: this.#stop.signal };
     const urls = otherMetadataUrl === null ? [metadataUrl] : [metadataUrl, otherMetadataUrl];
     const { jwks_uri: jwksUri } = await fetchMetadata(urls, issuer, http);
-    return { json: await fetchKeySet(jwksUri, http), fetchedAt: now, metadataUrl };
+    return { json: await fetchKeySet(jwksUri, http), fetchedAt: now, source: this.source };
   }
+}
+
+function sourceOf({ issuer, metadataUrl, certificateAuthorities }: RemoteAuthorityOptions): string {
+  const trust = createHash('sha256')
+    .update(certificateAuthorities ?? '')
+    .digest('base64url');
+  return JSON.stringify([issuer, metadataUrl, trust]);
 }
 
 function unavailable(fault: string): Refusal {

@@ -1,17 +1,19 @@
 /** `serve`: runs the service until it is told to stop. */
+import { availableParallelism } from 'node:os';
 import { watchFiles } from '../assemble/file-watch.ts';
-import { Runtime } from '../assemble/runtime.ts';
+import { ReloadIncomplete, Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { formatMistake } from '../document/mistakes.ts';
 import { onlyTelemetry } from '../endpoints.ts';
-import { errorCode, errorCodeOrMessage } from '../platform/errors.ts';
+import { errorCode } from '../platform/errors.ts';
 import { type Listener, listen } from '../server/listen.ts';
+import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { type Front, openFront } from '../workers/listeners.ts';
+import { openWorkers } from '../workers/open-workers.ts';
 import { openAudit } from './audit.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 import { openPush } from './push.ts';
@@ -77,27 +79,30 @@ Example:
     const clock = () => Date.now() / 1000;
     const runtime = await Runtime.create(load, { clock, log, processUsage, audit, push });
     ending.defer(() => runtime.close());
-    const threads = {
+    const count = server.workers === 'auto' ? availableParallelism() : server.workers;
+    const workersOptions = {
+      count,
       createWorker,
       log,
       logging: { level: logging.level, format, isForJournal: isJournal, audits: audit !== null },
       writeLines: { log: lines.write, audit: audit?.write ?? (() => {}) },
     };
-    const front = await orAddressFault(server.listen, '--listen names another address', () =>
-      openFront(runtime, threads),
+    const listeners = await orAddressFault(server.listen, '--listen names another address', () =>
+      count === 1 ? openListener(runtime) : openWorkers(runtime, workersOptions),
     );
-    ending.defer(() => front.stop(server.shutdownGrace * 1000));
+    runtime.onReplaced = listeners.change;
+    ending.defer(() => listeners.stop(server.shutdownGrace * 1000));
     if (telemetry !== undefined) {
       const telemetryListener = await startTelemetry(telemetry.listen, runtime);
       ending.defer(() => telemetryListener.stop(0));
     }
-    const manager = ending.use(await connectServiceManager({ env, log, isAlive: front.isAlive }));
+    const manager = ending.use(await connectServiceManager({ env, log, isAlive: listeners.isAlive }));
     void runtime.open();
     warnOfLaxity(runtime, log);
-    const status = `listening on ${front.url}`;
+    const status = `listening on ${listeners.url}`;
     reload = async () => {
       manager.reloading();
-      const isReloaded = await reloadAndTell(runtime, front, log);
+      const isReloaded = await reloadAndTell(runtime, log);
       manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
     };
     const stopWatching = watchFiles(
@@ -105,7 +110,7 @@ Example:
       () => void reload(),
     );
     const { version, commit } = buildInfo();
-    log.info('ready', { url: front.url, configuration: file, version, commit });
+    log.info('ready', { url: listeners.url, configuration: file, version, commit });
     manager.ready(status);
     if (isReloadWanted) void reload();
     await stopRequested;
@@ -129,27 +134,47 @@ function withListen(
   return { ...Object.fromEntries(others), REGISTRY_TOKEN_SERVER__LISTEN: listen };
 }
 
+/** What answers requests: a listener in this thread, or workers. */
+interface Listeners extends Pick<Listener, 'url' | 'stop'> {
+  /** After a reload: resolves when everything that answers does so by what the runtime has now. */
+  readonly change: () => Promise<void>;
+  readonly isAlive: () => Promise<boolean>;
+}
+
+async function openListener(runtime: Runtime): Promise<Listeners> {
+  const { handle } = runtime;
+  const { loaded, tls } = runtime.service;
+  const address = { ...loaded.configuration.server.listen, handle };
+  const listener = tls === null ? listen(address) : listenTls({ ...address, material: tls });
+  return {
+    url: listener.url,
+    change: async () => {
+      if (runtime.service.tls !== null) await listener.reload?.(runtime.service.tls);
+    },
+    // Asks itself what a load balancer would, without a socket: it must not fail because others fill the listener.
+    isAlive: async () => {
+      const question = new Request('http://localhost/healthz');
+      return (await handle(question, { address: 'localhost', certificate: null })).ok;
+    },
+    stop: listener.stop,
+  };
+}
+
 /** Whether everything is in use as the files have it now. */
-async function reloadAndTell(runtime: Runtime, front: Front, log: Log): Promise<boolean> {
+async function reloadAndTell(runtime: Runtime, log: Log): Promise<boolean> {
   let mistakes: Awaited<ReturnType<Runtime['reload']>>;
   try {
     mistakes = await runtime.reload();
   } catch (cause) {
-    log.error('not reloaded', { fault: errorCode(cause) });
+    if (cause instanceof ReloadIncomplete) log.error('reload incomplete', { fault: cause.message });
+    else log.error('not reloaded', { fault: errorCode(cause) });
     return false;
   }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
   if (mistakes.length > 0) return false;
-  let isWhole = true;
-  try {
-    await front.change();
-  } catch (cause) {
-    log.error('not everything that answers uses it', { fault: errorCodeOrMessage(cause) });
-    isWhole = false;
-  }
   log.info('reloaded', { configuration: runtime.service.loaded.file });
   warnOfLaxity(runtime, log);
-  return isWhole;
+  return true;
 }
 
 /** What an operator may want and should be reminded of. */

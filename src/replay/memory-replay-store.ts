@@ -54,7 +54,15 @@ export class MemoryReplayStore implements ReplayStore {
     }
   }
 
-  /** How many entries have not expired; null where the lock is not to be had. */
+  async open(): Promise<void> {}
+
+  async failing(): Promise<null> {
+    return null;
+  }
+
+  async close(): Promise<void> {}
+
+  /** null where the lock is not to be had. */
   count(now: number): number | null {
     if (!this.#lock.acquire()) return null;
     try {
@@ -64,7 +72,6 @@ export class MemoryReplayStore implements ReplayStore {
     }
   }
 
-  /** Must be called when a thread has died, and only then: it may have held the lock. */
   releaseLockOf(thread: number): void {
     this.#lock.releaseFor(thread);
   }

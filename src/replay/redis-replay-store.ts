@@ -23,6 +23,8 @@ const ANSWER_MS = 1000;
  * that drops entries when it is full, counts as none.
  */
 export class RedisReplayStore implements ReplayStore {
+  readonly capacity = null;
+  readonly memory = null;
   readonly #options: RedisReplayOptions;
   #client: RedisClient | null = null;
   #startedAt = Number.NEGATIVE_INFINITY;
@@ -59,8 +61,8 @@ export class RedisReplayStore implements ReplayStore {
     }
   }
 
-  /** Asks Redis whether it is there now, once for all who ask at a time: why not, or null. Never rejects. */
-  async check(): Promise<string | null> {
+  /** Asks Redis, once for all who ask at a time. */
+  async failing(): Promise<string | null> {
     this.#checking ??= this.#ping().finally(() => {
       this.#checking = null;
     });
@@ -68,7 +70,6 @@ export class RedisReplayStore implements ReplayStore {
     return this.#fault;
   }
 
-  /** Makes the first connection, or fails to: either way it goes on trying. Never rejects. */
   open(): Promise<void> {
     this.#opening ??= this.#connect().finally(() => {
       this.#opening = null;
@@ -76,7 +77,14 @@ export class RedisReplayStore implements ReplayStore {
     return this.#opening;
   }
 
-  close(): void {
+  /** Redis does not tell how many of its keys are proofs. */
+  count(): null {
+    return null;
+  }
+
+  releaseLockOf(): void {}
+
+  async close(): Promise<void> {
     this.#closed = true;
     if (this.#reconnect !== null) clearTimeout(this.#reconnect);
     const client = this.#client;

@@ -4,9 +4,9 @@ import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporte
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import { reasons } from '../refusal.ts';
 import { buildInfo } from './build-info.ts';
+import { type Counters, durationBounds, outcomes } from './counters.ts';
 import { createHistogramProducer } from './histogram-producer.ts';
 import type { MetricsPush } from './otlp-push.ts';
-import { durationBounds, outcomes, type Tally } from './tally.ts';
 
 /** What is counted seldom, by the one thread that does it. */
 export interface Metrics {
@@ -40,14 +40,14 @@ export interface ProcessUsage {
 
 const LARGEST_CATALOGUE = 70_000;
 
-/** `tally` has what is counted at each request; `observe` and `processUsage` are asked at each scrape and each push. */
+/** `counters` has what is counted at each request; `observe` and `processUsage` are asked at each scrape and each push. */
 export function createMetrics(
-  tally: Tally,
+  counters: Counters,
   observe: () => Observations,
   processUsage: () => ProcessUsage,
   push: MetricsPush | null = null,
 ): Metrics {
-  const metricProducers = [createHistogramProducer(durationHistogram(tally), Date.now)];
+  const metricProducers = [createHistogramProducer(durationHistogram(counters), Date.now)];
   const exporter = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   // By its own rule OpenTelemetry lumps together what is beyond 2000 series: a large catalogue has more plans.
@@ -56,7 +56,7 @@ export function createMetrics(
   const resource = push === null ? {} : { resource: push.resource };
   const meter = new MeterProvider({ readers, views, ...resource }).getMeter('registry-token');
 
-  observeTally(meter, tally);
+  observeCounters(meter, counters);
   const refreshed = meter.createCounter('registry_token_authority_refresh_total', {
     description: "Fetches of the Authority's keys, by result.",
   });
@@ -93,22 +93,22 @@ export function shareCollection(collect: () => Promise<string>): () => Promise<s
   };
 }
 
-function observeTally(meter: Meter, tally: Tally): void {
+function observeCounters(meter: Meter, counters: Counters): void {
   meter
     .createObservableCounter('registry_token_issued_total', {
       description: 'Registry tokens issued, by plan.',
     })
     .addCallback((result) => {
-      for (const plan of tally.plans) result.observe(tally.countIssued(plan), { plan });
+      for (const plan of counters.plans) result.observe(counters.countIssued(plan), { plan });
     });
   meter
     .createObservableCounter('registry_token_rejected_total', { description: 'Requests refused, by reason.' })
     .addCallback((result) => {
-      for (const reason of reasons) result.observe(tally.countRejected(reason), { reason });
+      for (const reason of reasons) result.observe(counters.countRejected(reason), { reason });
     });
 }
 
-function durationHistogram(tally: Tally) {
+function durationHistogram(counters: Counters) {
   return {
     descriptor: {
       name: 'registry_token_request_duration_seconds',
@@ -117,7 +117,7 @@ function durationHistogram(tally: Tally) {
       valueType: ValueType.DOUBLE,
     },
     bounds: durationBounds,
-    read: () => outcomes.map((outcome) => ({ attributes: { outcome }, ...tally.durations(outcome) })),
+    read: () => outcomes.map((outcome) => ({ attributes: { outcome }, ...counters.durations(outcome) })),
   };
 }
 

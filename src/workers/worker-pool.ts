@@ -3,12 +3,12 @@
  * What they serve is theirs; here is only that they do.
  */
 import { waitAtMost } from '../platform/wait.ts';
-import type { FromWorker, LineTarget, ToWorker } from './worker-messages.ts';
+import type { FromWorker, LineTarget, ToWorker } from './worker-thread.ts';
 
 export interface PoolOptions<Setup, Question> {
   readonly count: number;
   readonly create: () => Worker;
-  /** What worker `thread` (from 1) is made of, asked at each start and change. `port` is null until the first has one. */
+  /** What worker `thread` (from 1) is made of, now: asked at each start and change. `port` is null until the first has one. */
   readonly setup: (thread: number, port: number | null) => Setup;
   /** Rejects with an Error whose message the worker may have. */
   readonly answer: (question: Question) => Promise<unknown>;
@@ -21,7 +21,10 @@ export interface PoolOptions<Setup, Question> {
 
 export interface WorkerPool<News> {
   readonly url: string;
-  /** Gives each worker its setup anew. Resolves when all use it; who cannot is replaced by one that does. Rejects where that takes too long. */
+  /**
+   * Gives each worker the newest setup. Resolves when all use it, or a newer one; a worker that cannot take it, or takes
+   * too long, is ended and started anew. Rejects where one of them still uses an older setup or does not start.
+   */
   readonly change: () => Promise<void>;
   readonly tell: (news: News) => void;
   /** Whether every worker answers within a second. */
@@ -34,14 +37,16 @@ export interface WorkerPool<News> {
 const SHORT_LIFE_MS = 10_000;
 const PAUSE_MS = 1000;
 const PING_MS = 1000;
-/** How long a change waits for a worker in the place of another. */
-const REPLACE_MS = 10_000;
+/** How long a worker may take over a change, to start, and to end when it is made to. */
+const CHANGE_MS = 10_000;
+const START_MS = 10_000;
+const END_MS = 2000;
 /** What a worker may take beyond the grace to say that it has stopped. */
 const LAST_WORD_MS = 1000;
 const NO_WORD = 'it ended without a word';
 
 /** Resolves when all listen. Rejects where the first cannot. */
-export async function startWorkers<Setup, News, Question>(
+export async function startWorkers<Setup extends Numbered, News, Question>(
   options: PoolOptions<Setup, Question>,
 ): Promise<WorkerPool<News>> {
   const members = Array.from(
@@ -50,16 +55,16 @@ export async function startWorkers<Setup, News, Question>(
   );
   const [first, ...others] = members;
   if (first === undefined) throw new Error('There is no worker.');
-  let place: Place;
+  let address: ListeningAddress;
   try {
-    place = await first.start(null);
-    await Promise.all(others.map((member) => member.start(place.port)));
+    address = await first.start(null);
+    await Promise.all(others.map((member) => member.start(address.port)));
   } catch (cause) {
     await Promise.all(members.map((member) => member.stop(0)));
     throw cause;
   }
   return {
-    url: place.url,
+    url: address.url,
     change: async () => void (await Promise.all(members.map((member) => member.change()))),
     tell: (news) => {
       for (const member of members) member.tell(news);
@@ -76,21 +81,32 @@ export async function startWorkers<Setup, News, Question>(
   };
 }
 
-/** Where a worker listens. */
-interface Place {
+interface ListeningAddress {
   readonly url: string;
   readonly port: number;
 }
 
+interface Numbered {
+  readonly generation: number;
+}
+
+/** What a worker says when it has done what it was asked, or could not. */
+interface Done {
+  readonly fault: string | null;
+  readonly generation: number;
+}
+
 /** One member of the pool: its worker, and when that has died the next. */
-class Member<Setup, News, Question> {
+class Member<Setup extends Numbered, News, Question> {
   readonly #thread: number;
   readonly #options: PoolOptions<Setup, Question>;
-  readonly #awaited = new Map<number, (fault: string | null) => void>();
+  readonly #awaited = new Map<number, (done: Done) => void>();
   readonly #stopped = Promise.withResolvers<void>();
   #worker: Worker | null = null;
   /** While no worker of this member listens: when one does. */
-  #next: PromiseWithResolvers<Place> | null = null;
+  #next: PromiseWithResolvers<ListeningAddress> | null = null;
+  /** When the worker that is there now has ended. */
+  #end = Promise.withResolvers<void>();
   #port: number | null = null;
   #lastId = 0;
   #startedAt = 0;
@@ -105,10 +121,11 @@ class Member<Setup, News, Question> {
     this.#options = options;
   }
 
-  start(port: number | null): Promise<Place> {
+  start(port: number | null): Promise<ListeningAddress> {
     this.#port = port;
     this.#startedAt = performance.now();
     this.#fault = NO_WORD;
+    this.#end = Promise.withResolvers<void>();
     this.#isReplaced = false;
     const { promise } = this.#awaitNext();
     const worker = this.#options.create();
@@ -116,7 +133,7 @@ class Member<Setup, News, Question> {
     worker.addEventListener('message', ({ data }) => this.#hear(data));
     worker.addEventListener('error', (event) => {
       event.preventDefault();
-      this.#fault = placeOf(event.message);
+      this.#fault = originOf(event.message);
     });
     worker.addEventListener('close', () => this.#ended());
     this.#post({ kind: 'start', setup: this.#options.setup(this.#thread, port) });
@@ -124,23 +141,14 @@ class Member<Setup, News, Question> {
   }
 
   async change(): Promise<void> {
-    if (this.#next !== null) await waitAtMost(REPLACE_MS, this.#next.promise);
-    if (this.#worker === null || this.#next !== null)
-      throw new Error(`worker ${this.#thread} is not there: ${this.#fault}`);
-    const setup = this.#options.setup(this.#thread, this.#port);
-    const fault = await this.#request((id) => ({ kind: 'change', id, setup }));
-    if (fault === null || this.#isStopping) return;
-    this.#fault = fault;
-    this.#isReplaced = true;
-    const { promise } = this.#awaitNext();
-    this.#worker?.terminate();
-    // It goes on trying beyond that; who waits for the change is told.
-    await waitAtMost(REPLACE_MS, promise);
-    if (this.#next !== null) throw new Error(`worker ${this.#thread} does not start again: ${this.#fault}`);
+    // One that is being started may have an older setup: it is given the newest like any other.
+    if (this.#next !== null) await waitAtMost(START_MS, this.#next.promise);
+    if (this.#next === null && (await this.#takesNewest())) return;
+    if (!this.#isStopping) await this.#startAnew();
   }
 
   async ping(): Promise<boolean> {
-    return this.#worker !== null && (await this.#request((id) => ({ kind: 'ping', id }))) === null;
+    return this.#worker !== null && (await this.#request((id) => ({ kind: 'ping', id }))).fault === null;
   }
 
   tell(news: News): void {
@@ -159,11 +167,36 @@ class Member<Setup, News, Question> {
     this.#worker?.postMessage(message);
   }
 
-  /** The worker's fault, or null when it has done what was asked. */
-  #request(message: (id: number) => ToWorker<Setup, News>): Promise<string | null> {
+  async #takesNewest(): Promise<boolean> {
+    const setup = this.#options.setup(this.#thread, this.#port);
+    let done: Done = { fault: `it did not take a change within ${CHANGE_MS / 1000} s`, generation: 0 };
+    const change = async () => {
+      done = await this.#request((id) => ({ kind: 'change', id, setup }));
+    };
+    await waitAtMost(CHANGE_MS, change());
+    if (done.fault !== null) this.#fault = done.fault;
+    return done.fault === null && done.generation >= setup.generation;
+  }
+
+  /** Ends the worker, if there is one, and waits for the next, which is made of the newest setup. */
+  async #startAnew(): Promise<void> {
+    const { promise } = this.#awaitNext();
+    if (this.#worker !== null) {
+      this.#isReplaced = true;
+      this.#worker.terminate();
+      await waitAtMost(END_MS, this.#end.promise);
+      if (this.#isReplaced && this.#worker !== null)
+        throw new Error(`worker ${this.#thread} still uses the old configuration: ${this.#fault}`);
+    }
+    // It goes on trying beyond that.
+    await waitAtMost(START_MS, promise);
+    if (this.#next !== null) throw new Error(`worker ${this.#thread} does not start: ${this.#fault}`);
+  }
+
+  #request(message: (id: number) => ToWorker<Setup, News>): Promise<Done> {
     this.#lastId += 1;
     const id = this.#lastId;
-    const { promise, resolve } = Promise.withResolvers<string | null>();
+    const { promise, resolve } = Promise.withResolvers<Done>();
     this.#awaited.set(id, resolve);
     this.#post(message(id));
     return promise;
@@ -182,7 +215,7 @@ class Member<Setup, News, Question> {
         this.#worker?.terminate();
         return;
       case 'done':
-        this.#awaited.get(message.id)?.(message.fault);
+        this.#awaited.get(message.id)?.(message);
         this.#awaited.delete(message.id);
         return;
       case 'ask':
@@ -207,9 +240,10 @@ class Member<Setup, News, Question> {
   #ended(): void {
     this.#worker = null;
     this.#options.onEnd(this.#thread);
-    for (const resolve of this.#awaited.values()) resolve(this.#fault);
+    for (const resolve of this.#awaited.values()) resolve({ fault: this.#fault, generation: 0 });
     this.#awaited.clear();
     this.#stopped.resolve();
+    this.#end.resolve();
     if (!this.#hasListened) this.#next?.reject(new Error(this.#fault));
     if (!this.#hasListened || this.#isStopping) return;
     this.#awaitNext();
@@ -222,13 +256,13 @@ class Member<Setup, News, Question> {
     if (!this.#isStopping) void this.start(this.#port);
   }
 
-  #awaitNext(): PromiseWithResolvers<Place> {
-    this.#next ??= Promise.withResolvers<Place>();
+  #awaitNext(): PromiseWithResolvers<ListeningAddress> {
+    this.#next ??= Promise.withResolvers<ListeningAddress>();
     return this.#next;
   }
 }
 
 /** Where an uncaught error was thrown. Its text is not told: it may hold what no log may. */
-function placeOf(report: unknown): string {
+function originOf(report: unknown): string {
   return /^\s*(at .*)$/m.exec(String(report))?.[1] ?? 'it ended by an error';
 }

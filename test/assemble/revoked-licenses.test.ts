@@ -1,7 +1,6 @@
 /** `revokedLicensesPath`: which lines of the file revoke a licence, however long it is and whoever wrote it. */
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test';
 import type { Runtime } from '../../src/assemble/runtime.ts';
-import { WorkerRuntime } from '../../src/workers/worker-runtime.ts';
 import { noCertificate } from '../support/service.ts';
 import { REALM, SERVICE } from '../support/tokens.ts';
 import { createInstallation } from './installation.ts';
@@ -11,7 +10,7 @@ setDefaultTimeout(30_000);
 const site = await createInstallation();
 afterAll(() => site[Symbol.asyncDispose]());
 
-async function statusFor(runtime: Pick<Runtime, 'handle'>, license: string): Promise<number> {
+async function statusFor(runtime: Runtime, license: string): Promise<number> {
   const opTok = site.opTok({ claims: { 'stellaops:license': license } });
   const headers = { Authorization: `DPoP ${opTok}`, DPoP: site.proof(opTok) };
   const request = new Request(`${REALM}?service=${SERVICE}`, { headers });
@@ -72,21 +71,6 @@ test('a reload for which the list is missing keeps the old one in force', async 
   site.configure({ revokedLicensesPath: 'gone.txt' });
   expect((await runtime.reload()).map(({ key }) => key)).toEqual(['revokedLicensesPath']);
   expect(await statusFor(runtime, 'LIC-1')).toBe(403);
-});
-
-test('a worker takes the list as the main thread has read it', async () => {
-  site.write('revoked.txt', 'LIC-1\n');
-  site.configure({ revokedLicensesPath: 'revoked.txt', server: { workers: 2 } });
-  const main = await site.open();
-  const setup = structuredClone(main.workerSetup(1, 2));
-  const ask = () => Promise.reject(new Error('nothing to ask'));
-  const worker = await WorkerRuntime.create(setup, {
-    clock: () => site.clock.now,
-    log: site.log,
-    audit: null,
-    ask,
-  });
-  expect([await statusFor(worker, 'LIC-1'), await statusFor(worker, 'LIC-2')]).toEqual([403, 200]);
 });
 
 test('a million lines are looked up exactly, and requests are answered while they are read', async () => {

@@ -1,6 +1,6 @@
 /** The proof: a proof is good once, and no doubt about it issues a token. */
 import { describe, expect, test } from 'bun:test';
-import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
+import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';
 import { createKey, ecdsaTwin } from '../support/keys.ts';
@@ -126,7 +126,7 @@ describe('proof rule 13: a pair of thumbprint and jti is accepted once', () => {
 
   test('the entry is to live until iat + maxAge + skew, told to the store as such', async () => {
     const told: number[] = [];
-    const replayStore: ReplayStore = {
+    const replayStore: UsedProofs = {
       rememberedSince: 0,
       insert: (key, deadline, now) => {
         expect(key.byteLength).toBe(32);
@@ -173,7 +173,7 @@ describe('proof rule 15: store full or down is 503, and nothing from before the 
   test.each(['full', 'unavailable', 'replayed'] as const)(
     'a store that answers %s issues nothing',
     async (verdict) => {
-      const replayStore: ReplayStore = { rememberedSince: 0, insert: async () => verdict };
+      const replayStore: UsedProofs = { rememberedSince: 0, insert: async () => verdict };
       const answer = await ask(await createHarness({ replayStore }));
       expectRefusal(answer, verdict === 'replayed' ? 'proof-replayed' : `replay-${verdict}`);
       if (verdict !== 'replayed') expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
@@ -181,7 +181,7 @@ describe('proof rule 15: store full or down is 503, and nothing from before the 
   );
 
   test('a store that throws issues nothing', async () => {
-    const replayStore: ReplayStore = {
+    const replayStore: UsedProofs = {
       rememberedSince: 0,
       insert: () => Promise.reject(new Error('connection lost')),
     };
@@ -213,7 +213,7 @@ describe('proof rule 15: store full or down is 503, and nothing from before the 
   });
 
   test('a shared store, which remembers from before the start, accepts them', async () => {
-    const replayStore: ReplayStore = { rememberedSince: 0, insert: () => 'first' };
+    const replayStore: UsedProofs = { rememberedSince: 0, insert: () => 'first' };
     const shared = await createHarness({ replayStore });
     const bound = shared.opTok();
     const proof = shared.proof(bound, { claims: { iat: NOW - MAX_AGE } });

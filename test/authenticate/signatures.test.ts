@@ -1,6 +1,6 @@
 /** What was verified once is remembered, bounded and only as long as the key set that verified it. */
 import { expect, test } from 'bun:test';
-import type { AuthorityKeys } from '../../src/authenticate/authority-keys.ts';
+import type { VerificationKeys } from '../../src/authenticate/authority-keys.ts';
 import { Refusal } from '../../src/refusal.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';
 import { createKey } from '../support/keys.ts';
@@ -12,7 +12,7 @@ const keySet = authorityKeysOf(authorityKey);
 /** A key set that can be replaced, and that counts how often it is asked. */
 function createReplaceableKeys() {
   const state = { generation: 1, asked: 0, current: keySet, beforeAnswer: () => {} };
-  const keys: AuthorityKeys = {
+  const keys: VerificationKeys = {
     get generation() {
       return state.generation;
     },
@@ -68,7 +68,7 @@ test('an OpTok that was verified while its key set was being replaced is not rem
 });
 
 test('no key set at all is 503 with Retry-After, and nothing is issued', async () => {
-  const authorityKeys: AuthorityKeys = {
+  const authorityKeys: VerificationKeys = {
     generation: 0,
     find: async () => {
       throw new Refusal('authority-unavailable', 'No key set yet.', { retryAfter: 5 });

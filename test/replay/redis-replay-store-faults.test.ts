@@ -19,10 +19,10 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
     const started = performance.now();
     for (let asked = 0; asked < 20; asked += 1) expect(await opened.insert()).toBe('unavailable');
     expect(performance.now() - started).toBeLessThan(1500);
-    expect(await opened.store.check()).toContain('no connection to Redis');
+    expect(await opened.store.failing()).toContain('no connection to Redis');
     await redis.start();
     expect(await untilTaken(opened)).toBeLessThan(1000);
-    expect(await opened.store.check()).toBeNull();
+    expect(await opened.store.failing()).toBeNull();
     expect(opened.changes).toEqual([null, expect.stringContaining('no connection'), null]);
   });
 
@@ -44,7 +44,7 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
     const port = await findFreePort();
     using opened = await openStore(`redis://127.0.0.1:${port}`);
     expect(await opened.insert()).toBe('unavailable');
-    expect(await opened.store.check()).toContain('no connection to Redis');
+    expect(await opened.store.failing()).toContain('no connection to Redis');
     await using _ = await startRedis({ port });
     expect(await untilTaken(opened)).toBeLessThan(1000);
   });
@@ -71,17 +71,17 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
   test.concurrent('a check tells that Redis hangs though nothing was inserted, once for all who ask', async () => {
     await using redis = await startRedis();
     using opened = await openStore(redis.url);
-    const wellAnswers = await Promise.all(Array.from({ length: 20 }, () => opened.store.check()));
+    const wellAnswers = await Promise.all(Array.from({ length: 20 }, () => opened.store.failing()));
     expect(new Set(wellAnswers)).toEqual(new Set([null]));
     expect(String(await redis.command('INFO', 'commandstats'))).toContain('cmdstat_ping:calls=1,');
     redis.pause();
     const started = performance.now();
-    const faults = await Promise.all(Array.from({ length: 20 }, () => opened.store.check()));
+    const faults = await Promise.all(Array.from({ length: 20 }, () => opened.store.failing()));
     expect(new Set(faults)).toEqual(new Set(['Redis does not answer within 1000 ms']));
     expect(performance.now() - started).toBeLessThan(1500);
     redis.resume();
     await untilTaken(opened);
-    expect(await opened.store.check()).toBeNull();
+    expect(await opened.store.failing()).toBeNull();
   });
 
   test.concurrent('an insert that Redis did not answer in time is not taken for the first', async () => {
@@ -126,7 +126,7 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
       });
       using opened = await openStore(redis.url);
       expect(await opened.insert()).toBe('unavailable');
-      expect(await opened.store.check()).toContain(`maxmemory-policy ${policy}`);
+      expect(await opened.store.failing()).toContain(`maxmemory-policy ${policy}`);
       await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
       expect(await untilTaken(opened)).toBeLessThan(1000);
     },
@@ -139,7 +139,7 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
     await redis.command('REPLICAOF', '127.0.0.1', String(master.port));
     expect(await opened.insert()).toBe('unavailable');
     await Bun.sleep(300);
-    expect(await opened.store.check()).toBe('Redis refuses to record proofs: READONLY');
+    expect(await opened.store.failing()).toBe('Redis refuses to record proofs: READONLY');
     await redis.command('REPLICAOF', 'NO', 'ONE');
     expect(await untilTaken(opened)).toBeLessThan(1000);
     expect(opened.changes).toEqual([null, 'Redis refuses to record proofs: READONLY', null]);

@@ -6,6 +6,7 @@ import { runWorker, type WorkerScope } from '../../src/workers/worker-thread.ts'
 declare const self: WorkerScope;
 
 export interface PoolWorkerSetup {
+  readonly generation: number;
   readonly thread: number;
   readonly port: number;
   readonly word: string;
@@ -39,7 +40,7 @@ runWorker<PoolWorkerSetup, string, string>(self, async (setup, main) => {
     hear: (news) => {
       word = news;
     },
-    close: () => main.writeLines(`last line of ${setup.thread}\n`, 'log'),
+    close: async () => main.writeLines(`last line of ${setup.thread}\n`, 'log'),
   };
 });
 

@@ -1,12 +1,12 @@
 /** The service joined by hand, without configuration, files or ports: a request in, a response and a decision out. */
 import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../../src/authenticate/authenticate.ts';
-import type { AuthorityKeys } from '../../src/authenticate/authority-keys.ts';
+import type { VerificationKeys } from '../../src/authenticate/authority-keys.ts';
 import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
 import type { Nonces } from '../../src/authenticate/nonce.ts';
 import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
 import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
-import type { ReplayStore } from '../../src/authenticate/replay-store.ts';
+import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
 import type { FormerWindow } from '../../src/authenticate/use-proof.ts';
 import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
@@ -44,9 +44,9 @@ export interface HarnessOptions {
   readonly anonymous?: AuthenticateOptions['anonymous'];
   readonly allowedServices?: readonly string[] | null;
   readonly queue?: RunQueue;
-  readonly replayStore?: ReplayStore;
+  readonly replayStore?: UsedProofs;
   readonly rateLimits?: RateLimits;
-  readonly authorityKeys?: AuthorityKeys;
+  readonly authorityKeys?: VerificationKeys;
   readonly authorityKey?: TestKey;
   readonly clientKey?: TestKey;
   readonly signer?: Signer;
@@ -124,7 +124,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
 }
 
 /** The key set of the Authority with these keys, each under its thumbprint. */
-export function authorityKeysOf(...keys: readonly TestKey[]): AuthorityKeys {
+export function authorityKeysOf(...keys: readonly TestKey[]): VerificationKeys {
   const published = keys.map(({ publicJwk, thumbprint }) => ({ ...publicJwk, kid: thumbprint, use: 'sig' }));
   return createFileAuthorityKeys(JSON.stringify({ keys: published }));
 }

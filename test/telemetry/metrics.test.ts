@@ -2,8 +2,8 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { reasons } from '../../src/refusal.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { createMetrics, type Observations, shareCollection } from '../../src/telemetry/metrics.ts';
-import { Tally } from '../../src/telemetry/tally.ts';
 import { createInstallation } from '../assemble/installation.ts';
 import { noCertificate } from '../support/service.ts';
 import { SERVICE } from '../support/tokens.ts';
@@ -19,13 +19,13 @@ const observations: Observations = {
 const usage = { cpuSeconds: 1.5, residentBytes: 50_000_000, startedAt: 1_800_000_000 };
 
 function createTestMetrics(observed: Partial<Observations> = {}) {
-  const tally = new Tally();
+  const counters = new Counters();
   const metrics = createMetrics(
-    tally,
+    counters,
     () => ({ ...observations, ...observed }),
     () => usage,
   );
-  return { tally, metrics, read: async () => parseExposition(await metrics.expose()) };
+  return { counters, metrics, read: async () => parseExposition(await metrics.expose()) };
 }
 
 /** Every metric of ours, with its type and the names of its labels. */
@@ -48,10 +48,10 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
 ];
 
 describe('the exposition', async () => {
-  const { tally, read } = createTestMetrics();
-  tally.announcePlans(['community']);
-  tally.issued('community', 0.003);
-  tally.rejected('plan-denied', 0.0001);
+  const { counters, read } = createTestMetrics();
+  counters.announcePlans(['community']);
+  counters.issued('community', 0.003);
+  counters.rejected('plan-denied', 0.0001);
   const exposition = await read();
 
   test.each(contract)('has %s, a %s with the labels %p', (name, type, labels) => {
@@ -162,27 +162,27 @@ test('refreshes and reloads are counted by their result', async () => {
 });
 
 test('counters only grow from scrape to scrape', async () => {
-  const { tally, read } = createTestMetrics();
+  const { counters, read } = createTestMetrics();
   for (let round = 1; round <= 3; round += 1) {
-    tally.rejected('internal', 0.1);
+    counters.rejected('internal', 0.1);
     expect(readValue(await read(), 'registry_token_rejected_total', { reason: 'internal' })).toBe(round);
   }
 });
 
 test('a plan whose name means something to the format is one series with that name', async () => {
   for (const plan of ['a"b', 'a\\b', 'a{b}', 'a,b="c"', '#HELP', '}', '\\n', '\\"', "a'b"]) {
-    const { tally, read } = createTestMetrics();
-    tally.announcePlans([plan]);
-    tally.issued(plan, 0.1);
+    const { counters, read } = createTestMetrics();
+    counters.announcePlans([plan]);
+    counters.issued(plan, 0.1);
     expect(readValue(await read(), 'registry_token_issued_total', { plan })).toBe(1);
   }
 });
 
 test('a catalogue of many plans has a series for each', async () => {
-  const { tally, read } = createTestMetrics();
+  const { counters, read } = createTestMetrics();
   const plans = Array.from({ length: 3000 }, (_, index) => `plan-${index}`);
-  tally.announcePlans(plans);
-  for (const plan of plans) tally.issued(plan, 0.1);
+  counters.announcePlans(plans);
+  for (const plan of plans) counters.issued(plan, 0.1);
   const issued = (await read()).samples.filter(({ name }) => name === 'registry_token_issued_total');
   expect(issued.map(({ labels, value }) => [labels.plan, value])).toEqual(plans.map((plan) => [plan, 1]));
 });

@@ -7,7 +7,8 @@ const WORKER = new URL('../support/pool-worker.ts', import.meta.url);
 
 interface Site {
   readonly pool: WorkerPool<string>;
-  readonly state: { word: string; answer: string | Error };
+  readonly state: { word: string; generation: number; answer: string | Error };
+  readonly change: (word: string) => Promise<void>;
   readonly lines: string[];
   readonly deaths: [number, string][];
   readonly ended: number[];
@@ -25,14 +26,14 @@ afterEach(async () => {
 });
 
 async function startPool(count: number, word = 'first'): Promise<Site> {
-  const state: Site['state'] = { word, answer: 'an answer' };
+  const state: Site['state'] = { word, generation: 1, answer: 'an answer' };
   const lines: string[] = [];
   const deaths: [number, string][] = [];
   const ended: number[] = [];
   const pool = await startWorkers<PoolWorkerSetup, string, string>({
     count,
     create: () => new Worker(WORKER),
-    setup: (thread, port) => ({ thread, port: port ?? 0, word: state.word }),
+    setup: (thread, port) => ({ generation: state.generation, thread, port: port ?? 0, word: state.word }),
     answer: async () => {
       if (state.answer instanceof Error) throw state.answer;
       return state.answer;
@@ -54,6 +55,11 @@ async function startPool(count: number, word = 'first'): Promise<Site> {
     deaths,
     ended,
     get,
+    change: (next) => {
+      state.word = next;
+      state.generation += 1;
+      return pool.change();
+    },
     words: async () => [...new Set((await look()).map(({ word }) => word))],
     threads: async () => [...new Set((await look()).map(({ thread }) => thread))].sort(),
   };
@@ -75,8 +81,7 @@ test('all of them answer on one port', async () => {
 
 test('a change and news reach each of them', async () => {
   const site = await startPool(3);
-  site.state.word = 'second';
-  await site.pool.change();
+  await site.change('second');
   expect(await site.words()).toEqual(['second']);
   site.pool.tell('third');
   await until(async () => (await site.words()).join() === 'third');
@@ -84,8 +89,7 @@ test('a change and news reach each of them', async () => {
 
 test('a worker that cannot take a change is replaced by one that is made of it', async () => {
   const site = await startPool(2);
-  site.state.word = 'cannot change';
-  await site.pool.change();
+  await site.change('cannot change');
   expect(await site.words()).toEqual(['cannot change']);
   expect(site.deaths.map(([thread]) => thread).sort()).toEqual([1, 2]);
 });
@@ -130,8 +134,7 @@ describe('a worker that dies', () => {
     const site = await startPool(2);
     await site.get('/throw').catch(() => {});
     await until(() => site.deaths.length === 1);
-    site.state.word = 'second';
-    await site.pool.change();
+    await site.change('second');
     expect(await site.words()).toEqual(['second']);
     await site.pool.stop(1000);
     await expect(site.get('/')).rejects.toThrow();

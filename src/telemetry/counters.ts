@@ -26,7 +26,7 @@ export interface Histogram {
   readonly sumSeconds: number;
 }
 
-export class Tally {
+export class Counters {
   readonly memory: SharedArrayBuffer;
   readonly #counts: BigInt64Array;
   readonly #slotOfPlan = new Map<string, number>();
@@ -37,7 +37,7 @@ export class Tally {
     this.#counts = new BigInt64Array(memory);
   }
 
-  /** Every plan that was announced, in the order of their counts: another thread's tally must be told the same. */
+  /** Every plan that was announced, in the order of their counts: another thread's counters must be told the same. */
   get plans(): readonly string[] {
     return [...this.#slotOfPlan.keys()];
   }

@@ -1,0 +1,102 @@
+/** The service in a worker: the same assembly as in the main thread, of what that hands over, and fetching nothing itself. */
+import { assemble, type Service } from '../assemble/assemble.ts';
+import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
+import { FileReader } from '../assemble/file-reader.ts';
+import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
+import type { FailingPart } from '../endpoints.ts';
+import { RateTable } from '../limit/rate-table.ts';
+import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import { listen } from '../server/listen.ts';
+import { listenTls } from '../server/listen-tls.ts';
+import { Counters } from '../telemetry/counters.ts';
+import { createLineBatch } from '../telemetry/line-batch.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { restoreConfiguration, type WorkerQuestion, type WorkerSetup } from './setup.ts';
+import type { MainThread, WorkerService } from './worker-thread.ts';
+
+/** Listens when it resolves. Rejects with ConfigurationFault, which the main thread's own check should have made impossible. */
+export async function startWorkerService(
+  setup: WorkerSetup,
+  main: MainThread<WorkerQuestion>,
+): Promise<WorkerService<WorkerSetup, FetchedKeySet>> {
+  const { level, format, isForJournal, audits } = setup.logging;
+  const lines = createLineBatch((text) => main.writeLines(text, 'log'));
+  const auditLines = createLineBatch((text) => main.writeLines(text, 'audit'));
+  const log = createLog(level, format, lines.write, lines.flush, isForJournal);
+  const audit = audits ? createLog('info', 'json', auditLines.write) : null;
+  const dependencies = shareDependencies(setup, main, log, audit);
+  let service = await assembleFrom(setup, dependencies, null);
+  await dependencies.replayStore.open();
+  const address = {
+    ...setup.listen,
+    handle: (...request: Parameters<Service['handle']>) => service.handle(...request),
+    sharesPort: true,
+  };
+  const listener = service.tls === null ? listen(address) : listenTls({ ...address, material: service.tls });
+  return {
+    listener,
+    change: async (next) => {
+      service = await assembleFrom(next, dependencies, service);
+      if (service.tls !== null) await listener.reload?.(service.tls);
+    },
+    hear: (keySet) => {
+      for (const keys of service.authorityKeys.values()) keys.adopt(keySet);
+    },
+    close: async () => {
+      await dependencies.replayStore.close();
+      lines.flush();
+      auditLines.flush();
+    },
+  };
+}
+
+function shareDependencies(
+  { shared, thread, workers, configuration }: WorkerSetup,
+  { ask }: MainThread<WorkerQuestion>,
+  log: Log,
+  audit: Log | null,
+): Dependencies {
+  const clock = () => Date.now() / 1000;
+  const { url } = configuration.senderConstraint.replay;
+  return {
+    clock,
+    log,
+    audit,
+    workers,
+    counters: new Counters(shared.counters),
+    replayStore:
+      shared.replay === null
+        ? openRedis(url ?? '', { clock, log })
+        : MemoryReplayStore.open(shared.replay, thread),
+    rateTable: RateTable.open(shared.rates, thread),
+    nonceSecret: shared.nonceSecret,
+    // The main thread counts and logs what it fetches.
+    keyFetching: {
+      onRefresh: () => {},
+      fetchKeySet: async (source) => (await ask({ kind: 'key-set', source })) as FetchedKeySet,
+    },
+    exposeMetrics: async () => (await ask({ kind: 'metrics' })) as string,
+    findFailingParts: async () => (await ask({ kind: 'failing-parts' })) as readonly FailingPart[],
+  };
+}
+
+async function assembleFrom(
+  setup: WorkerSetup,
+  dependencies: Dependencies,
+  previous: Service | null,
+): Promise<Service> {
+  const loaded = restoreConfiguration(setup);
+  dependencies.counters.announcePlans(setup.plans);
+  const files = new FileReader(loaded, { readFile: contentsOf(setup) });
+  const service = await assemble(loaded, files, dependencies, setup.generation, previous);
+  for (const keySet of setup.keySets) for (const keys of service.authorityKeys.values()) keys.adopt(keySet);
+  return service;
+}
+
+function contentsOf({ contents }: WorkerSetup): (file: string) => Buffer {
+  return (file) => {
+    const bytes = contents.get(file);
+    if (bytes === undefined) throw Object.assign(new Error('not handed over'), { code: 'ENOENT' });
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
