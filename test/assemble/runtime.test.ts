@@ -131,10 +131,10 @@ describe('the keys of an Authority over HTTP', () => {
 
   test('stay in use, with their age, where the Authority is the same', async () => {
     const runtime = await open();
-    const before = runtime.service.authorityKeys;
+    const before = runtime.service.authorityKeys.get('default');
     site.configure({ authority: remote, signing: { lifetime: 60 } });
     expect(await runtime.reload()).toEqual([]);
-    expect(runtime.service.authorityKeys).toBe(before);
+    expect(runtime.service.authorityKeys.get('default')).toBe(before);
   });
 
   test.each<[string, Sections]>([
@@ -144,11 +144,11 @@ describe('the keys of an Authority over HTTP', () => {
     ['the file', { jwksPath: 'jwks.json' }],
   ])('are others where %s changes', async (_, authority) => {
     const runtime = await open();
-    const before = runtime.service.authorityKeys;
+    const before = runtime.service.authorityKeys.get('default');
     site.write('ca.pem', '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n');
     site.configure({ authority });
     expect(await runtime.reload()).toEqual([]);
-    expect(runtime.service.authorityKeys).not.toBe(before);
+    expect(runtime.service.authorityKeys.get('default')).not.toBe(before);
   });
 });
 
