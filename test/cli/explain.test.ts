@@ -32,7 +32,7 @@ test.each(['text', 'json'])('an unverified token cannot write on the terminal: %
 test.each([
   [
     ['--plan', 'enterprise', '--claim', 'tid=acme', 'repository:customers/acme/app:*'],
-    'delete  allowed  by customers/{claim:tid}/* (etc/registry-token.yaml:64:18), as part of *',
+    'registry-token.yaml:64:11), as part of *\n  push ',
   ],
   [
     [
