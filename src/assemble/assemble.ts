@@ -19,7 +19,7 @@ import { logDecision, warnOfUnreadableAddresses } from '../telemetry/log.ts';
 import { type Observations, shareCollection } from '../telemetry/metrics.ts';
 import { openAuthorityKeys } from './authority.ts';
 import type { Dependencies } from './dependencies.ts';
-import type { FileReader } from './file-reader.ts';
+import type { FileReader } from './files.ts';
 import { type Material, openMaterial } from './material.ts';
 import {
   authenticateOptions,

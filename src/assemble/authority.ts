@@ -5,7 +5,7 @@ import { createFileAuthorityKeys } from '../authority/file-authority-keys.ts';
 import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { holdsCertificate } from '../platform/pem.ts';
-import type { FileReader } from './file-reader.ts';
+import type { FileReader } from './files.ts';
 import { metadataUrls } from './options.ts';
 
 /** Who fetches the Authority's keys, and who is told of it. */

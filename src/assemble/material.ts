@@ -6,7 +6,7 @@ import { KeyFault } from '../keys/key-fault.ts';
 import { openPublicKeys, type PublicKey } from '../keys/public-key.ts';
 import { openSigningKey, type SigningKey } from '../keys/signing-key.ts';
 import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
-import type { FileReader } from './file-reader.ts';
+import type { FileReader } from './files.ts';
 
 export interface Material {
   readonly signingKey: SigningKey;

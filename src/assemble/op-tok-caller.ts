@@ -7,7 +7,7 @@ import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { Refusal } from '../refusal.ts';
 import { openAuthorityKeys } from './authority.ts';
-import { FileReader } from './file-reader.ts';
+import { FileReader } from './files.ts';
 import { authenticateOptions } from './options.ts';
 
 /** Reads an OpTok without verifying anything. Throws `token-malformed`. */

@@ -5,8 +5,7 @@ import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
 import type { Handle } from '../endpoints.ts';
 import { assemble, type Service } from './assemble.ts';
 import { type Context, createDependencies, type MainDependencies } from './dependencies.ts';
-import { FileReader } from './file-reader.ts';
-import { fileState } from './file-state.ts';
+import { FileReader, fileState } from './files.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;

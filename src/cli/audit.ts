@@ -1,5 +1,5 @@
 /** The audit mode of `serve`: the file that the configuration names, and the log of decisions that ends in it. */
-import { checkAuditPath } from '../assemble/audit-path.ts';
+import { checkAuditPath } from '../assemble/safety.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { errorCode } from '../platform/errors.ts';

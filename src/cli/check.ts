@@ -1,10 +1,10 @@
 /** `check`: the mistakes that keep `serve` from starting, and findings about what clients and registries will meet. */
-import { checkAuditPath } from '../assemble/audit-path.ts';
+
 import { openAuthorityKeys } from '../assemble/authority.ts';
-import { FileReader } from '../assemble/file-reader.ts';
+import { FileReader } from '../assemble/files.ts';
 import { type Material, openMaterial } from '../assemble/material.ts';
 import { createPolicy } from '../assemble/options.ts';
-import { checkSafety, checkSampleKey } from '../assemble/safety.ts';
+import { checkAuditPath, checkSafety, checkSampleKey } from '../assemble/safety.ts';
 import { findAuthorityFaults, findRealmFaults } from '../check/authority-findings.ts';
 import { type ClientReport, reportClients } from '../check/client-report.ts';
 import type { Finding } from '../check/finding.ts';

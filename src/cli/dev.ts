@@ -3,7 +3,7 @@ import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { watchFiles } from '../assemble/file-watch.ts';
+import { watchFiles } from '../assemble/files.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { createDevAuthority, type DevAuthorityAnswer } from '../dev/authority.ts';

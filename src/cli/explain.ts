@@ -1,5 +1,5 @@
 /** `explain`: what a caller would be granted, and by which line of the configuration. */
-import { FileReader } from '../assemble/file-reader.ts';
+import { FileReader } from '../assemble/files.ts';
 import { openRevokedLicenses } from '../assemble/material.ts';
 import { readOpTokCaller, verifyOpTokCaller } from '../assemble/op-tok-caller.ts';
 import { createPolicy } from '../assemble/options.ts';

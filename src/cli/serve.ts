@@ -1,6 +1,6 @@
 /** `serve`: runs the service until it is told to stop. */
 import { availableParallelism } from 'node:os';
-import { watchFiles } from '../assemble/file-watch.ts';
+import { watchFiles } from '../assemble/files.ts';
 import { ReloadIncomplete, Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';

@@ -1,7 +1,7 @@
 /** The service in a worker: the same assembly as in the main thread, of what that hands over, and fetching nothing itself. */
 import { assemble, type Service } from '../assemble/assemble.ts';
 import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
-import { FileReader } from '../assemble/file-reader.ts';
+import { FileReader } from '../assemble/files.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';

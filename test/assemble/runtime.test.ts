@@ -1,7 +1,7 @@
 /** Reloads and requests at the same time, and what a reload leaves in use; `reload.test.ts` has what it changes. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { watchFiles } from '../../src/assemble/file-watch.ts';
+import { watchFiles } from '../../src/assemble/files.ts';
 import type { Runtime } from '../../src/assemble/runtime.ts';
 import { createKey } from '../support/keys.ts';
 import { noCertificate } from '../support/service.ts';

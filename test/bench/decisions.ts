@@ -3,7 +3,7 @@
  * does, and prints as JSON the nanoseconds of CPU time of one `authorize`, and of a whole request with a new OpTok and a
  * proof, for callers of any plan.
  */
-import { FileReader } from '../../src/assemble/file-reader.ts';
+import { FileReader } from '../../src/assemble/files.ts';
 import { openRevokedLicenses } from '../../src/assemble/material.ts';
 import { createPolicy } from '../../src/assemble/options.ts';
 import type { Caller } from '../../src/authenticate/authenticate.ts';

@@ -1,8 +1,7 @@
 /** A change of a file in use is noticed however it is made, and once. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { fileState } from '../../src/assemble/file-state.ts';
-import { watchFiles } from '../../src/assemble/file-watch.ts';
+import { fileState, watchFiles } from '../../src/assemble/files.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 
 /** Two looks and some. */

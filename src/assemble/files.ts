@@ -1,18 +1,20 @@
-/** The files that a configuration names: read, or a mistake at the key that names them. All mistakes are kept. */
-import { readFileSync } from 'node:fs';
+/** The files that a configuration names: read, with a mistake at the key that names one that cannot be; and watched for changes. */
+import { readFileSync, statSync } from 'node:fs';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { errorCode } from '../platform/errors.ts';
-import { fileState } from './file-state.ts';
 
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
+/** How often files are looked at for changes. */
+const LOOK_MS = 1000;
 
 export interface FileReaderOptions {
   /** Throws as that of Node does. */
   readonly readFile?: (file: string) => Buffer;
 }
 
+/** Reads files and keeps their bytes, their states and every mistake. */
 export class FileReader {
   readonly #loaded: LoadedConfiguration;
   readonly #readFile: (file: string) => Buffer;
@@ -81,4 +83,39 @@ function shareable(bytes: Buffer): Uint8Array {
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
   copy.set(bytes);
   return copy;
+}
+
+/** Device, inode, size and times of a file, through symbolic links; or why they cannot be had. */
+export function fileState(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
+    return `${dev} ${ino} ${size} ${mtimeNs}`;
+  } catch (cause) {
+    return errorCode(cause);
+  }
+}
+
+/**
+ * Calls `onChange` once files differ from the states that `files` has for them and then stayed the same from one look
+ * to the next, so that nothing half-written is read. Looking, rather than being told, sees renames, symbolic links
+ * that are swapped (Kubernetes) and network file systems alike. Returns a function that ends it.
+ */
+export function watchFiles(files: () => ReadonlyMap<string, string>, onChange: () => void): () => void {
+  let last = '';
+  const timer = setInterval(() => {
+    const seen = changesOf(files());
+    const settled = seen !== '' && seen === last;
+    last = settled ? '' : seen;
+    if (settled) onChange();
+  }, LOOK_MS);
+  return () => clearInterval(timer);
+}
+
+/** The files that are not as they were read, and what they are now; empty where there is none. */
+function changesOf(files: ReadonlyMap<string, string>): string {
+  return [...files]
+    .map(([path, read]) => ({ path, read, now: fileState(path) }))
+    .filter(({ read, now }) => now !== read)
+    .map(({ path, now }) => `${path} ${now}`)
+    .join('\n');
 }
