@@ -13,10 +13,10 @@ import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch } from '../telemetry/line-batch.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
+import { openPush } from '../telemetry/metrics-push.ts';
 import { openWorkers } from '../workers/open-workers.ts';
 import { openAudit } from './audit.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
-import { openPush } from './push.ts';
 
 export const serve: Command = {
   name: 'serve',

@@ -52,7 +52,7 @@ export function createMetrics(
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   // By its own rule OpenTelemetry lumps together what is beyond 2000 series: a large catalogue has more plans.
   const views = [{ instrumentName: '*', aggregationCardinalityLimit: LARGEST_CATALOGUE }];
-  const readers = push === null ? [exporter] : [exporter, push.createReader(metricProducers)];
+  const readers = push === null ? [exporter] : [exporter, ...push.createReaders(metricProducers)];
   const resource = push === null ? {} : { resource: push.resource };
   const meter = new MeterProvider({ readers, views, ...resource }).getMeter('registry-token');
 

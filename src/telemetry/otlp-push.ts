@@ -1,6 +1,6 @@
 /**
- * Metrics pushed by OTLP (http/protobuf), as OpenTelemetry's environment variables say: the exporter reads endpoint, headers,
- * timeout, compression and certificates from them itself. Loaded only where one names an endpoint.
+ * Metrics pushed by OTLP (http/protobuf) or printed, as OpenTelemetry's environment variables say: the exporter reads endpoint,
+ * headers, timeout, compression and certificates from them itself. Loaded only where they ask for it.
  */
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
 import {
@@ -10,6 +10,7 @@ import {
   resourceFromAttributes,
 } from '@opentelemetry/resources';
 import {
+  ConsoleMetricExporter,
   type MetricProducer,
   type MetricReader,
   PeriodicExportingMetricReader,
@@ -18,43 +19,50 @@ import { errorCode } from '../platform/errors.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import { buildInfo } from './build-info.ts';
 import type { Log } from './log.ts';
-import type { PushSettings } from './push-settings.ts';
+import type { PushSettings } from './metrics-push.ts';
 
 export interface MetricsPush {
   readonly resource: Resource;
   /** Begins to push: once. */
-  readonly createReader: (metricProducers: MetricProducer[]) => MetricReader;
+  readonly createReaders: (metricProducers: MetricProducer[]) => readonly MetricReader[];
   /** Pushes for the last time, and resolves within two seconds. */
   readonly close: () => Promise<void>;
 }
 
 const CLOSE_MS = 2000;
 
-export function openMetricsPush({ endpoint, intervalMs, timeoutMs }: PushSettings, log: Log): MetricsPush {
+export function openMetricsPush(settings: PushSettings, log: Log): MetricsPush {
   // Without user name, password and query: each may be a secret.
-  const { origin } = new URL(endpoint);
+  const origin = settings.endpoint === null ? '' : new URL(settings.endpoint).origin;
   let isFailing = false;
   const tell = (fault: string | null) => {
     if (fault !== null && !isFailing) log.warn('metrics not pushed', { endpoint: origin, fault });
     if (fault === null && isFailing) log.info('metrics are pushed again', { endpoint: origin });
     isFailing = fault !== null;
   };
-  let reader: MetricReader | null = null;
+  const exporters = [
+    ...(settings.endpoint === null ? [] : [new ToldExporter(tell)]),
+    ...(settings.console ? [new ConsoleMetricExporter()] : []),
+  ];
+  let readers: readonly MetricReader[] = [];
   return {
     resource: resourceFromAttributes({
       'service.name': 'registry-token',
       'service.version': buildInfo().version,
     }).merge(detectResources({ detectors: [envDetector] })),
-    createReader: (metricProducers) => {
-      reader = new PeriodicExportingMetricReader({
-        exporter: new ToldExporter(tell),
-        exportIntervalMillis: intervalMs,
-        exportTimeoutMillis: timeoutMs,
-        metricProducers,
-      });
-      return reader;
+    createReaders: (metricProducers) => {
+      readers = exporters.map(
+        (exporter) =>
+          new PeriodicExportingMetricReader({
+            exporter,
+            exportIntervalMillis: settings.intervalMs,
+            exportTimeoutMillis: settings.timeoutMs,
+            metricProducers,
+          }),
+      );
+      return readers;
     },
-    close: () => waitAtMost(CLOSE_MS, reader?.shutdown().catch(() => {}) ?? Promise.resolve()),
+    close: () => waitAtMost(CLOSE_MS, Promise.allSettled(readers.map((reader) => reader.shutdown()))),
   };
 }
 
