@@ -1,6 +1,7 @@
 /**
  * The file of decisions (`logging.auditPath`): appended to by one thread, and never waited for by a request. What the
- * disk does not take at once is kept up to a bound; beyond it lines are dropped and counted.
+ * disk does not take at once is kept up to a bound; beyond it lines are dropped and counted. pino's own destination (sonic-boom)
+ * was tried: a line that a full disk stopped in is torn in two by a rename of the file.
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
