@@ -1,16 +1,7 @@
 /** What OpenTelemetry's environment variables ask for (its "Environment Variable Specification"), as far as they are ours to read. */
 import { escapeText } from '../platform/escape.ts';
 import type { Log } from './log.ts';
-import type { MetricsPush } from './otlp-push.ts';
-
-export interface PushSettings {
-  /** Where OTLP goes; null for nowhere. */
-  readonly endpoint: string | null;
-  /** Whether metrics are also written to standard output. */
-  readonly console: boolean;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-}
+import type { MetricsPush, PushSettings } from './otlp-push.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

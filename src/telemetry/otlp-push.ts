@@ -19,7 +19,15 @@ import { errorCode } from '../platform/errors.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import { buildInfo } from './build-info.ts';
 import type { Log } from './log.ts';
-import type { PushSettings } from './metrics-push.ts';
+
+export interface PushSettings {
+  /** Where OTLP goes; null for nowhere. */
+  readonly endpoint: string | null;
+  /** Whether metrics are also written to standard output. */
+  readonly console: boolean;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
 
 export interface MetricsPush {
   readonly resource: Resource;
