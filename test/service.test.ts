@@ -1,5 +1,6 @@
 /** The token endpoint as a whole: one decision a request, and no fault that gets out. */
 import { describe, expect, test } from 'bun:test';
+import type { ReplayVerdict, UsedProofs } from '../src/authenticate/replay-store.ts';
 import type { Signer } from '../src/issue/signer.ts';
 import { ask, expectProblem, expectRefusal, expectToken, send } from './support/ask.ts';
 import { createHarness } from './support/service.ts';
@@ -51,6 +52,27 @@ describe('a decision', () => {
     }
     expect(harness.decisions).toHaveLength(steps.length);
   });
+});
+
+test('durationMs is the time from the request to its answer, in milliseconds', async () => {
+  const DELAY = 120;
+  const replayStore: UsedProofs = {
+    rememberedSince: 0,
+    insert: async (): Promise<ReplayVerdict> => {
+      await Bun.sleep(DELAY);
+      return 'first';
+    },
+  };
+  const harness = await createHarness({ replayStore });
+  for (const expected of ['issued', 'refused'] as const) {
+    const scopes = expected === 'issued' ? [] : ['repository:secret/x:pull'];
+    const started = performance.now();
+    const { decision } = await ask(harness, { scopes, opTok: harness.opTok() });
+    const elapsed = performance.now() - started;
+    expect(decision.refusal === null).toBe(expected === 'issued');
+    expect(decision.durationMs).toBeGreaterThanOrEqual(DELAY - 1);
+    expect(decision.durationMs).toBeLessThanOrEqual(elapsed);
+  }
 });
 
 describe('a fault of the service', () => {

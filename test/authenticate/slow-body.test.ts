@@ -1,6 +1,19 @@
-/** A client chooses when its body ends: what is old by then is old. */
+/** A client chooses when its body ends, and keys may have to be waited for: what is too old by then is refused. */
 import { expect, test } from 'bun:test';
-import { createHarness, type Harness, MAX_AGE, NOW, noCertificate, SKEW } from '../support/service.ts';
+import type { VerificationKeys } from '../../src/authenticate/authority-keys.ts';
+import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
+import { listen } from '../../src/server/listen.ts';
+import { createKey } from '../support/keys.ts';
+import { openSocket } from '../support/raw-client.ts';
+import {
+  authorityKeysOf,
+  createHarness,
+  type Harness,
+  MAX_AGE,
+  NOW,
+  noCertificate,
+  SKEW,
+} from '../support/service.ts';
 import { REALM, SERVICE } from '../support/tokens.ts';
 
 const BODY = `service=${SERVICE}&scope=repository:public/x:pull`;
@@ -58,6 +71,71 @@ test('refuses an OpTok that expires while the body is on its way', async () => {
   harness.clock.now = NOW + 10 + SKEW;
   slow.end();
   expect(await slow.answer).toEqual({ status: 401, reason: 'token-expired' });
+});
+
+test('refuses a proof that became too old while keys were waited for', async () => {
+  const authorityKey = await createKey('ES256');
+  const keys = authorityKeysOf(authorityKey);
+  let seconds = 0;
+  // A store that refuses nothing, as Redis where the entry of the same proof is gone.
+  const replayStore: UsedProofs = { rememberedSince: 0, insert: () => 'first' };
+  const authorityKeys: VerificationKeys = {
+    get generation() {
+      return keys.generation;
+    },
+    find: async (...asked) => {
+      await Bun.sleep(1);
+      harness.clock.now += seconds;
+      return keys.find(...asked);
+    },
+  };
+  const harness = await createHarness({ authorityKey, authorityKeys, replayStore });
+  for (const [waited, reason] of [
+    [MAX_AGE, undefined],
+    [MAX_AGE + 1, 'proof-time'],
+  ] as const) {
+    harness.clock.now = NOW;
+    seconds = waited;
+    const opTok = harness.opTok({ claims: { jti: String(waited) } });
+    const proof = harness.proof(opTok, { claims: { htm: 'POST' } });
+    expect((await post(harness, opTok, proof, BODY)).reason).toBe(reason);
+  }
+});
+
+test('refuses a body that ends early after its first bytes, whatever they say', async () => {
+  const harness = await createHarness();
+  const opTok = harness.opTok();
+  const proof = harness.proof(opTok, { claims: { htm: 'POST' } });
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(Buffer.from(BODY)),
+    pull: (controller) => controller.error(new DOMException('The connection was closed.', 'AbortError')),
+  });
+  expect(await post(harness, opTok, proof, body)).toEqual({ status: 400, reason: 'malformed-request' });
+  // The proof was not used up.
+  expect((await post(harness, opTok, proof, BODY)).status).toBe(200);
+});
+
+test('issues nothing over a connection that ends in the middle of a body', async () => {
+  const harness = await createHarness();
+  const opTok = harness.opTok();
+  const listener = listen({ host: '127.0.0.1', port: 0, handle: harness.handle });
+  const head = [
+    'POST /token HTTP/1.1',
+    `Host: 127.0.0.1:${listener.port}`,
+    `Authorization: DPoP ${opTok}`,
+    `DPoP: ${harness.proof(opTok, { claims: { htm: 'POST' } })}`,
+    'Content-Type: application/x-www-form-urlencoded',
+    `Content-Length: ${BODY.length + 20}`,
+  ];
+  const socket = openSocket({ port: listener.port, tls: false });
+  socket.write(`${head.join('\r\n')}\r\n\r\n${BODY}`);
+  await Bun.sleep(50);
+  socket.destroy();
+  while (harness.decisions.length === 0) await Bun.sleep(5);
+  await listener.stop(0);
+  expect(harness.decisions.map(({ issued, refusal }) => [issued, refusal?.reason])).toEqual([
+    [null, 'malformed-request'],
+  ]);
 });
 
 test('counts a client that hangs up in its body as malformed, not as internal', async () => {
