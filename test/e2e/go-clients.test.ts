@@ -6,7 +6,7 @@ import { describeWith } from '../support/debian-parts.ts';
 import { createGoClient } from '../support/go-clients.ts';
 import { createHelm } from '../support/helm.ts';
 import { imageId, type RegistryAccess } from '../support/image-clients.ts';
-import { type Front, fronts, startBehindNginx } from '../support/mtls-fronts.ts';
+import { type Front, fronts, startBehindProxy } from '../support/mtls-fronts.ts';
 import { createMtlsParties, type MtlsParties } from '../support/mtls-parties.ts';
 import { createTemporaryFolder } from '../support/processes.ts';
 import { runBinary } from '../support/running-service.ts';
@@ -15,7 +15,7 @@ setDefaultTimeout(60_000);
 
 const starts = {
   'its own TLS listener': fronts['its own TLS listener'],
-  'nginx with registry 3.1': (parties: MtlsParties) => startBehindNginx(parties, 'registry-3.1'),
+  'nginx with registry 3.1': (parties: MtlsParties) => startBehindProxy(parties, 'nginx', 'registry-3.1'),
 } as const;
 
 for (const [name, startFront] of Object.entries(starts))

@@ -5,6 +5,8 @@ import { searchPath } from './processes.ts';
 
 /** Each with the Debian package that has it. */
 const packages = {
+  apache2: 'apache2',
+  caddy: 'caddy',
   containerd: 'containerd',
   ctr: 'containerd',
   curl: 'curl',
@@ -13,6 +15,7 @@ const packages = {
   faketime: 'faketime',
   dpkg: 'dpkg',
   'dpkg-deb': 'dpkg',
+  haproxy: 'haproxy',
   fish: 'fish',
   mandoc: 'mandoc',
   mmdebstrap: 'mmdebstrap',

@@ -1,13 +1,13 @@
 /**
  * The service and a registry as clients with certificates meet them: each with TLS of its own, the service by two
- * workers, or both behind nginx.
+ * workers, or both behind a proxy.
  */
 import { createPublicKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import type { MtlsParties } from './mtls-parties.ts';
-import { startNginx } from './nginx.ts';
 import { type Child, findFreePort, settled, start } from './processes.ts';
+import { certificateHeaders, type ProxyName, startProxy } from './proxies.ts';
 import { type Registry, type RegistryOptions, type RegistryProgram, startRegistry } from './registry.ts';
 import {
   REGISTRY_SERVICE,
@@ -31,7 +31,7 @@ export interface Front extends AsyncDisposable {
 
 export const fronts = {
   'its own TLS listener': startOwnTls,
-  nginx: (parties: MtlsParties) => startBehindNginx(parties, 'docker-registry'),
+  nginx: (parties: MtlsParties) => startBehindProxy(parties, 'nginx'),
 } as const;
 
 async function startOwnTls(parties: MtlsParties): Promise<Front> {
@@ -53,24 +53,29 @@ async function startOwnTls(parties: MtlsParties): Promise<Front> {
   };
 }
 
-/** Registry and realm are both behind nginx; the registry has the sample of its version. */
-export async function startBehindNginx(parties: MtlsParties, program: RegistryProgram): Promise<Front> {
+/** Registry and realm are both behind a proxy, each by its sample. */
+export async function startBehindProxy(
+  parties: MtlsParties,
+  name: ProxyName,
+  program: RegistryProgram = 'docker-registry',
+): Promise<Front> {
   await using parts = new AsyncDisposableStack();
   const [port, servicePort] = [await findFreePort(), await findFreePort()];
   const realm = `https://localhost:${port}/token`;
-  const believing = { trustedProxies: ['127.0.0.1/32'], clientCertificateHeader: 'X-SSL-Client-Cert' };
+  const believing = { trustedProxies: ['127.0.0.1/32'], clientCertificateHeader: certificateHeaders[name] };
   const service = parts.use(await startServe(parties, servicePort, realm, believing));
   const registry = parts.use(await startRegistryFor(parties, realm, { program, fromSample: true }));
-  const { certificatePath, keyPath } = parties.server;
   const ports = { port, registryPort: registry.port, servicePort };
-  const nginx = parts.use(await startNginx({ ...ports, certificatePath, keyPath }));
+  const proxy = parts.use(
+    await startProxy(name, { ...ports, server: parties.server, clientsCa: parties.certificateAuthority }),
+  );
   const owned = parts.move();
   return {
     registryHost: `localhost:${port}`,
     realm,
     servicePort,
     serviceLog: () => settled(service.stderr),
-    logs: () => `${service.stdout()}${service.stderr()}${registry.output()}${nginx.output()}`,
+    logs: () => `${service.stdout()}${service.stderr()}${registry.output()}${proxy.output()}`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -1,7 +1,10 @@
 /** Who takes part where OpToks are bound to certificates: an Authority over TLS, its clients, and what they hold. */
 import { copyFile, mkdir, stat } from 'node:fs/promises';
+import { generateKeyPair as generateDpopKeyPair, generateProof } from 'dpop';
+import { exportJWK, generateKeyPair } from 'jose';
 import * as client from 'openid-client';
 import { AUTHORITY_SCOPE, type AuthorityOptions, startAuthority } from './authority.ts';
+import type { DpopClient } from './authority-client.ts';
 import { type AuthorityProcess, startAuthorityProcess } from './authority-process.ts';
 import { type CertificateFiles, writeCertificate } from './certificates.ts';
 import { writeImage } from './images.ts';
@@ -19,6 +22,8 @@ export interface MtlsParties extends AsyncDisposable {
   readonly alice: TlsIdentity;
   /** Has no plan of its own. */
   readonly bob: TlsIdentity;
+  /** The private key of a client without a certificate, `builder`, whose OpToks are bound by DPoP. */
+  readonly builderKey: CryptoKey;
   /** Of the service's `signing`: signs registry tokens. */
   readonly signing: CertificateFiles & { readonly lifetime?: string };
   /** Of every process that is told the time by them. */
@@ -39,10 +44,12 @@ export async function createMtlsParties(clock: MovableClock | null = null): Prom
   const alice = await certificateAuthority.issue('alice', ofClients);
   const bob = await certificateAuthority.issue('bob', ofClients);
   const signing = await writeCertificate(folder, 'registry-signing', { environment });
+  const builder = await generateKeyPair('ES256', { extractable: true });
   const options: AuthorityOptions = {
     clients: [
       { id: alice.name, plan: 'enterprise', certificate: alice.certificate },
       { id: bob.name, certificate: bob.certificate },
+      { id: 'builder', plan: 'enterprise', assertionKey: await exportJWK(builder.publicKey) },
     ],
     tls: server,
   };
@@ -56,6 +63,7 @@ export async function createMtlsParties(clock: MovableClock | null = null): Prom
     authority,
     alice,
     bob,
+    builderKey: builder.privateKey,
     // What is issued by a clock that is behind has to be good for the registry too.
     signing: clock === null ? signing : { ...signing, lifetime: '1h' },
     environment,
@@ -87,15 +95,37 @@ export async function obtainBoundOpTok(
   identity: TlsIdentity,
 ): Promise<string> {
   const tls = { ca: certificateAuthority.certificate, cert: identity.certificate, key: identity.key };
-  const fetchOverTls = (url: string, options: client.CustomFetchOptions) =>
-    fetch(url, { ...(options as RequestInit), tls });
-  const configuration = await client.discovery(
-    new URL(authority.issuer),
-    identity.name,
-    undefined,
-    client.TlsClientAuth(),
-    { [client.customFetch]: fetchOverTls },
-  );
+  const configuration = await discover(authority, identity.name, client.TlsClientAuth(), tls);
   const answer = await client.clientCredentialsGrant(configuration, { scope: AUTHORITY_SCOPE });
   return answer.access_token;
+}
+
+/** The client without a certificate, with an OpTok that is bound to a new key of its own. */
+export async function createBuilder({
+  authority,
+  certificateAuthority,
+  builderKey,
+}: MtlsParties): Promise<DpopClient> {
+  const keyPair = await generateDpopKeyPair('ES256', { extractable: true });
+  const authentication = client.PrivateKeyJwt(builderKey);
+  const tls = { ca: certificateAuthority.certificate };
+  const configuration = await discover(authority, 'builder', authentication, tls);
+  const DPoP = client.getDPoPHandle(configuration, keyPair);
+  const answer = await client.clientCredentialsGrant(configuration, { scope: AUTHORITY_SCOPE }, { DPoP });
+  const opTok = answer.access_token;
+  const proof = (url: string, sentOpTok = opTok) => generateProof(keyPair, url, 'GET', undefined, sentOpTok);
+  return { keyPair, opTok, proof };
+}
+
+function discover(
+  { issuer }: AuthorityProcess,
+  clientId: string,
+  authentication: client.ClientAuth,
+  tls: { readonly ca: string; readonly cert?: string; readonly key?: string },
+): Promise<client.Configuration> {
+  const fetchOverTls = (url: string, options: client.CustomFetchOptions) =>
+    fetch(url, { ...(options as RequestInit), tls });
+  return client.discovery(new URL(issuer), clientId, undefined, authentication, {
+    [client.customFetch]: fetchOverTls,
+  });
 }
