@@ -1,6 +1,7 @@
 /** A registry's own configuration, written by someone else: read with a bound. */
 import { readFileSync, statSync } from 'node:fs';
 import { parseDocument } from 'yaml';
+import { errorCode } from '../platform/errors.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const SHOWN_LENGTH = 200;
@@ -31,7 +32,7 @@ export function readSmallFile(file: string): { readonly text: string } | { reado
     if (stats.size > MAX_BYTES) return { fault: `is larger than ${MAX_BYTES} bytes` };
     return { text: readFileSync(file, 'utf8') };
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+    const code = errorCode(cause);
     if (code === 'ENOENT') return { fault: 'does not exist on this machine' };
     return { fault: code === 'EACCES' ? 'cannot be read by this user' : 'cannot be read' };
   }

@@ -4,6 +4,7 @@ import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { type Stats, statSync } from 'node:fs';
 import { libtrustId, thumbprintId } from '../keys/key-ids.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
+import { holdsCertificate, parseCertificates } from '../platform/pem.ts';
 import { readSmallFile } from './registry-file.ts';
 
 /** What a file for the registry's trust holds, or why that cannot be told from here. */
@@ -25,8 +26,7 @@ export interface KeySet {
 /** A `rootcertbundle`: every certificate in it must be one, or the registry does not start. */
 export function readBundle(path: string): TrustFile<Bundle> {
   return readTrustFile(path, (text) => {
-    const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-    const certificates = blocks.map((block) => new X509Certificate(block));
+    const certificates = holdsCertificate(text) ? parseCertificates(text) : [];
     return { certificates, hasPrivateKey: /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text) };
   });
 }
@@ -81,9 +81,7 @@ export async function distributionTrusts(
 /** zot reads one certificate or public key, and looks at neither x5c nor kid. */
 export function readVerificationKey(path: string): TrustFile<KeyObject> {
   return readTrustFile(path, (text) =>
-    text.includes('-----BEGIN CERTIFICATE-----')
-      ? new X509Certificate(text).publicKey
-      : createPublicKey(text),
+    holdsCertificate(text) ? new X509Certificate(text).publicKey : createPublicKey(text),
   );
 }
 

@@ -2,9 +2,8 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { KeyPath } from '../document/document.ts';
+import { alternatives, suggestName } from '../document/issues.ts';
 import type { Mistake } from '../document/mistakes.ts';
-import { nearestName } from '../document/nearest-name.ts';
-import { alternatives } from '../document/schema-walk.ts';
 
 export interface Override {
   readonly variable: string;
@@ -113,9 +112,7 @@ function resolvePath(parts: readonly string[], schema: z.ZodType, present: unkno
       const names = Object.keys(object.shape);
       const name = names.find((candidate) => plain(candidate) === plain(part));
       if (name === undefined) {
-        const nearest = nearestName(plain(part), names);
-        const hint = nearest === null ? `allowed are ${names.join(', ')}` : `the nearest is ${nearest}`;
-        return { fault: `is no key of the configuration; ${hint}` };
+        return { fault: `is not a key of the configuration; ${suggestName(plain(part), names)}` };
       }
       key = name;
       at = object.shape[name] as z.ZodType;

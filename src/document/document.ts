@@ -1,4 +1,4 @@
-/** A YAML document with the places of its keys: what turns a path into file, line and column. */
+/** A YAML document that knows the place of every key and value: a path becomes a line and a column. */
 import {
   type Document,
   isAlias,
@@ -17,6 +17,7 @@ import { ConfigurationFault, formatMistake, type Mistake } from './mistakes.ts';
 
 export type KeyPath = readonly (string | number)[];
 
+/** A position in a text; both count from 1. */
 export interface Place {
   readonly line: number;
   readonly column: number;
@@ -26,9 +27,9 @@ export interface ConfigurationDocument {
   readonly source: string;
   /** The document as plain values; null for an empty one. */
   readonly value: unknown;
-  /** Where the value of this path stands, or what would hold it. */
+  /** The place of the value at this path; if it is not there, of the innermost value that would hold it. */
   readonly placeOf: (path: KeyPath) => Place;
-  /** Where the last key of this path stands. */
+  /** The place of the last key of this path. */
   readonly placeOfKey: (path: KeyPath) => Place;
 }
 
@@ -37,14 +38,14 @@ const MAX_ALIASES = 100;
 
 /** What yaml says of these faults would quote the text, which may be a password. */
 const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
-  TAG_RESOLVE_FAILED: 'is not valid YAML: a tag nobody knows; a text that starts with ! belongs in quotes',
+  TAG_RESOLVE_FAILED: 'is not valid YAML: unknown tag; put a text that starts with ! in quotes',
   BAD_DQ_ESCAPE:
-    'is not valid YAML: an unknown escape after \\ in double quotes; single quotes take it as it is',
-  BAD_DIRECTIVE: 'is not valid YAML: a line of directives; a text that starts with % belongs in quotes',
-  MULTIPLE_DOCS: 'starts a second YAML document: there must be one',
+    'is not valid YAML: unknown escape after \\ in double quotes; use single quotes to take \\ literally',
+  BAD_DIRECTIVE: 'is not valid YAML: unknown directive; put a text that starts with % in quotes',
+  MULTIPLE_DOCS: 'starts a second YAML document; the file must hold exactly one',
 };
 
-const UNKNOWN_ALIAS = 'is not valid YAML: an alias of no anchor; a text that starts with * belongs in quotes';
+const UNKNOWN_ALIAS = 'is not valid YAML: alias without an anchor; put a text that starts with * in quotes';
 
 /**
  * Parses YAML 1.2. Throws ConfigurationFault with every syntax error, double key, unknown alias and exploding
@@ -71,7 +72,7 @@ export function parseConfigurationDocument(text: string, source: string): Config
   for (const at of doubleKeys)
     faults.push({
       at,
-      message: 'stands twice in its mapping',
+      message: 'is set twice in the same mapping',
       key: /^[\w.-]{1,64}/.exec(text.slice(at, at + 64))?.[0] ?? '',
     });
   const mistakes = faults

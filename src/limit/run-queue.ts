@@ -6,7 +6,7 @@
 import { Refusal } from '../refusal.ts';
 
 /** What is left when the request is answered. */
-export type Place = Disposable;
+export type Turn = Disposable;
 
 /** Requests that go on in one turn of the event loop: what is read in between costs a system call. */
 const PER_TURN = 8;
@@ -19,7 +19,7 @@ export class RunQueue {
   #next = 0;
   #running = 0;
   #isScheduled = false;
-  readonly #place: Place = {
+  readonly #turnTaken: Turn = {
     [Symbol.dispose]: () => {
       this.#running -= 1;
     },
@@ -31,14 +31,14 @@ export class RunQueue {
   }
 
   /** Resolves when it is this request's turn. Throws `overloaded` where too many wait and run already. */
-  async enter(): Promise<Place> {
+  async enter(): Promise<Turn> {
     if (this.#running + this.#waiting.length - this.#next >= this.#capacity)
       throw new Refusal('overloaded', 'More requests are in progress than limits.inFlight allows.', {
         retryAfter: 1,
       });
     if (this.#capacity !== Number.POSITIVE_INFINITY) await this.#turn();
     this.#running += 1;
-    return this.#place;
+    return this.#turnTaken;
   }
 
   #turn(): Promise<void> {

@@ -184,7 +184,7 @@ describe('a setup that would not start', () => {
     [
       'a misspelt key',
       (site) => set(site, 'service', 'signing', { certficatePath: 'x' }),
-      'signing.certficatePath: is no known key; the nearest is certificatePath',
+      'signing.certficatePath: unknown key; did you mean `certificatePath`?',
     ],
   ];
   test.each(impossible)('with %s is told why, with exit code 78', async (_, breaks, message) => {

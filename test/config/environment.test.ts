@@ -199,17 +199,17 @@ describe('what Kubernetes adds for a Service', () => {
     'REGISTRY_TOKEN_SERVICE',
     'REGISTRY_TOKEN_PORT_X_TCP',
   ])('is not %s, which is a mistake', (name) => {
-    expect(judge(sampleText, { [name]: '1' }).message).toInclude(`environment: ${name}: is no key`);
+    expect(judge(sampleText, { [name]: '1' }).message).toInclude(`environment: ${name}: is not a key`);
   });
 });
 
 describe('a mistake in the environment', () => {
   test.each<[string, string, string]>([
-    ['SIGNING__KEYPAHT', 'x', 'is no key of the configuration; the nearest is keyPath'],
-    ['SIGNIN__KEY_PATH', 'x', 'is no key of the configuration; the nearest is signing'],
-    ['FOO', 'x', 'is no key of the configuration; allowed are server, authority, senderConstraint'],
-    ['', 'x', 'is no key of the configuration; allowed are server'],
-    ['SIGNING__', 'x', 'is no key of the configuration; allowed are issuer'],
+    ['SIGNING__KEYPAHT', 'x', 'is not a key of the configuration; did you mean `keyPath`?'],
+    ['SIGNIN__KEY_PATH', 'x', 'is not a key of the configuration; did you mean `signing`?'],
+    ['FOO', 'x', 'is not a key of the configuration; allowed are server, authority, senderConstraint'],
+    ['', 'x', 'is not a key of the configuration; allowed are server'],
+    ['SIGNING__', 'x', 'is not a key of the configuration; allowed are issuer'],
     [
       'SERVER__LISTEN',
       'nowhere',
@@ -244,14 +244,14 @@ describe('a mistake in the environment', () => {
     [
       'PLANS',
       '{a b: {}}',
-      'is a name that is not 1 to 64 printable ASCII characters without spaces (plans."a b")',
+      'is not a valid name: use 1 to 64 printable ASCII characters without spaces (plans."a b")',
     ],
     [
       'DEFAULT_PLAN',
       'pro',
       'names no plan of plans (which has community, enterprise), not "pro" (defaultPlan)',
     ],
-    ['SIGNING', '{issuer: a}', 'is missing; it must be text (signing.keyPath)'],
+    ['SIGNING', '{issuer: a}', 'is missing; must be text (signing.keyPath)'],
     ['LOGGING__LEVEL', 'INFO', 'must be one of debug, info, warn, error, not "INFO" (logging.level)'],
   ])('names the variable: %s=%s', (name, value, message) => {
     const lines = judge(sampleText, { [`REGISTRY_TOKEN_${name}`]: value }).message.split('\n');

@@ -125,13 +125,13 @@ describe('a value that is not allowed', () => {
 
 describe('a name that is not known', () => {
   test.each<[KeyPath, string, string]>([
-    [[], 'signin', 'is no known key; the nearest is signing'],
-    [[], 'SenderConstraint', 'is no known key; the nearest is senderConstraint'],
-    [['signing'], 'keyPasword', 'is no known key; the nearest is keyPassword'],
-    [['signing'], 'key_path', 'is no known key; the nearest is keyPath'],
-    [['plans', 'community'], 'repository', 'is no known key; the nearest is repositories'],
-    [['plans', 'community', 'repositories', 0], 'action', 'is no known key; the nearest is actions'],
-    [['registry'], 'qqqqqqqqqq', 'is no known key; allowed are realm, allowedServices, grant'],
+    [[], 'signin', 'unknown key; did you mean `signing`?'],
+    [[], 'SenderConstraint', 'unknown key; did you mean `senderConstraint`?'],
+    [['signing'], 'keyPasword', 'unknown key; did you mean `keyPassword`?'],
+    [['signing'], 'key_path', 'unknown key; did you mean `keyPath`?'],
+    [['plans', 'community'], 'repository', 'unknown key; did you mean `repositories`?'],
+    [['plans', 'community', 'repositories', 0], 'action', 'unknown key; did you mean `actions`?'],
+    [['registry'], 'qqqqqqqqqq', 'unknown key; allowed are realm, allowedServices, grant'],
   ])('under %p: %s: %s', (path, name, message) => {
     const { text, places } = writeYaml(changedAt(minimum, [...path, name], 'x'));
     const place = places.get(JSON.stringify([...path, name]));
@@ -141,14 +141,16 @@ describe('a name that is not known', () => {
   });
 
   test('that is odd is quoted, and one that is long is cut', () => {
-    expect(messageOf([''], 1)).toInclude(': "": is no known key');
-    expect(messageOf([' '], 1)).toInclude(': " ": is no known key');
+    expect(messageOf([''], 1)).toInclude(': "": unknown key');
+    expect(messageOf([' '], 1)).toInclude(': " ": unknown key');
     expect(messageOf(['x'.repeat(5000)], 1).length).toBeLessThan(500);
   });
 
   test('of a plan is printable, without spaces and at most 64 characters long', () => {
     for (const name of ['a b', '', 'ü', 'x'.repeat(65), 'a\u0007'])
-      expect(messageOf(['plans'], { [name]: {} })).toInclude('is a name that is not 1 to 64 printable ASCII');
+      expect(messageOf(['plans'], { [name]: {} })).toInclude(
+        'is not a valid name: use 1 to 64 printable ASCII',
+      );
     for (const name of ['x'.repeat(64), 'constructor', 'a.b:c/d'])
       expect(
         loadText(JSON.stringify({ ...minimum, plans: { [name]: {} } })).configuration.plans[name],
@@ -180,10 +182,7 @@ describe('a key that must be there', () => {
   ])('%p is told as missing, with what it must be', (path, kind) => {
     const { text } = writeYaml(changedAt(minimum, path, undefined));
     expect(judge(text).message).toMatch(
-      new RegExp(
-        `^test\\.yaml:\\d+:\\d+: ${RegExp.escape(dotted(path))}: is missing; it must be ${kind}$`,
-        'm',
-      ),
+      new RegExp(`^test\\.yaml:\\d+:\\d+: ${RegExp.escape(dotted(path))}: is missing; must be ${kind}$`, 'm'),
     );
   });
 
@@ -233,12 +232,12 @@ describe('mistakes', () => {
   test('keep to one line each, whatever a key is called', () => {
     const { mistakes, message } = judge(JSON.stringify({ ...minimum, 'a\nb\u001b[2Jc': 1 }));
     expect(mistakes).toHaveLength(1);
-    expect(message).toInclude('"a\\nb\\u001b[2Jc": is no known key');
+    expect(message).toInclude('"a\\nb\\u001b[2Jc": unknown key');
   });
 
   test('count columns in characters and lines whatever ends them', () => {
     const text = JSON.stringify({ ...minimum, ünknown: 1 }).replaceAll(',', ',\r\n ');
     const line = text.slice(0, text.indexOf('ünknown')).split('\n').length;
-    expect(judge(text).message).toStartWith(`test.yaml:${line}:2: "ünknown": is no known key`);
+    expect(judge(text).message).toStartWith(`test.yaml:${line}:2: "ünknown": unknown key`);
   });
 });

@@ -112,20 +112,20 @@ describe('a mistake in a long configuration has its place', () => {
       'a key that is not known',
       (lines, number) => (number === 20 ? lines.toSpliced(1, 0, '    catalogue: true') : lines),
       '',
-      `test.yaml:${lineOfPlan(20) + 1}:5: plans.plan-20.catalogue: is no known key; the nearest is catalog`,
+      `test.yaml:${lineOfPlan(20) + 1}:5: plans.plan-20.catalogue: unknown key; did you mean \`catalog\`?`,
     ],
     [
       'a key of a rule that is not known',
       (lines, number) => (number === 20 ? lines.with(5, '      - { patern: a/b }') : lines),
       '',
-      `test.yaml:${lineOfPlan(20) + 5}:9: plans.plan-20.repositories[3].pattern: is missing; it must be text\n` +
-        `test.yaml:${lineOfPlan(20) + 5}:11: plans.plan-20.repositories[3].patern: is no known key; the nearest is pattern`,
+      `test.yaml:${lineOfPlan(20) + 5}:9: plans.plan-20.repositories[3].pattern: is missing; must be text\n` +
+        `test.yaml:${lineOfPlan(20) + 5}:11: plans.plan-20.repositories[3].patern: unknown key; did you mean \`pattern\`?`,
     ],
     [
       'a plan that is there twice',
       (lines, number) => (number === 30 ? lines.with(0, '  plan-3:') : lines),
       '',
-      `test.yaml:${lineOfPlan(30)}:3: plan-3: stands twice in its mapping`,
+      `test.yaml:${lineOfPlan(30)}:3: plan-3: is set twice in the same mapping`,
     ],
     [
       'an open quote after the plans',
@@ -137,7 +137,7 @@ describe('a mistake in a long configuration has its place', () => {
       'an unknown escape in a plan',
       (lines, number) => (number === 40 ? lines.toSpliced(1, 0, '    catalog: "a\\q"') : lines),
       '',
-      `test.yaml:${lineOfPlan(40) + 1}:16: is not valid YAML: an unknown escape after \\ in double quotes; single quotes take it as it is`,
+      `test.yaml:${lineOfPlan(40) + 1}:16: is not valid YAML: unknown escape after \\ in double quotes; use single quotes to take \\ literally`,
     ],
     [
       'a default plan that is not there',

@@ -80,7 +80,7 @@ describe.each(keys.map((path) => [dotted(path), path] as const))('%s', (key, pat
         continue;
       }
       expectMistake(outcome, dotted([...parent, misspelt]), placeIn(written, [...parent, misspelt]));
-      expect(outcome.message).toInclude(`is no known key; the nearest is ${name}`);
+      expect(outcome.message).toInclude(`unknown key; did you mean \`${name}\`?`);
     }
   });
 
@@ -93,7 +93,7 @@ describe.each(keys.map((path) => [dotted(path), path] as const))('%s', (key, pat
     const { loaded, message } = judge(lines.join('\n'));
     expect(loaded).toBeNull();
     expect(message).toBe(
-      `test.yaml:${line + block.length}:${column}: ${path.at(-1)}: stands twice in its mapping`,
+      `test.yaml:${line + block.length}:${column}: ${path.at(-1)}: is set twice in the same mapping`,
     );
   });
 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import { z } from 'zod';
 import { configurationSchema } from '../../src/config/schema.ts';
-import { alternatives } from '../../src/document/schema-walk.ts';
+import { alternatives } from '../../src/document/issues.ts';
 import { judge, loadText, minimum, sampleText } from './configuration-text.ts';
 
 const sample = loadText(sampleText).configuration;

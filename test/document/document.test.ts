@@ -51,7 +51,7 @@ describe('a key that stands twice', () => {
     ['as a plan', 'plans:\n  pro: {}\n  pro: {}\n', 'pro', 3],
   ])('%s is told at the second', (_, text, key, line) => {
     expect(judge(text).mistakes).toEqual([
-      expect.objectContaining({ key, line, message: 'stands twice in its mapping' }),
+      expect.objectContaining({ key, line, message: 'is set twice in the same mapping' }),
     ]);
   });
 });
@@ -96,7 +96,9 @@ describe('keys that stand twice', () => {
         const expected = yamlOf(text)
           .errors.filter(({ code }) => code === 'DUPLICATE_KEY')
           .map(({ pos }) => pos[0]);
-        const told = judge(text).mistakes.filter(({ message }) => message === 'stands twice in its mapping');
+        const told = judge(text).mistakes.filter(
+          ({ message }) => message === 'is set twice in the same mapping',
+        );
         const lines = text.split('\n');
         const offset = (line: number, column: number) =>
           lines.slice(0, line - 1).join('\n').length + (line > 1 ? 1 : 0) + column - 1;
@@ -114,7 +116,7 @@ describe('keys that stand twice', () => {
 describe('an alias', () => {
   test('repeats what its anchor has', () => {
     const text = JSON.stringify(minimum).replace('"community":', '"pro": *c, "community": &c ');
-    expect(judge(text).message).toInclude('an alias of no anchor');
+    expect(judge(text).message).toInclude('alias without an anchor');
     const later = JSON.stringify(minimum)
       .replace('"community":', '"community": &c ')
       .replace(']}}}', ']}, "pro": *c}}');
@@ -124,7 +126,7 @@ describe('an alias', () => {
   });
 
   test('is no merge key: YAML 1.2 has none', () => {
-    expect(judge('base: &b {}\nserver:\n  <<: *b\n').message).toInclude('server."<<": is no known key');
+    expect(judge('base: &b {}\nserver:\n  <<: *b\n').message).toInclude('server."<<": unknown key');
   });
 
   test.each([9, 100])('that explodes is a mistake at once: lists of %i', (width) => {
@@ -155,7 +157,7 @@ describe('an alias', () => {
     expect(judge('server: &a\n  listen: *a\n').message).toInclude(
       'server.listen: must be text, not a mapping',
     );
-    expect(judge('plans: &a\n  pro: *a\n').message).toInclude('plans.pro.pro: is no known key');
+    expect(judge('plans: &a\n  pro: *a\n').message).toInclude('plans.pro.pro: unknown key');
   });
 });
 

@@ -7,9 +7,8 @@ import { clientAuthenticationMethods } from '../../client/client-authentication.
 import { readConfigurationFile } from '../../config/load.ts';
 import { httpUrl } from '../../config/values.ts';
 import { type KeyPath, parseConfigurationDocument } from '../../document/document.ts';
-import { explainIssue, formatKey } from '../../document/issues.ts';
+import { explainIssue, formatKey, suggestName } from '../../document/issues.ts';
 import { ConfigurationFault, type Mistake } from '../../document/mistakes.ts';
-import { nearestName } from '../../document/nearest-name.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
 
@@ -104,8 +103,7 @@ export function chooseProfile(profiles: readonly NamedProfile[], name: string, f
   const found = profiles.find((candidate) => candidate.name === name);
   if (found !== undefined) return found;
   const names = profiles.map((candidate) => candidate.name);
-  const nearest = nearestName(name, names);
-  const hint = nearest === null ? `there are ${names.join(', ') || 'none'}` : `the nearest is ${nearest}`;
+  const hint = names.length === 0 ? 'it is empty' : suggestName(name, names);
   const message = `has no profile ${formatKey([name])}; ${hint}`;
   throw new ConfigurationFault([{ source: file, line: null, column: null, key: 'profiles', message }]);
 }

@@ -63,21 +63,21 @@ profile: {}
 `;
   expect(mistakesOf(text)).toEqual([
     '3:5: profiles.one.authority: must be an http or https URL without user name and password, not "authority.example.com"',
-    '3:5: profiles.one.clientId: is missing; it must be text',
+    '3:5: profiles.one.clientId: is missing; must be text',
     '6:5: profiles.one.clientAuth: must be one of client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, not "basic"',
     '5:5: profiles.one.clientSecretPath: must not be empty',
-    '4:5: profiles.one.clientID: is no known key; the nearest is clientId',
+    '4:5: profiles.one.clientID: unknown key; did you mean `clientId`?',
     '10:5: profiles.two.certPath: must be text, not a list',
     '11:5: profiles.two.registry: must be the host of a registry, such as registry.example.com:5000, not "registry.example.com/team"',
-    '12:1: profile: is no known key; the nearest is profiles',
+    '12:1: profile: unknown key; did you mean `profiles`?',
   ]);
 });
 
 test.each([
   ['', '1:1: must be a YAML mapping with the key profiles'],
   ['profiles: [', '1:12: is not valid YAML: Flow sequence'],
-  [`profiles: { one: { ${minimal} }, one: { ${minimal} } }`, 'one: stands twice in its mapping'],
-  ['profiles: { a b: {} }', 'profiles."a b": is a name that is not 1 to 64 printable ASCII characters'],
+  [`profiles: { one: { ${minimal} }, one: { ${minimal} } }`, 'one: is set twice in the same mapping'],
+  ['profiles: { a b: {} }', 'profiles."a b": is not a valid name: use 1 to 64 printable ASCII characters'],
 ])('%j is told as what it is', (text, message) => {
   const mistakes = mistakesOf(text);
   expect(mistakes).toHaveLength(1);
@@ -140,7 +140,7 @@ test('a profile that is not there is told with the nearest', () => {
   const profiles = load(`profiles: { build: { ${minimal} } }`);
   expect(chooseProfile(profiles, 'build', file).name).toBe('build');
   expect(() => chooseProfile(profiles, 'biuld', file)).toThrow(
-    `${file}: profiles: has no profile biuld; the nearest is build`,
+    `${file}: profiles: has no profile biuld; did you mean \`build\`?`,
   );
 });
 

@@ -139,7 +139,7 @@ describeWith(['openssl'], 'the credential helper', () => {
     const { exitCode, stdout } = await call('get', 'registry.example.com');
     expect(exitCode).toBe(1);
     expect(stdout).toContain(
-      `${site.profilesPath}:8:5: profiles.node.clientid: is no known key; the nearest is clientId\n`,
+      `${site.profilesPath}:8:5: profiles.node.clientid: unknown key; did you mean \`clientId\`?\n`,
     );
     expect(stdout).toContain('profiles.node.hosts: must be at least 1 long');
   });

@@ -172,7 +172,7 @@ describe('with oidc-provider and the service', () => {
   test('a profile that is not there is a fault of the configuration', async () => {
     const { exitCode, stderr } = await getByProfile('bild');
     expect(exitCode).toBe(78);
-    expect(stderr).toContain('has no profile bild; the nearest is build');
+    expect(stderr).toContain('has no profile bild; did you mean `build`?');
   });
 
   test('--env prints a line that a shell takes as the token and nothing else', async () => {

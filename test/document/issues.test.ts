@@ -1,7 +1,7 @@
 /** The name that was meant, where it is near enough to be of help. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { nearestName } from '../../src/document/nearest-name.ts';
+import { nearestName } from '../../src/document/issues.ts';
 
 const names = ['keyPath', 'keyPassword', 'keyPasswordPath', 'issuer', 'lifetime', 'certificatePath'];
 
