@@ -2,13 +2,14 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { type Authority, startAuthority } from '../support/authority.ts';
 import { createHelperUser } from '../support/credential-helper.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { createHelm } from '../support/helm.ts';
 import { imageId } from '../support/image-clients.ts';
 import { writeImage } from '../support/images.ts';
+import { createKey } from '../support/keys.ts';
 import { fronts } from '../support/mtls-fronts.ts';
 import { createMtlsParties } from '../support/mtls-parties.ts';
 import {
@@ -18,7 +19,7 @@ import {
   searchPath,
   type TemporaryFolder,
 } from '../support/processes.ts';
-import { readCommands } from '../support/readme.ts';
+import { readCommands, readYaml } from '../support/readme.ts';
 import { type Registry, startRegistry } from '../support/registry.ts';
 import { BINARY, type RunningService, startService } from '../support/running-service.ts';
 
@@ -125,6 +126,27 @@ describeWith(['curl', 'docker-registry', 'openssl'], 'with the client and the na
       expect(output.split('\n')).toContain(await imageId(home.at('app')));
     });
   });
+});
+
+test('check takes the minimal configuration with the keys from a file, and prints the section for the registry', async () => {
+  await using folder = await createTemporaryFolder();
+  await runOrFail([BINARY, 'keygen', '--out', folder.path]);
+  const { publicJwk, thumbprint } = await createKey('ES256');
+  const keySet = { keys: [{ ...publicJwk, kid: thumbprint }] };
+  await writeFile(folder.at('authority-jwks.json'), JSON.stringify(keySet));
+  const minimal = await readYaml('README.md', 'signing:');
+  const airGapped = await readYaml('README.md', 'jwksPath:');
+  const auth = await readYaml('README.md', 'rootcertbundle:');
+  await writeFile(folder.at('registry-token.yaml'), stringify({ ...parse(minimal), ...parse(airGapped) }));
+  const output = await runAsPrinted('registry-token check --config registry-token.yaml', folder);
+  const certificatePath = folder.at('registry-signing.crt');
+  const printed = parse(auth.replace('/etc/docker/registry/registry-signing.crt', certificatePath));
+  const sections = output.split(/^# registry .*$/m).map((section) => section.trim());
+  expect(
+    sections
+      .filter((section) => section.startsWith('auth:'))
+      .map((section) => parse(section.split('\n\n')[0] ?? '')),
+  ).toEqual([printed, printed]);
 });
 
 describeWith(['helm', 'nginx', 'docker-registry', 'openssl'], 'with a certificate', () => {

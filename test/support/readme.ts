@@ -12,13 +12,27 @@ export async function readCommands(
   text: string,
   places: readonly ReadmePlace[],
 ): Promise<string> {
-  const readme = await readFile(new URL(`../../${page}`, import.meta.url), 'utf8');
-  const blocks = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = '']) => block);
-  const [block, ...others] = blocks.filter((candidate) => candidate.includes(text));
+  return places.reduce(
+    (commands, [found, replacement]) => {
+      if (!commands.includes(found)) throw new Error(`${page} has no "${found}" beside "${text}" any more.`);
+      return commands.replaceAll(found, replacement);
+    },
+    await readBlock(page, 'sh', text),
+  );
+}
+
+/** The one YAML block of the page that has this text. */
+export function readYaml(page: Page, text: string): Promise<string> {
+  return readBlock(page, 'yaml', text);
+}
+
+async function readBlock(page: Page, language: 'sh' | 'yaml', text: string): Promise<string> {
+  const content = await readFile(new URL(`../../${page}`, import.meta.url), 'utf8');
+  const blocks = content.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'));
+  const [block, ...others] = [...blocks].map(([, body = '']) => body).filter((body) => body.includes(text));
   if (block === undefined || others.length > 0)
-    throw new Error(`${page} has ${others.length === 0 ? 'no' : 'several'} shell blocks with "${text}".`);
-  return places.reduce((commands, [found, replacement]) => {
-    if (!commands.includes(found)) throw new Error(`${page} has no "${found}" beside "${text}" any more.`);
-    return commands.replaceAll(found, replacement);
-  }, block);
+    throw new Error(
+      `${page} has ${others.length === 0 ? 'no' : 'several'} ${language} blocks with "${text}".`,
+    );
+  return block;
 }
