@@ -2,9 +2,8 @@
 import { isUtf8 } from 'node:buffer';
 import { readRevokedLicenses } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { KeyFault } from '../keys/key-fault.ts';
-import { openPublicKeys, type PublicKey } from '../keys/public-key.ts';
-import { openSigningKey, type SigningKey } from '../keys/signing-key.ts';
+import { KeyFault } from '../keys/key-algorithm.ts';
+import { openPublicKeys, openSigningKey, type PublicKey, type SigningKey } from '../keys/signing-key.ts';
 import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
 import type { FileReader } from './files.ts';
 

@@ -5,7 +5,7 @@ import { normalizeUrl } from '../authenticate/url.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
-import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
+import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import type { Material } from './material.ts';
 import { metadataUrls, realmPath } from './options.ts';

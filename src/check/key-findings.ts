@@ -1,7 +1,7 @@
 /** The signing key and its certificate, as registries of each version will take them. */
 import { statSync } from 'node:fs';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { SAMPLE_KEY_THUMBPRINT } from '../keys/sample-key.ts';
+import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import type { Finding } from './finding.ts';
 

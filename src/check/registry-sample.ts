@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { openPublicKeys } from '../keys/public-key.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
+import { openPublicKeys } from '../keys/signing-key.ts';
 import { holdsCertificate } from '../platform/pem.ts';
 import { yamlText } from '../platform/quoting.ts';
 

@@ -4,8 +4,8 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
+import { algorithmOf, type SigningAlgorithm } from '../keys/key-algorithm.ts';
 import { createRegistryJwks } from '../keys/key-generation.ts';
-import { algorithmOf, type SigningAlgorithm } from '../keys/signing-key.ts';
 import { parsePrivateKey } from '../platform/pem.ts';
 import { shellWord, yamlText } from '../platform/quoting.ts';
 import type { FileOwner } from '../platform/replace-file.ts';

@@ -2,8 +2,8 @@
 import { createPublicKey } from 'node:crypto';
 import { resolve } from 'node:path';
 import { createSelfSignedCertificate } from '../keys/certificate-authoring.ts';
+import type { SigningAlgorithm } from '../keys/key-algorithm.ts';
 import { createRegistryJwks, generateSigningKey } from '../keys/key-generation.ts';
-import type { SigningAlgorithm } from '../keys/signing-key.ts';
 import { yamlText } from '../platform/quoting.ts';
 import { type Command, CommandFailure, readOptions, required, UsageError } from './command.ts';
 import {

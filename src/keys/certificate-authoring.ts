@@ -20,7 +20,7 @@ import {
   derTrue,
   derUtf8String,
 } from './der.ts';
-import type { SigningAlgorithm } from './signing-key.ts';
+import type { SigningAlgorithm } from './key-algorithm.ts';
 
 export interface CertificateOptions {
   readonly commonName: string;

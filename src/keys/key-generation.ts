@@ -1,8 +1,8 @@
 /** Makes a signing key for registry tokens, and the key set that a registry 3.x reads. */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { exportJWK, type JWK } from 'jose';
+import { algorithmOf, type SigningAlgorithm } from './key-algorithm.ts';
 import { libtrustId, thumbprintId } from './key-ids.ts';
-import { algorithmOf, type SigningAlgorithm } from './signing-key.ts';
 
 /** Makes a private key that registries of all versions name alike. */
 export function generateSigningKey(algorithm: SigningAlgorithm): KeyObject {

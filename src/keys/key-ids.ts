@@ -21,3 +21,9 @@ export function libtrustId(publicKey: KeyObject): string {
   const characters = bits.match(/.{5}/g)?.map((group) => BASE32[Number.parseInt(group, 2)]) ?? [];
   return characters.join('').match(/.{4}/g)?.join(':') ?? '';
 }
+
+/**
+ * The RFC 7638 thumbprint of `etc/registry-signing-sample.pem`. Everybody has this key, so it signs only where everything
+ * is on loopback.
+ */
+export const SAMPLE_KEY_THUMBPRINT = 'wOc66suuzS0Zyr4iVZNDjCa-t8FKgGormCEgL5c8icE';

@@ -1,9 +1,9 @@
-/** The key that signs registry tokens: read from PEM or PFX, with its certificate chain and its `kid`. */
+/** The key that signs registry tokens, from PEM or PFX, with its certificates and `kid`; and the keys published beside it. */
 import { createPublicKey, type KeyObject, sign, type X509Certificate } from 'node:crypto';
 import { CompactSign, exportJWK, type JWK } from 'jose';
 import type { Signer } from '../issue/signer.ts';
-import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
-import { KeyFault } from './key-fault.ts';
+import { holdsCertificate, PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
+import { algorithmOf, KeyFault, type SigningAlgorithm } from './key-algorithm.ts';
 import { libtrustId, thumbprintId } from './key-ids.ts';
 
 /** The files' contents, as the configuration names them. */
@@ -27,12 +27,10 @@ export interface SigningKey extends Signer {
   readonly certificates: readonly X509Certificate[];
 }
 
-export type SigningAlgorithm = 'ES256' | 'ES384' | 'EdDSA' | 'RS256';
-
-/** Seconds by which the clock of the machine that made a certificate may be ahead. */
+/** In seconds: how far the clock of the machine that made a certificate may be ahead. */
 const CLOCK_DIFFERENCE = 60;
 
-/** Makes a signer of the files' contents. `now` in epoch seconds: an expired certificate is no use. Throws KeyFault. */
+/** Creates a signer from the contents of the files. `now` in epoch seconds. Throws KeyFault, also for an expired certificate. */
 export async function openSigningKey(material: SigningKeyMaterial, now: number): Promise<SigningKey> {
   const { privateKey, certificates: own } = await openKeyFile(material);
   const publicKey = createPublicKey(privateKey);
@@ -46,18 +44,18 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
   if (leaf !== undefined && !leaf.checkPrivateKey(privateKey))
     throw new KeyFault(
       'certificate',
-      'The first certificate is not that of the signing key: name the one that was made with it.',
+      'The first certificate does not belong to the signing key: name the certificate of this key.',
     );
   for (const { validFrom, validTo } of certificates) {
     if (Date.parse(validFrom) / 1000 > now + CLOCK_DIFFERENCE)
       throw new KeyFault(
         'certificate',
-        `A certificate begins on ${validFrom} only: registries refuse tokens that carry it until then. Compare the clocks.`,
+        `A certificate is not valid before ${validFrom}: registries refuse tokens that carry it until then. Compare the clocks.`,
       );
     if (Date.parse(validTo) / 1000 <= now)
       throw new KeyFault(
         material.certificates === null ? 'key' : 'certificate',
-        `A certificate expired on ${validTo}: registries refuse tokens that carry it. Make another: registry-token keygen.`,
+        `A certificate expired on ${validTo}: registries refuse tokens that carry it. Create a new one with registry-token keygen.`,
       );
   }
   const thumbprint = await thumbprintId(publicKey);
@@ -76,7 +74,7 @@ export async function openSigningKey(material: SigningKeyMaterial, now: number):
 
 type JwsHeader = Readonly<Record<string, unknown>> & { readonly alg: SigningAlgorithm };
 
-/** RSA takes its time, on a thread of WebCrypto: the service goes on meanwhile. */
+/** RSA is slow, so it runs on a WebCrypto thread and does not block the event loop. */
 async function createJoseSign(privateKey: KeyObject, header: JwsHeader): Promise<Signer['sign']> {
   const key = await crypto.subtle.importKey(
     'pkcs8',
@@ -89,13 +87,13 @@ async function createJoseSign(privateKey: KeyObject, header: JwsHeader): Promise
     new CompactSign(Buffer.from(JSON.stringify(claims))).setProtectedHeader(header).sign(key);
 }
 
-/** An elliptic curve is faster than the way to another thread and back. */
+/** An elliptic-curve signature takes less time than a switch to another thread. */
 function createSign(key: KeyObject, header: JwsHeader): Signer['sign'] {
   const digest = { ES256: 'sha256', ES384: 'sha384', RS256: 'sha256', EdDSA: null }[header.alg];
   const encodedHeader = Buffer.from(JSON.stringify(header)).toString('base64url');
   return (claims) => {
     const input = `${encodedHeader}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
-    // RFC 7518 §3.4: the two numbers on end, no DER. EdDSA has no other form.
+    // RFC 7518 §3.4: R and S concatenated, not DER.
     const signature = sign(digest, Buffer.from(input, 'latin1'), { key, dsaEncoding: 'ieee-p1363' });
     return `${input}.${signature.toString('base64url')}`;
   };
@@ -116,7 +114,7 @@ async function openKeyFile({ key, password }: SigningKeyMaterial): Promise<Opene
   if (isJavaKeystore(bytes))
     throw new KeyFault(
       'key',
-      'This is a Java keystore: keytool -importkeystore -deststoretype PKCS12 makes a PFX container of it.',
+      'The file is a Java keystore: convert it to PKCS#12 with keytool -importkeystore -deststoretype PKCS12.',
     );
   return {
     privateKey: readPem('key', password !== null, () => parsePrivateKey(bytes.toString(), password)),
@@ -146,27 +144,39 @@ function readPem<Value>(source: KeyFault['source'], hasPassword: boolean, read: 
   }
 }
 
-export function algorithmOf(key: KeyObject): SigningAlgorithm {
-  const details = key.asymmetricKeyDetails;
-  switch (key.asymmetricKeyType) {
-    case 'rsa':
-      if ((details?.modulusLength ?? 0) >= 2048) return 'RS256';
-      throw new KeyFault('key', `An RSA key of ${details?.modulusLength} bits is too short: 2048 at least.`);
-    case 'ed25519':
-      return 'EdDSA';
-    case 'ec':
-      if (details?.namedCurve === 'prime256v1') return 'ES256';
-      if (details?.namedCurve === 'secp384r1') return 'ES384';
-      throw new KeyFault('key', `The curve ${details?.namedCurve} is not supported: P-256 and P-384 are.`);
-    default:
-      throw new KeyFault(
-        'key',
-        `A key of type ${key.asymmetricKeyType} cannot sign: RSA, P-256, P-384, Ed25519 can.`,
-      );
-  }
-}
-
 function keyIdOf(keyId: string, thumbprint: string, publicKey: KeyObject): string {
   if (keyId === 'thumbprint') return thumbprint;
   return keyId === 'libtrust' ? libtrustId(publicKey) : keyId;
+}
+
+export interface PublicKey {
+  readonly jwk: JWK;
+  /** RFC 7638, whatever the `kid` is. */
+  readonly thumbprint: string;
+}
+
+/**
+ * The keys of all certificates of the file; where it holds none, the key of its first PEM block. Their `kid` is of
+ * the configured form; where that is a fixed text, which is the signing key's, the thumbprint. Throws KeyFault.
+ */
+export async function openPublicKeys(pem: string, keyIdForm: string): Promise<PublicKey[]> {
+  return Promise.all(
+    parsePublicKeys(pem).map(async (publicKey) => {
+      const algorithm = algorithmOf(publicKey);
+      const thumbprint = await thumbprintId(publicKey);
+      const kid = keyIdForm === 'libtrust' ? libtrustId(publicKey) : thumbprint;
+      const jwk = { ...(await exportJWK(publicKey)), kid, alg: algorithm, use: 'sig' };
+      return { jwk, thumbprint };
+    }),
+  );
+}
+
+function parsePublicKeys(pem: string): KeyObject[] {
+  try {
+    return holdsCertificate(pem)
+      ? parseCertificates(pem).map(({ publicKey }) => publicKey)
+      : [createPublicKey(pem)];
+  } catch {
+    throw new KeyFault('key', 'The file holds no PEM certificate, public key or unencrypted private key.');
+  }
 }

@@ -30,8 +30,7 @@ export async function connectServiceManager(options: ServiceManagerOptions): Pro
   if (address === undefined || address === '') return silent;
   let warned = false;
   const warn = (reason: string) => {
-    if (!warned)
-      log.warn('the service manager cannot be told: NOTIFY_SOCKET is of no use', { address, reason });
+    if (!warned) log.warn('cannot notify systemd: NOTIFY_SOCKET is unusable', { address, reason });
     warned = true;
   };
   let channel: Channel;
@@ -44,7 +43,7 @@ export async function connectServiceManager(options: ServiceManagerOptions): Pro
     return silent;
   }
   const notify = (...assignments: readonly string[]) => {
-    if (!channel.send(assignments.join('\n'))) warn('nothing takes what is sent there');
+    if (!channel.send(assignments.join('\n'))) warn('no process receives on this socket');
   };
   const period = watchdogPeriod(env, channel.processId());
   const beat = async () => {

@@ -50,7 +50,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
     try {
       site.clock.now = now - 86_400;
       expect(await mistakesWith('early', read('early.crt'))).toMatch(
-        /^signing\.certificatePath: A certificate begins on /,
+        /^signing\.certificatePath: A certificate is not valid before /,
       );
       site.clock.now = now - 30;
       expect(await mistakesWith('early', read('early.crt'))).toBe('');
@@ -84,7 +84,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
     const subjects = x5c.map((der) => new X509Certificate(Buffer.from(der, 'base64')).subject);
     expect(subjects).toEqual(['CN=leaf', 'CN=root']);
     expect(await mistakesWith('leaf', `${read('root.crt')}${read('leaf.crt')}`)).toBe(
-      'signing.certificatePath: The first certificate is not that of the signing key: name the one that was made with it.',
+      'signing.certificatePath: The first certificate does not belong to the signing key: name the certificate of this key.',
     );
   });
 
@@ -94,7 +94,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
     await createSelfSigned('rsa', ['-newkey', 'rsa:2048']);
     for (const certificate of ['two.crt', 'rsa.crt'])
       expect(await mistakesWith('one', read(certificate))).toBe(
-        'signing.certificatePath: The first certificate is not that of the signing key: name the one that was made with it.',
+        'signing.certificatePath: The first certificate does not belong to the signing key: name the certificate of this key.',
       );
   });
 

@@ -75,7 +75,7 @@ describeWith(['openssl'], 'a signing key in a PFX container', () => {
     const signing = { keyPath: 'signing.pfx', keyPassword: PASSWORD, certificatePath: 'self.crt' };
     expect(await x5cOfToken(signing)).toEqual([base64Of('self.crt')]);
     expect(await mistakesOf({ ...signing, certificatePath: 'root.crt' })).toBe(
-      'signing.certificatePath: The first certificate is not that of the signing key: name the one that was made with it.',
+      'signing.certificatePath: The first certificate does not belong to the signing key: name the certificate of this key.',
     );
   });
 
@@ -122,13 +122,13 @@ describeWith(['openssl'], 'a signing key in a PFX container', () => {
     for (const magic of ['feedfeed', 'cececece']) {
       site.write('signing.jks', Buffer.concat([Buffer.from(magic, 'hex'), new Uint8Array(1000)]));
       expect(await mistakesOf({ keyPath: 'signing.jks', keyPassword: PASSWORD })).toStartWith(
-        'signing.keyPath: This is a Java keystore: keytool -importkeystore',
+        'signing.keyPath: The file is a Java keystore: convert it to PKCS#12 with keytool -importkeystore',
       );
     }
   });
 
   test.each([
-    ['RSA of 1024 bits', 'rsa:1024', 'An RSA key of 1024 bits is too short: 2048 at least.'],
+    ['RSA of 1024 bits', 'rsa:1024', 'An RSA key of 1024 bits is too short: use at least 2048.'],
     ['Ed448', 'ed448', 'The private key in this PFX container cannot be used'],
   ])('is refused where it is %s', async (_, kind, message) => {
     const subject = ['-subj', '/CN=x', '-keyout', 'x.key', '-out', 'x.crt'];

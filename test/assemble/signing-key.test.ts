@@ -150,7 +150,7 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
     [
       'RSA of 1024 bits',
       ['genrsa', '-out', 'out.pem', '1024'],
-      'An RSA key of 1024 bits is too short: 2048 at least.',
+      'An RSA key of 1024 bits is too short: use at least 2048.',
     ],
     [
       'P-521',

@@ -179,7 +179,7 @@ describe('a setup that would not start', () => {
     [
       'the certificate of another key',
       async (site) => set(site, 'service', 'signing', { certificatePath: await makeOtherCertificate(site) }),
-      'signing.certificatePath: The first certificate is not that of the signing key: name the one ',
+      'signing.certificatePath: The first certificate does not belong to the signing key',
     ],
     [
       'a misspelt key',

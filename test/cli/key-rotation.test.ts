@@ -12,8 +12,7 @@ import {
 } from 'node:fs';
 import { keygen } from '../../src/cli/keygen.ts';
 import { libtrustId, thumbprintId } from '../../src/keys/key-ids.ts';
-import { openPublicKeys } from '../../src/keys/public-key.ts';
-import { openSigningKey } from '../../src/keys/signing-key.ts';
+import { openPublicKeys, openSigningKey } from '../../src/keys/signing-key.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 import { runCommand } from '../support/run-command.ts';
 

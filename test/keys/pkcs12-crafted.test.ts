@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import { generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSelfSignedCertificate } from '../../src/keys/certificate-authoring.ts';
 import { derNull, derObjectIdentifier, derOctetString, derSequence } from '../../src/keys/der.ts';
-import { KeyFault } from '../../src/keys/key-fault.ts';
+import { KeyFault } from '../../src/keys/key-algorithm.ts';
 import { openPkcs12 } from '../../src/keys/pkcs12/pkcs12.ts';
 import {
   bag,

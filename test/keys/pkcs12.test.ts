@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { KeyFault } from '../../src/keys/key-fault.ts';
+import { KeyFault } from '../../src/keys/key-algorithm.ts';
 import { openPkcs12 } from '../../src/keys/pkcs12/pkcs12.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { createTemporaryFolder, runOrFail } from '../support/processes.ts';

@@ -3,7 +3,7 @@ import { expect, test } from 'bun:test';
 import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { derSequence } from '../../src/keys/der.ts';
-import { KeyFault } from '../../src/keys/key-fault.ts';
+import { KeyFault } from '../../src/keys/key-algorithm.ts';
 import { openPkcs12 } from '../../src/keys/pkcs12/pkcs12.ts';
 import { craftPfx, craftPfxOf, encryptedSafe, keyBag, plainSafe, sealedKeyBag } from '../support/pfx.ts';
 

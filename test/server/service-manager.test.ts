@@ -86,8 +86,8 @@ describe('a socket that is of no use is told once and stops nothing', () => {
     ['vsock:2:1234', 'neither an absolute path nor @name'],
     ['/', 'neither an absolute path nor @name'],
     [`/${'x'.repeat(107)}`, '107 bytes'],
-    ['/nonexistent/notify', 'nothing takes'],
-    ['@registry-token-test-nobody', 'nothing takes'],
+    ['/nonexistent/notify', 'no process receives'],
+    ['@registry-token-test-nobody', 'no process receives'],
   ])('%s', async (useless, reason) => {
     using manager = await connect({ NOTIFY_SOCKET: useless });
     manager.ready('x');

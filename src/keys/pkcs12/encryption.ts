@@ -5,7 +5,7 @@
  */
 import { createDecipheriv, createHmac, pbkdf2Sync } from 'node:crypto';
 import forge from 'node-forge';
-import { KeyFault } from '../key-fault.ts';
+import { KeyFault } from '../key-algorithm.ts';
 import {
   type Asn1,
   Asn1Fault,

@@ -6,7 +6,7 @@
  * Loaded only where there is a container to open (`await import`): node-forge is large.
  */
 import { createPrivateKey, type KeyObject, timingSafeEqual, X509Certificate } from 'node:crypto';
-import { KeyFault } from '../key-fault.ts';
+import { KeyFault } from '../key-algorithm.ts';
 import { type Asn1, writeDer } from './asn1-values.ts';
 import { computeMac, type Mac, openSealed, type Sealed } from './encryption.ts';
 import { type Bag, readBags, readPfx } from './structure.ts';

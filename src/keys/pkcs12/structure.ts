@@ -1,6 +1,6 @@
 /** Reads the structure of a PKCS#12 container (RFC 7292 §4): what is in it, still encrypted. */
 
-import { KeyFault } from '../key-fault.ts';
+import { KeyFault } from '../key-algorithm.ts';
 import {
   type Asn1,
   Asn1Fault,
