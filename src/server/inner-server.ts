@@ -2,9 +2,7 @@
  * The Bun.serve behind the TLS listener, on loopback: it reads HTTP and answers. A request counts only where its
  * connection is the end of a tunnel, known by source address and port; a direct connection gets a 403, whatever it says.
  */
-import { Drain } from './drain.ts';
-import type { ListenOptions } from './listen.ts';
-import { MAX_BODY_BYTES } from './listen.ts';
+import { Drain, type ListenOptions, MAX_BODY_BYTES } from './listen.ts';
 import { type Routes, routeKey, type TlsTunnel } from './tls-tunnel.ts';
 
 export interface InnerServer {

@@ -5,7 +5,6 @@ import type { Server } from 'bun';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import type { ClientConnection } from '../request/client-connection.ts';
-import { Drain } from './drain.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -33,7 +32,7 @@ export interface Listener {
 
 /** A body larger than this is cut off by Bun itself; `request/` refuses smaller ones with a document. */
 export const MAX_BODY_BYTES = 1024 * 1024;
-/** A client that says nothing for so long has gone, or asks again as easily over a new connection. */
+/** A connection that is idle for this long is closed; a client that is still there opens a new one. */
 export const IDLE_SECONDS = 30;
 
 /** Listens at once. Throws where the address cannot be had. */
@@ -45,7 +44,7 @@ export function listen({ host, port, handle, sharesPort = false }: ListenOptions
     maxRequestBodySize: MAX_BODY_BYTES,
     idleTimeout: IDLE_SECONDS,
     development: false,
-    // Bun's default beside `development: false` is to share the port: two services would, without a word.
+    // With `development: false` Bun shares the port by default: two services would do so silently.
     reusePort: sharesPort,
     fetch: (request, server): Promise<Response> =>
       drain.closing(
@@ -65,7 +64,7 @@ export function listen({ host, port, handle, sharesPort = false }: ListenOptions
   };
 }
 
-/** Throws where something listens already: two services that allow to share a port would do so without a word. */
+/** Throws if something already listens there: two services that allow sharing a port would otherwise share it silently. */
 export function checkPortIsFree(hostname: string, port: number): void {
   Bun.listen({ hostname, port, socket: { data: () => {} } }).stop(true);
 }
@@ -77,4 +76,48 @@ export function listenerUrl(scheme: 'http' | 'https', host: string, port: number
 /** A listener on `[::]` sees an IPv4 client as ::ffff:192.0.2.7; lists of networks have it as 192.0.2.7. */
 export function peerAddress(address: string | undefined): string {
   return address?.replace(/^::ffff:(?=\d+\.)/i, '') ?? 'unknown';
+}
+
+/** A client that reuses its connection sends the next request sooner than this. */
+const QUIET_MS = 100;
+/** If requests never pause, the listener stops waiting after this time. */
+const LONGEST_MS = 1000;
+const LOOK_MS = 5;
+
+/**
+ * Graceful stop, first phase: requests already on their way over open connections are answered, and each answer closes
+ * its connection. Bun.serve's own stop closes idle connections at once and loses what their clients have already sent.
+ */
+export class Drain {
+  #isDraining = false;
+  /** In milliseconds of `performance.now()`. */
+  #lastRequest = 0;
+
+  /** Returns the answer; while the listener drains, with `Connection: close`. */
+  async closing(answer: Promise<Response>): Promise<Response> {
+    if (this.#isDraining) this.#lastRequest = performance.now();
+    const response = await answer;
+    if (this.#isDraining) response.headers.set('Connection', 'close');
+    return response;
+  }
+
+  /** Whether answers close their connections. */
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /**
+   * Resolves when no request has arrived for QUIET_MS, at the latest after `mostMs`; `isExpecting` says whether there are
+   * connections whose first request cannot be read yet.
+   */
+  async start(mostMs: number, isExpecting: () => boolean = () => false): Promise<void> {
+    const began = performance.now();
+    this.#isDraining = true;
+    this.#lastRequest = began;
+    const end = began + Math.min(mostMs, LONGEST_MS);
+    for (let now = began; now < end && now < this.#lastRequest + QUIET_MS; now = performance.now()) {
+      if (isExpecting()) this.#lastRequest = now;
+      await Bun.sleep(LOOK_MS);
+    }
+  }
 }

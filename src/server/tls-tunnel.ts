@@ -1,9 +1,64 @@
 /**
- * One TLS connection and the plain one that carries it to the inner server: who the client is, what its two ends are
- * at, and when it is given up. It passes bytes on and reads none of them.
+ * One TLS connection and the plain connection to the inner server that its bytes are copied to: who the client is, the
+ * state of both sockets, and when the connection is closed. The bytes are copied and not looked at.
  */
 import type { ClientConnection } from '../request/client-connection.ts';
-import { ByteFlow, type ByteSink, type ByteSource } from './byte-flow.ts';
+
+export interface ByteSource {
+  pause(): void;
+  resume(): void;
+}
+
+export interface ByteSink {
+  /** Returns how many of the bytes were accepted; less than 1 for none. */
+  write(bytes: Uint8Array): number;
+}
+
+/**
+ * One direction of a connection: copies bytes from one socket to another, no faster than the sink accepts them. While the
+ * sink has not accepted everything, the rest is buffered and the source is paused, so the buffer holds at most what the
+ * source had already read: a few hundred KiB.
+ */
+export class SocketPipe {
+  readonly #source: ByteSource;
+  #sink: ByteSink | null;
+  #waiting: Uint8Array | null = null;
+
+  /** Without a sink, everything is buffered until openSink. */
+  constructor(source: ByteSource, sink: ByteSink | null) {
+    this.#source = source;
+    this.#sink = sink;
+  }
+
+  get isWaiting(): boolean {
+    return this.#waiting !== null;
+  }
+
+  /** Passes bytes on. What must be buffered is copied: the caller may reuse its buffer. */
+  push(bytes: Uint8Array): void {
+    if (this.#waiting !== null) this.#waiting = Buffer.concat([this.#waiting, bytes]);
+    else this.#waiting = this.#sink === null ? Buffer.from(bytes) : writeTo(this.#sink, bytes);
+    if (this.#waiting !== null) this.#source.pause();
+  }
+
+  openSink(sink: ByteSink): void {
+    this.#sink = sink;
+    this.drain();
+  }
+
+  /** Writes what is buffered; resumes the source when nothing is left. */
+  drain(): void {
+    if (this.#waiting === null || this.#sink === null) return;
+    this.#waiting = writeTo(this.#sink, this.#waiting);
+    if (this.#waiting === null) this.#source.resume();
+  }
+}
+
+/** Returns a copy of what the sink did not accept; null if it accepted everything. */
+function writeTo(sink: ByteSink, bytes: Uint8Array): Uint8Array | null {
+  const taken = Math.max(sink.write(bytes), 0);
+  return taken >= bytes.byteLength ? null : Buffer.from(bytes.subarray(taken));
+}
 
 /** What a tunnel needs of a socket; those of Bun.listen and Bun.connect have it. */
 export interface TunnelSocket extends ByteSource, ByteSink {
@@ -37,8 +92,8 @@ export class TlsTunnel {
   readonly #client: TunnelSocket;
   readonly #routes: Routes;
   readonly #options: TunnelOptions;
-  readonly #toServer: ByteFlow;
-  #toClient: ByteFlow | null = null;
+  readonly #toServer: SocketPipe;
+  #toClient: SocketPipe | null = null;
   #server: TunnelSocket | null = null;
   #serverEnded = false;
   /** No more requests are expected: it ends with the last answer. */
@@ -56,7 +111,7 @@ export class TlsTunnel {
     this.#client = client;
     this.#routes = routes;
     this.#options = options;
-    this.#toServer = new ByteFlow(client, null);
+    this.#toServer = new SocketPipe(client, null);
     this.#deadline = performance.now() + options.handshakeMs;
   }
 
@@ -98,7 +153,7 @@ export class TlsTunnel {
     this.#stage = 'open';
     this.#deadline = Infinity;
     this.#server = server;
-    this.#toClient = new ByteFlow(server, this.#client);
+    this.#toClient = new SocketPipe(server, this.#client);
     this.#route = routeKey(server.localAddress, server.localPort);
     this.#routes.set(this.#route, this);
     this.#toServer.openSink(server);

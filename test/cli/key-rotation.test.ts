@@ -175,7 +175,7 @@ test('a switch that was cut off between the key and its certificate goes on wher
   // What the crash left: the new key in place, its certificate not yet.
   copyFileSync(copy.at('registry-signing.crt'), folder.at('registry-signing.crt'));
   copyFileSync(copy.at('registry-signing-next.crt'), folder.at('registry-signing-next.crt'));
-  await expect(currentKey(folder)).rejects.toThrow('not that of the signing key');
+  await expect(currentKey(folder)).rejects.toThrow('does not belong to the signing key');
   expect((await step(folder, '--switch')).exitCode).toBe(0);
   expect(readdirSync(folder.path).sort()).toEqual(switched);
   expect((await currentKey(folder)).thumbprint).not.toBe(before.thumbprint);

@@ -1,6 +1,6 @@
 /** One direction of a carried connection: nothing is lost, doubled or turned round, and what waits stays small. */
 import { describe, expect, test } from 'bun:test';
-import { ByteFlow } from '../../src/server/byte-flow.ts';
+import { SocketPipe } from '../../src/server/tls-tunnel.ts';
 
 /** A sink that takes so many bytes of each write, in turn; everything when they are used up. */
 function createSink(...takes: number[]) {
@@ -29,7 +29,7 @@ function createSource() {
 describe('a flow', () => {
   test('passes on at once what its sink takes, and lets its source go on', () => {
     const [source, sink] = [createSource(), createSink()];
-    const flow = new ByteFlow(source, sink);
+    const flow = new SocketPipe(source, sink);
     flow.push(Uint8Array.of(1, 2, 3));
     flow.push(Uint8Array.of(4));
     expect(sink.taken).toEqual([1, 2, 3, 4]);
@@ -38,7 +38,7 @@ describe('a flow', () => {
 
   test('pauses its source while anything waits, and keeps the order', () => {
     const [source, sink] = [createSource(), createSink(1, 0, 2)];
-    const flow = new ByteFlow(source, sink);
+    const flow = new SocketPipe(source, sink);
     flow.push(Uint8Array.of(1, 2, 3));
     flow.push(Uint8Array.of(4, 5));
     expect([source.isPaused, flow.isWaiting, sink.taken]).toEqual([true, true, [1]]);
@@ -52,7 +52,7 @@ describe('a flow', () => {
 
   test('loses nothing where the sink says -1: it is closed, or full', () => {
     const sink = createSink(-1);
-    const flow = new ByteFlow(createSource(), sink);
+    const flow = new SocketPipe(createSource(), sink);
     flow.push(Uint8Array.of(1, 2));
     flow.drain();
     expect(sink.taken).toEqual([1, 2]);
@@ -60,7 +60,7 @@ describe('a flow', () => {
 
   test('keeps what comes before its sink is there', () => {
     const [source, sink] = [createSource(), createSink()];
-    const flow = new ByteFlow(source, null);
+    const flow = new SocketPipe(source, null);
     flow.push(Uint8Array.of(1));
     flow.push(Uint8Array.of(2));
     flow.drain();
@@ -71,7 +71,7 @@ describe('a flow', () => {
 
   test('is not changed by who uses the buffer again', () => {
     for (const sink of [createSink(1), null]) {
-      const flow = new ByteFlow(createSource(), sink);
+      const flow = new SocketPipe(createSource(), sink);
       const buffer = Uint8Array.of(1, 2, 3);
       flow.push(buffer);
       buffer.fill(9);
