@@ -1,7 +1,7 @@
 /** Each action that was asked for on each resource: allowed or not, and by which rule of the plan. */
 import type { Caller } from '../authenticate/authenticate.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
-import { ClaimTexts } from './match.ts';
+import type { ClaimTexts } from './claim-texts.ts';
 import type { Plan } from './policy.ts';
 import { allows, matchingRules, type Rule } from './rules.ts';
 
@@ -20,9 +20,13 @@ export interface Verdict {
   readonly rule: Rule | null;
 }
 
-/** Judges everything that was asked for. An anonymous caller may pull, whatever else the plan lists. */
-export function judge(plan: Plan, access: readonly ResourceActions[], caller: Caller): Judgement[] {
-  const claims = new ClaimTexts(caller.kind === 'verified' ? caller.claims : {});
+/** Judges everything that was asked for; `claims` are the caller's. An anonymous caller may pull, whatever else the plan lists. */
+export function judge(
+  plan: Plan,
+  access: readonly ResourceActions[],
+  caller: Caller,
+  claims: ClaimTexts,
+): Judgement[] {
   return access.map((resource) => {
     const matching = rulesFor(plan, resource, claims);
     const verdicts = new Map<string, Verdict>();

@@ -1,7 +1,6 @@
 /** What a repository pattern matches. */
-import type { JsonObject } from '../authenticate/compact-jws.ts';
-import { isNameComponent } from '../request/resource-scope.ts';
-import { CLAIM, CLOSE_BRACE, OPEN_BRACE, SLASH, STAR } from './pattern.ts';
+import type { ClaimTexts } from './claim-texts.ts';
+import { CLOSE_BRACE, OPEN_BRACE, SLASH, STAR } from './pattern.ts';
 
 /** All that matching asks of a repository's name. */
 export type NameText = Pick<string, 'length' | 'charCodeAt'>;
@@ -53,12 +52,13 @@ export function matchesPattern(pattern: PatternText, name: NameText, claims: Cla
     }
     if (code === OPEN_BRACE) {
       const end = closeBrace(pattern, at);
-      const claim = claims.textOf(pattern.slice(at + CLAIM.length, end));
+      const claim = claims.textOf(pattern.slice(at + 1, end));
       // All claims are needed for a match, so that the first unusable one decides.
       if (claim === null) return false;
       if (isAt(claim, name, position)) {
         at = end + 1;
         position += claim.length;
+        if (claim.includes('/')) afterStar = NONE;
         continue;
       }
     } else if (code === NONE) {
@@ -94,7 +94,7 @@ function segmentEnd(name: NameText, from: number): number {
 }
 
 function closeBrace(pattern: PatternText, open: number): number {
-  let at = open + CLAIM.length;
+  let at = open + 1;
   while (at < pattern.length && pattern.charCodeAt(at) !== CLOSE_BRACE) at += 1;
   return at;
 }
@@ -104,29 +104,4 @@ function isAt(part: string, name: NameText, position: number): boolean {
   for (let at = 0; at < part.length; at += 1)
     if (part.charCodeAt(at) !== name.charCodeAt(position + at)) return false;
   return true;
-}
-
-/** The claims of one caller as patterns ask for them. */
-export class ClaimTexts {
-  readonly #claims: JsonObject;
-  readonly #known = new Map<string, string | null>();
-
-  constructor(claims: JsonObject) {
-    this.#claims = claims;
-  }
-
-  /** The claim of this name, as `claimComponent` has it. */
-  textOf(name: string): string | null {
-    const known = this.#known.get(name);
-    if (known !== undefined) return known;
-    const found = claimComponent(this.#claims, name);
-    this.#known.set(name, found);
-    return found;
-  }
-}
-
-/** The claim as one path component of a repository name; null where it is none. */
-export function claimComponent(claims: JsonObject, name: string): string | null {
-  const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
-  return typeof value === 'string' && value.length <= 255 && isNameComponent(value) ? value : null;
 }

@@ -1,6 +1,7 @@
 /** Why a pattern does not match a name: for people who debug a plan. `matchesPattern` makes the decision itself. */
-import type { JsonObject } from '../authenticate/compact-jws.ts';
-import { ClaimTexts, claimComponent, matchesPattern } from './match.ts';
+import { found } from '../authenticate/op-tok.ts';
+import { type ClaimTexts, parseReference } from './claim-texts.ts';
+import { matchesPattern } from './match.ts';
 import { type Segment, splitPattern, writtenSegments } from './pattern.ts';
 import type { Plan } from './policy.ts';
 import type { Rule } from './rules.ts';
@@ -15,7 +16,7 @@ export interface NearMiss {
  * The rule that came nearest to allowing an action on a repository: one that matches and lacks the action, else
  * the one whose first segments fit longest. Null for a plan without rules.
  */
-export function nearestRule(plan: Plan, name: string, action: string, claims: JsonObject): NearMiss | null {
+export function nearestRule(plan: Plan, name: string, action: string, claims: ClaimTexts): NearMiss | null {
   let best: NearMiss | null = null;
   let bestScore = -1;
   for (const rule of plan.rules) {
@@ -29,44 +30,49 @@ function measure(
   rule: Rule,
   name: string,
   action: string,
-  claims: JsonObject,
+  claims: ClaimTexts,
 ): { score: number; why: string } {
-  if (matchesPattern(rule.pattern, name, new ClaimTexts(claims)))
+  if (matchesPattern(rule.pattern, name, claims))
     return {
       score: Number.POSITIVE_INFINITY,
       why: `matches, and its actions are ${rule.actions.join(', ')}, not ${action}`,
     };
-  const unusable = claimNames(rule.pattern).find((claim) => claimComponent(claims, claim) === null);
+  const unusable = referencesOf(rule.pattern).find((reference) => claims.textOf(reference) === null);
   const segments = name.split('/');
   const fitting = leadingFits(rule.pattern, segments, claims);
   if (unusable !== undefined) {
-    const state = Object.hasOwn(claims, unusable) ? 'is no name component' : 'is missing';
-    return { score: fitting, why: `needs the claim ${unusable}, which ${state}` };
+    const { kind, name: claim } = parseReference(unusable);
+    const value = claims.valueOf(claim);
+    const state =
+      value === undefined
+        ? 'is missing'
+        : `is ${found(value)}: no name component${kind === 'path' ? 's divided by slashes' : ''}`;
+    return { score: fitting, why: `needs the claim ${claim}, which ${state}` };
   }
   return { score: fitting, why: describe(rule.pattern, segments, fitting, claims) };
 }
 
-function claimNames(pattern: string): string[] {
+function referencesOf(pattern: string): string[] {
   return splitPattern(pattern).flatMap((segment) =>
     segment === '**'
       ? []
-      : segment.flatMap((piece) => (piece !== '*' && 'claim' in piece ? [piece.claim] : [])),
+      : segment.flatMap((piece) => (piece !== '*' && 'reference' in piece ? [piece.reference] : [])),
   );
 }
 
 /** How many segments fit from the left, up to the first `**`, which fits anything. */
-function leadingFits(pattern: string, segments: readonly string[], claims: JsonObject): number {
+function leadingFits(pattern: string, segments: readonly string[], claims: ClaimTexts): number {
   let count = 0;
   for (const part of writtenSegments(pattern)) {
     const segment = segments[count];
     if (part === '**' || segment === undefined) break;
-    if (!matchesPattern(part, segment, new ClaimTexts(claims))) break;
+    if (!matchesPattern(part, segment, claims)) break;
     count += 1;
   }
   return count;
 }
 
-function describe(pattern: string, segments: readonly string[], fitting: number, claims: JsonObject): string {
+function describe(pattern: string, segments: readonly string[], fitting: number, claims: ClaimTexts): string {
   const next = splitPattern(pattern)[fitting];
   const written = writtenSegments(pattern)[fitting] ?? pattern;
   const segment = segments[fitting];
@@ -86,10 +92,10 @@ function describe(pattern: string, segments: readonly string[], fitting: number,
 }
 
 /** A segment with its claims filled in; all of them can be used here. */
-function fillIn(segment: Exclude<Segment, '**'>, claims: JsonObject): string {
+function fillIn(segment: Exclude<Segment, '**'>, claims: ClaimTexts): string {
   return segment
     .map((piece) =>
-      piece === '*' ? piece : 'text' in piece ? piece.text : (claimComponent(claims, piece.claim) ?? ''),
+      piece === '*' ? piece : 'text' in piece ? piece.text : (claims.textOf(piece.reference) ?? ''),
     )
     .join('');
 }

@@ -1,11 +1,11 @@
 /**
  * The grammar of repository patterns: `*` is any run of characters inside one path segment, `**` as a whole segment is
- * one or more segments, `{claim:NAME}` is that claim of the OpTok taken literally. What a pattern matches is in
- * `match.ts`.
+ * one or more segments, `{claim:NAME}` is that claim of the OpTok taken literally, and `{path:NAME}` one that is a whole
+ * path. `|lower` after the name lower-cases it first. What a pattern matches is in `match.ts`.
  */
 
-/** A piece of a segment: literal text, any run of characters, or the value of a claim. */
-type Piece = { readonly text: string } | { readonly claim: string } | '*';
+/** A piece of a segment: literal text, any run of characters, or the claim that a reference such as `claim:tid` names. */
+type Piece = { readonly text: string } | { readonly reference: string } | '*';
 
 /** A segment between slashes: its pieces, or `**`. */
 export type Segment = readonly Piece[] | '**';
@@ -14,11 +14,11 @@ export const STAR = 0x2a;
 export const SLASH = 0x2f;
 export const OPEN_BRACE = 0x7b;
 export const CLOSE_BRACE = 0x7d;
-/** How a claim begins; its name goes up to the closing brace. */
-export const CLAIM = '{claim:';
+/** What stands between the braces; a `|` is there before `lower` alone. */
+const REFERENCE = /^(?:claim|path):[^{}|]+(?:\|lower)?$/;
 
 /** What checking a pattern asks of its text. */
-export type PatternText = Pick<string, 'length' | 'charCodeAt' | 'isWellFormed'>;
+export type PatternText = Pick<string, 'length' | 'charCodeAt' | 'indexOf' | 'slice' | 'isWellFormed'>;
 
 /** True for `A-Za-z0-9._:-`, by the ASCII code. */
 const isLiteral: readonly boolean[] = Array.from({ length: 128 }, (_, code) =>
@@ -29,7 +29,7 @@ const faults = {
   empty: 'is empty',
   segment: 'has an empty path segment',
   stars: 'has ** beside other characters; ** must be a whole path segment',
-  braces: 'has braces that are not {claim:NAME}',
+  braces: 'has braces that are neither {claim:NAME} nor {path:NAME}, with or without |lower after the name',
   character: 'has a character that no repository name can have',
 } as const;
 
@@ -51,27 +51,12 @@ export function findPatternFault(pattern: PatternText): string | null {
       if (!isWhole) return faults.stars;
       at += 1;
     } else if (code === OPEN_BRACE) {
-      const end = claimEnd(pattern, at);
-      if (end === null) return faults.braces;
+      const end = pattern.indexOf('}', at);
+      if (!REFERENCE.test(pattern.slice(at + 1, Math.max(at, end)))) return faults.braces;
       at = end;
     } else return faults.character;
   }
   return segment === length ? faults.segment : null;
-}
-
-/** Where the closing brace of the claim at this opening brace is; null where it is no `{claim:NAME}`. */
-function claimEnd(pattern: Pick<PatternText, 'length' | 'charCodeAt'>, open: number): number | null {
-  const { length } = pattern;
-  const name = open + CLAIM.length;
-  if (name >= length) return null;
-  for (let at = open; at < name; at += 1)
-    if (pattern.charCodeAt(at) !== CLAIM.charCodeAt(at - open)) return null;
-  for (let at = name; at < length; at += 1) {
-    const code = pattern.charCodeAt(at);
-    if (code === OPEN_BRACE) return null;
-    if (code === CLOSE_BRACE) return at === name ? null : at;
-  }
-  return null;
 }
 
 /** The segments of a pattern as they are written. A claim's name may hold a slash: `{claim:https://example.com/tid}`. */
@@ -87,6 +72,6 @@ export function splitPattern(pattern: string): readonly Segment[] {
 function splitSegment(text: string): readonly Piece[] {
   return (text.match(/\{[^}]*\}|\*|[^{*]+/g) ?? []).map((token): Piece => {
     if (token === '*') return '*';
-    return token.startsWith('{') ? { claim: token.slice(CLAIM.length, -1) } : { text: token };
+    return token.startsWith('{') ? { reference: token.slice(1, -1) } : { text: token };
   });
 }

@@ -1,5 +1,6 @@
 /** The rules of a plan: everything that matches adds up, and their order means nothing. */
-import { type ClaimTexts, matchesPattern } from './match.ts';
+import type { ClaimTexts } from './claim-texts.ts';
+import { matchesPattern } from './match.ts';
 
 /** One entry of a plan's `repositories`. The pattern has no fault (`findPatternFault`). */
 export interface Rule {

@@ -146,13 +146,16 @@ function covers(wide: readonly Segment[], narrow: readonly Segment[]): boolean {
 }
 
 function coversSegment(wide: Exclude<Segment, '**'>, narrow: Exclude<Segment, '**'>): boolean {
+  // A path may hold slashes, which no `*` matches.
+  if (narrow.some((piece) => piece !== '*' && 'reference' in piece && piece.reference.startsWith('path:')))
+    return symbols(wide) === symbols(narrow);
   return matchesGlob(symbols(wide).split('\u0000'), symbols(narrow).replaceAll('\u0000', '\u0001'));
 }
 
 /** The segment as text in which a `*` is one character that no name has, and a claim a word that no name has. */
 function symbols(segment: Exclude<Segment, '**'>): string {
   return segment
-    .map((piece) => (piece === '*' ? '\u0000' : 'text' in piece ? piece.text : `\u0002${piece.claim}\u0002`))
+    .map((piece) => (piece === '*' ? '\u0000' : 'text' in piece ? piece.text : `\u0002${piece.reference}\u0002`))
     .join('');
 }
 

@@ -1,0 +1,66 @@
+/** The claims of one caller as patterns and rules ask for them: by the names that the configuration gives them. */
+import { type ClaimPath, claimAt } from '../authenticate/claim-path.ts';
+import type { JsonObject } from '../authenticate/compact-jws.ts';
+import { isNameComponent } from '../request/resource-scope.ts';
+
+/** `claims.named`: names for claims that are not at the top level, or whose own names are unwieldy. */
+export type NamedClaims = ReadonlyMap<string, ClaimPath>;
+
+/** No repository name is longer. */
+const MAX_LENGTH = 255;
+
+export class ClaimTexts {
+  readonly #claims: JsonObject;
+  readonly #named: NamedClaims;
+  readonly #known = new Map<string, string | null>();
+
+  constructor(claims: JsonObject, named: NamedClaims = new Map()) {
+    this.#claims = claims;
+    this.#named = named;
+  }
+
+  /** The claim of this name, of whatever kind: one of `claims.named`, else one at the top level. Undefined where it is missing. */
+  valueOf(name: string): unknown {
+    return claimAt(this.#claims, this.#named.get(name) ?? [name]);
+  }
+
+  /**
+   * What a reference such as `claim:NAME` or `path:NAME|lower` stands for in a pattern: one component of a repository
+   * name, or a path of them. Null where the claim is missing, or is none.
+   */
+  textOf(reference: string): string | null {
+    const known = this.#known.get(reference);
+    if (known !== undefined) return known;
+    const text = this.#read(reference);
+    this.#known.set(reference, text);
+    return text;
+  }
+
+  #read(reference: string): string | null {
+    const { kind, name, isLowered } = parseReference(reference);
+    const value = this.valueOf(name);
+    if (typeof value !== 'string' || value.length > MAX_LENGTH) return null;
+    const text = isLowered
+      ? value.replace(/[A-Z]/g, (letter) => String.fromCharCode(letter.charCodeAt(0) + 32))
+      : value;
+    const components = kind === 'path' ? text.split('/') : [text];
+    return components.every(isNameComponent) ? text : null;
+  }
+}
+
+/** The parts of a reference without a fault. */
+export function parseReference(reference: string): {
+  readonly kind: 'claim' | 'path';
+  readonly name: string;
+  readonly isLowered: boolean;
+} {
+  const colon = reference.indexOf(':');
+  const isLowered = reference.endsWith(LOWER);
+  return {
+    kind: reference.startsWith('path:') ? 'path' : 'claim',
+    name: reference.slice(colon + 1, isLowered ? -LOWER.length : undefined),
+    isLowered,
+  };
+}
+
+const LOWER = '|lower';

@@ -1,0 +1,111 @@
+/** Which plan a caller has: the first rule whose conditions all hold, else the claim, else the default. */
+import { formatClaimPath } from '../authenticate/claim-path.ts';
+import { excerpt } from '../platform/escape.ts';
+import { found } from '../platform/found.ts';
+import { Refusal } from '../refusal.ts';
+import type { ClaimTexts } from './claim-texts.ts';
+import type { ClaimRules, Plan, Policy } from './policy.ts';
+
+/** One of `planRules`. */
+export interface PlanRule {
+  readonly conditions: readonly Condition[];
+  readonly plan: string;
+}
+
+/** Holds where the claim of this name, or one element of it, matches one of the patterns. */
+export interface Condition {
+  readonly name: string;
+  /** `*` is any run of characters, slashes included. */
+  readonly patterns: readonly string[];
+}
+
+export interface PlanChoice {
+  readonly plan: Plan;
+  readonly by: ChoiceReason;
+}
+
+/** A rule by its number, from 0. */
+export type ChoiceReason = { readonly rule: number } | 'claim' | 'default';
+
+/** Chooses the plan of a verified caller. Throws `plan-missing` or `plan-unknown`. */
+export function choosePlan(claims: ClaimTexts, rules: ClaimRules, policy: Policy): PlanChoice {
+  const rule = rules.planRules.findIndex(({ conditions }) => conditions.every((one) => holds(one, claims)));
+  const chosen = rules.planRules[rule];
+  if (chosen !== undefined) return { plan: planOf(chosen.plan, policy), by: { rule } };
+  const named = namedPlan(claims, rules, policy);
+  if (named !== null) return { plan: planOf(named, policy), by: 'claim' };
+  if (policy.defaultPlan !== null) return { plan: planOf(policy.defaultPlan, policy), by: 'default' };
+  const missed = rules.planRules.length === 0 ? '' : `none of the ${rules.planRules.length} planRules holds, `;
+  throw new Refusal(
+    'plan-missing',
+    `No plan: ${missed}the claim ${formatClaimPath(rules.plan)} is ${found(claims.at(rules.plan))}, and there is no defaultPlan.`,
+  );
+}
+
+/** Throws `plan-unknown`. */
+export function planOf(name: string, { plans }: Policy): Plan {
+  const plan = plans.get(name);
+  if (plan !== undefined) return plan;
+  const names = [...plans.keys()];
+  const shown = names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
+  throw new Refusal('plan-unknown', `The plan "${excerpt(name, 100)}" is not in the catalogue, which has ${shown}.`);
+}
+
+/** The plan that the claim names. Of a list, the first plan of the catalogue that is in it: it may hold other roles too. */
+function namedPlan(claims: ClaimTexts, { plan: path }: ClaimRules, { plans }: Policy): string | null {
+  const value = claims.at(path);
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) {
+    const listed = new Set<unknown>(value);
+    for (const name of plans.keys()) if (listed.has(name)) return name;
+    return null;
+  }
+  throw new Refusal(
+    'plan-unknown',
+    `The claim ${formatClaimPath(path)} is ${found(value)}, neither the name of a plan nor a list of names.`,
+  );
+}
+
+export function holds({ name, patterns }: Condition, claims: ClaimTexts): boolean {
+  const value = claims.valueOf(name);
+  return (Array.isArray(value) ? value : [value]).some((element: unknown) => {
+    const text = textOf(element);
+    return text !== null && patterns.some((pattern) => matchesRun(pattern, text));
+  });
+}
+
+/** Text, numbers and booleans; an integer that JavaScript cannot hold may have been another number. */
+function textOf(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'boolean') return String(value);
+  if (typeof value !== 'number') return null;
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? null : String(value);
+}
+
+/**
+ * True where the whole text matches: `*` is any run of characters, everything else is itself. After a mismatch only the
+ * last `*` needs to take one character more, so that the time grows with the product of the two lengths at worst.
+ */
+export function matchesRun(pattern: string, text: string): boolean {
+  let at = 0;
+  let position = 0;
+  let afterStar = -1;
+  let taken = 0;
+  while (position < text.length) {
+    if (pattern[at] === '*') {
+      at += 1;
+      afterStar = at;
+      taken = position;
+    } else if (at < pattern.length && pattern[at] === text[position]) {
+      at += 1;
+      position += 1;
+    } else if (afterStar !== -1) {
+      taken += 1;
+      at = afterStar;
+      position = taken;
+    } else return false;
+  }
+  while (pattern[at] === '*') at += 1;
+  return at === pattern.length;
+}
