@@ -15,7 +15,12 @@ export function readOpTokCaller(text: string): VerifiedCaller {
   const jws = parseCompactJws(text, 16 * 1024);
   if (jws === null) throw new Refusal('token-malformed', 'The OpTok is no compact JWS in strict base64url.');
   const { sub } = jws.payload;
-  return { kind: 'verified', subject: typeof sub === 'string' ? sub : '', claims: jws.payload };
+  return {
+    kind: 'verified',
+    authority: 'default',
+    subject: typeof sub === 'string' ? sub : '',
+    claims: jws.payload,
+  };
 }
 
 /**
@@ -36,5 +41,5 @@ export async function verifyOpTokCaller(
   if (keys === undefined || files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
   await new Signatures(keys).verifyOpTok(opTok, '', now);
   checkRequiredScopes(opTok, options);
-  return { kind: 'verified', subject: opTok.subject, claims: opTok.jws.payload };
+  return { kind: 'verified', authority: 'default', subject: opTok.subject, claims: opTok.jws.payload };
 }

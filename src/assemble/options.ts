@@ -5,7 +5,7 @@ import type { ClaimPath } from '../authenticate/claim-path.ts';
 import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
 import { metadataUrlsOf } from '../authority/discovery.ts';
-import type { Policy } from '../authorize/policy.ts';
+import type { ClaimRules, Policy } from '../authorize/policy.ts';
 import type { Configuration } from '../config/schema.ts';
 import { createRateLimits } from '../limit/rate-limits.ts';
 import type { RateTable } from '../limit/rate-table.ts';
@@ -63,8 +63,20 @@ export function createPolicy(configuration: Configuration, listed: Policy['revok
     anonymousPlan: configuration.anonymousPlan ?? null,
     revokedLicenses: { has: (license) => own.has(license) || listed.has(license) },
     grant: configuration.registry.grant,
-    claims: configuration.authority.claims,
+    claimRules: new Map([['default', claimRules(configuration.authority)]]),
     lifetime: configuration.signing.lifetime,
+  };
+}
+
+function claimRules({ claims, planRules }: Configuration['authority']): ClaimRules {
+  return {
+    plan: claimPath(claims.plan),
+    license: claimPath(claims.license),
+    named: new Map(Object.entries(claims.named).map(([name, claim]) => [name, claimPath(claim)])),
+    planRules: planRules.map(({ when, plan }) => ({
+      conditions: Object.entries(when).map(([name, patterns]) => ({ name, patterns })),
+      plan,
+    })),
   };
 }
 

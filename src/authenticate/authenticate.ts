@@ -28,6 +28,8 @@ export type Caller = VerifiedCaller | AnonymousCaller;
 
 export interface VerifiedCaller {
   readonly kind: 'verified';
+  /** The name of the Authority that vouches for it. */
+  readonly authority: string;
   readonly subject: string;
   /** The verified claims of the OpTok. */
   readonly claims: JsonObject;
@@ -107,7 +109,7 @@ export async function authenticate(
     await signatures.verifyProof(proof, jkt);
     await useProof(proof, jkt, allowance, parts, clock());
   } else checkWait(allowance?.take(clock()));
-  return { kind: 'verified', subject: opTok.subject, claims: opTok.jws.payload };
+  return { kind: 'verified', authority: 'default', subject: opTok.subject, claims: opTok.jws.payload };
 }
 
 /** The OpTok's binding is one that is accepted, and the request has what that binding needs, no more and no less. */

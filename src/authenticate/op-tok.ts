@@ -2,7 +2,7 @@
  * The rules of an OpTok: an OAuth 2.0 access token as a JWT (RFC 9068 §4). These are the cheap ones, read off the
  * text; the signature is verified by `signatures.ts`, the sender by `dpop-proof.ts` and `certificate.ts`.
  */
-import { excerpt } from '../platform/escape.ts';
+import { found } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { type ClaimPath, claimAt, formatClaimPath } from './claim-path.ts';
 import { type CompactJws, isJsonObject, type JsonObject, parseCompactJws } from './compact-jws.ts';
@@ -163,13 +163,6 @@ function scopesOf(payload: JsonObject, claim: string): readonly string[] {
 export function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value);
 }
-
-/** A value of the OpTok as a message shows it: JSON, escaped and cut short. */
-export function found(value: unknown): string {
-  return value === undefined ? 'missing' : excerpt(JSON.stringify(value), MAX_SHOWN);
-}
-
-const MAX_SHOWN = 200;
 
 function claims(fault: string): Refusal {
   return new Refusal('token-claims', `The OpTok's claims are not usable: ${fault}.`);

@@ -1,13 +1,13 @@
 /** What a caller may have: licence, plan, patterns. Pure and synchronous; who the caller is was settled before. */
-import type { Caller } from '../authenticate/authenticate.ts';
-import { claimAt } from '../authenticate/claim-path.ts';
-import type { JsonObject } from '../authenticate/compact-jws.ts';
-import { found } from '../authenticate/op-tok.ts';
-import { excerpt } from '../platform/escape.ts';
+import type { Caller, VerifiedCaller } from '../authenticate/authenticate.ts';
+import { type ClaimPath, formatClaimPath } from '../authenticate/claim-path.ts';
+import { excerpt, found } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
+import { ClaimTexts } from './claim-texts.ts';
 import { isMountSource, type Judgement, judge } from './judge.ts';
-import type { Plan, Policy } from './policy.ts';
+import { type ChoiceReason, choosePlan, planOf } from './plan-choice.ts';
+import type { ClaimRules, Plan, Policy } from './policy.ts';
 
 /** What is granted: what the registry token will say. */
 export interface Grant {
@@ -32,8 +32,8 @@ export function authorize(
   access: readonly ResourceActions[],
   policy: Policy,
 ): Grant {
-  const { plan, license } = entitlementOf(caller, policy);
-  const judgements = judge(plan, access, caller);
+  const { plan, license, claims } = entitlementOf(caller, policy);
+  const judgements = judge(plan, access, caller, claims);
   const granted = grantedOf(judgements);
   const denied = deniedOf(judgements);
   const refusing =
@@ -50,47 +50,43 @@ export function authorize(
   };
 }
 
+export interface Entitlement {
+  readonly plan: Plan;
+  /** What chose the plan; null for an anonymous caller. */
+  readonly chosenBy: ChoiceReason | null;
+  readonly license: string | null;
+  /** The caller's claims, as patterns ask for them. */
+  readonly claims: ClaimTexts;
+}
+
 /** The plan and the licence that apply to a caller. Throws where there is no plan or the licence is revoked. */
-export function entitlementOf(
-  caller: Caller,
-  policy: Policy,
-): { readonly plan: Plan; readonly license: string | null } {
-  if (caller.kind === 'anonymous') return { plan: findPlan(policy.anonymousPlan, policy), license: null };
-  const licenses = licensesOf(caller.claims, policy.claims.license);
+export function entitlementOf(caller: Caller, policy: Policy): Entitlement {
+  if (caller.kind === 'anonymous') {
+    if (policy.anonymousPlan === null) throw new Refusal('plan-missing', 'There is no anonymousPlan.');
+    const plan = planOf(policy.anonymousPlan, policy);
+    return { plan, chosenBy: null, license: null, claims: new ClaimTexts({}) };
+  }
+  const rules = claimRulesOf(caller, policy);
+  const claims = new ClaimTexts(caller.claims, rules.named);
+  const licenses = licensesOf(claims, rules.license);
   const revoked = licenses.find((license) => policy.revokedLicenses.has(license));
   if (revoked !== undefined)
-    throw new Refusal('license-revoked', `The licence ${excerpt(revoked, MAX_SHOWN)} is revoked.`);
+    throw new Refusal('license-revoked', `The licence ${excerpt(revoked, 100)} is revoked.`);
   const license = licenses.length === 0 ? null : licenses.join(',');
-  const named = planClaim(caller.claims, policy.claims.plan);
-  return { plan: findPlan(named ?? policy.defaultPlan, policy), license };
+  const { plan, by: chosenBy } = choosePlan(claims, rules, policy);
+  return { plan, chosenBy, license, claims };
 }
 
-/** Of a value from a token in a message, in characters. */
-const MAX_SHOWN = 100;
-
-function findPlan(name: string | null, policy: Policy): Plan {
-  if (name === null)
-    throw new Refusal(
-      'plan-missing',
-      `The access token names no plan (${policy.claims.plan}) and there is no default.`,
-    );
-  const plan = policy.plans.get(name);
-  if (plan === undefined)
-    throw new Refusal('plan-unknown', `The plan ${excerpt(name, MAX_SHOWN)} is not in the catalogue.`);
-  return plan;
-}
-
-function planClaim(claims: JsonObject, name: string): string | null {
-  const value = claimAt(claims, [name]);
-  if (value === undefined || value === null) return null;
-  if (typeof value !== 'string')
-    throw new Refusal('plan-unknown', `The claim ${name} of the access token is not a string.`);
-  return value;
+/** What the claims of a caller mean: by the rules of the Authority that vouches for it, and no other. */
+export function claimRulesOf({ authority }: VerifiedCaller, policy: Policy): ClaimRules {
+  const rules = policy.claimRules.get(authority);
+  if (rules === undefined) throw new Error('A caller of an Authority that has no rules.');
+  return rules;
 }
 
 /** All licences of the caller. What cannot be looked up might be a revoked one: refused. */
-function licensesOf(claims: JsonObject, name: string): readonly string[] {
-  const value = claimAt(claims, [name]);
+function licensesOf(claims: ClaimTexts, path: ClaimPath): readonly string[] {
+  const value = claims.at(path);
   if (value === undefined || value === null) return [];
   return (Array.isArray(value) ? value : [value]).map((license: unknown) => {
     if (typeof license === 'string') return license;
@@ -99,7 +95,7 @@ function licensesOf(claims: JsonObject, name: string): readonly string[] {
       return String(license);
     throw new Refusal(
       'license-revoked',
-      `The claim ${name} of the access token is ${found(value)}: neither text, nor an exact number, nor a list of these.`,
+      `The claim ${formatClaimPath(path)} of the access token is ${found(value)}: neither text, nor an exact number, nor a list of these.`,
     );
   });
 }

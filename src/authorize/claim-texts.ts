@@ -19,6 +19,11 @@ export class ClaimTexts {
     this.#named = named;
   }
 
+  /** The claim at this path. */
+  at(path: ClaimPath): unknown {
+    return claimAt(this.#claims, path);
+  }
+
   /** The claim of this name, of whatever kind: one of `claims.named`, else one at the top level. Undefined where it is missing. */
   valueOf(name: string): unknown {
     return claimAt(this.#claims, this.#named.get(name) ?? [name]);

@@ -2,17 +2,29 @@
 import type { Caller } from '../authenticate/authenticate.ts';
 import { Refusal } from '../refusal.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
-import { authorize, entitlementOf, type Grant, isLeftOut } from './authorize.ts';
+import { authorize, claimRulesOf, type Entitlement, entitlementOf, type Grant, isLeftOut } from './authorize.ts';
+import { ClaimTexts } from './claim-texts.ts';
 import { catalogAction, isCatalog, judge, type Verdict } from './judge.ts';
 import { type NearMiss, nearestRule } from './mismatch.ts';
+import { type ChoiceReason, type MissedRule, missedRules } from './plan-choice.ts';
 import type { Plan, Policy } from './policy.ts';
 
 export interface Explanation {
   /** null where the refusal came before a plan was found. */
   readonly plan: Plan | null;
   readonly license: string | null;
+  /** null for an anonymous caller, and where the licence is revoked. */
+  readonly choice: ExplainedChoice | null;
   readonly resources: readonly ExplainedResource[];
   readonly outcome: { readonly granted: Grant } | { readonly refused: Refusal };
+}
+
+/** How the plan of a verified caller was chosen. */
+export interface ExplainedChoice {
+  /** null where none was. */
+  readonly by: ChoiceReason | null;
+  /** The rules before the one that holds, or all of them. */
+  readonly missed: readonly MissedRule[];
 }
 
 export interface ExplainedResource {
@@ -36,21 +48,31 @@ export function explain(
   access: readonly ResourceActions[],
   policy: Policy,
 ): Explanation {
-  let entitlement: ReturnType<typeof entitlementOf>;
+  let entitlement: Entitlement;
   try {
     entitlement = entitlementOf(caller, policy);
   } catch (cause) {
     if (!(cause instanceof Refusal)) throw cause;
-    return { plan: null, license: null, resources: [], outcome: { refused: cause } };
+    const choice = cause.reason === 'license-revoked' ? null : explainChoice(caller, policy, null);
+    return { plan: null, license: null, choice, resources: [], outcome: { refused: cause } };
   }
-  const { plan, license } = entitlement;
+  const { plan, license, claims, chosenBy } = entitlement;
   const outcome = decide(caller, service, access, policy);
-  const resources = judge(plan, access, caller).map((judgement) => ({
+  const resources = judge(plan, access, caller, claims).map((judgement) => ({
     resource: judgement.resource,
     isLeftOut: 'granted' in outcome && policy.grant === 'strict' && isLeftOut(judgement, access),
-    verdicts: judgement.verdicts.map((verdict) => explainVerdict(verdict, judgement.resource, plan, caller)),
+    verdicts: judgement.verdicts.map((verdict) =>
+      explainVerdict(verdict, judgement.resource, plan, caller, claims),
+    ),
   }));
-  return { plan, license, resources, outcome };
+  return { plan, license, choice: explainChoice(caller, policy, chosenBy), resources, outcome };
+}
+
+function explainChoice(caller: Caller, policy: Policy, by: ChoiceReason | null): ExplainedChoice | null {
+  if (caller.kind === 'anonymous') return null;
+  const rules = claimRulesOf(caller, policy);
+  const end = by !== null && typeof by === 'object' ? by.rule : rules.planRules.length;
+  return { by, missed: missedRules(new ClaimTexts(caller.claims, rules.named), rules, end) };
 }
 
 function explainVerdict(
@@ -58,12 +80,17 @@ function explainVerdict(
   resource: ResourceActions,
   plan: Plan,
   caller: Caller,
+  claims: ClaimTexts,
 ): ExplainedVerdict {
   const { action, asked, allowed, rule } = verdict;
   if (allowed) return { action, asked, allowed, rule, nearest: null, because: null };
   const because = withoutRules(action, resource, plan, caller);
+<<<<<<< HEAD
   if (because !== null) return { action, asked, allowed, rule, nearest: null, because };
   const claims = caller.kind === 'verified' ? caller.claims : {};
+=======
+  if (because !== null) return { action, allowed, rule, nearest: null, because };
+>>>>>>> f6944e5 (Choose plans by rules over claims, by nested claims and by lists of roles)
   const nearest = nearestRule(plan, resource.name, action, claims);
   return {
     action,

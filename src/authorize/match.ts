@@ -1,6 +1,6 @@
 /** What a repository pattern matches. */
 import type { ClaimTexts } from './claim-texts.ts';
-import { CLOSE_BRACE, OPEN_BRACE, SLASH, STAR } from './pattern.ts';
+import { closeBrace, OPEN_BRACE, SLASH, STAR } from './pattern.ts';
 
 /** All that matching asks of a repository's name. */
 export type NameText = Pick<string, 'length' | 'charCodeAt'>;
@@ -90,12 +90,6 @@ function isWildcard(code: number | undefined): boolean {
 function segmentEnd(name: NameText, from: number): number {
   let at = from;
   while (at < name.length && name.charCodeAt(at) !== SLASH) at += 1;
-  return at;
-}
-
-function closeBrace(pattern: PatternText, open: number): number {
-  let at = open + 1;
-  while (at < pattern.length && pattern.charCodeAt(at) !== CLOSE_BRACE) at += 1;
   return at;
 }
 

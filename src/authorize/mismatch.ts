@@ -1,5 +1,5 @@
 /** Why a pattern does not match a name: for people who debug a plan. `matchesPattern` makes the decision itself. */
-import { found } from '../authenticate/op-tok.ts';
+import { found } from '../platform/escape.ts';
 import { type ClaimTexts, parseReference } from './claim-texts.ts';
 import { matchesPattern } from './match.ts';
 import { type Segment, splitPattern, writtenSegments } from './pattern.ts';

@@ -13,12 +13,12 @@ export type Segment = readonly Piece[] | '**';
 export const STAR = 0x2a;
 export const SLASH = 0x2f;
 export const OPEN_BRACE = 0x7b;
-export const CLOSE_BRACE = 0x7d;
+const CLOSE_BRACE = 0x7d;
 /** What stands between the braces; a `|` is there before `lower` alone. */
 const REFERENCE = /^(?:claim|path):[^{}|]+(?:\|lower)?$/;
 
 /** What checking a pattern asks of its text. */
-export type PatternText = Pick<string, 'length' | 'charCodeAt' | 'indexOf' | 'slice' | 'isWellFormed'>;
+export type PatternText = Pick<string, 'length' | 'charCodeAt' | 'slice' | 'isWellFormed'>;
 
 /** True for `A-Za-z0-9._:-`, by the ASCII code. */
 const isLiteral: readonly boolean[] = Array.from({ length: 128 }, (_, code) =>
@@ -51,12 +51,19 @@ export function findPatternFault(pattern: PatternText): string | null {
       if (!isWhole) return faults.stars;
       at += 1;
     } else if (code === OPEN_BRACE) {
-      const end = pattern.indexOf('}', at);
-      if (!REFERENCE.test(pattern.slice(at + 1, Math.max(at, end)))) return faults.braces;
+      const end = closeBrace(pattern, at);
+      if (end === length || !REFERENCE.test(pattern.slice(at + 1, end))) return faults.braces;
       at = end;
     } else return faults.character;
   }
   return segment === length ? faults.segment : null;
+}
+
+/** Where the brace that opens here is closed; the end of the pattern where it is not. */
+export function closeBrace(pattern: Pick<PatternText, 'length' | 'charCodeAt'>, open: number): number {
+  let at = open + 1;
+  while (at < pattern.length && pattern.charCodeAt(at) !== CLOSE_BRACE) at += 1;
+  return at;
 }
 
 /** The segments of a pattern as they are written. A claim's name may hold a slash: `{claim:https://example.com/tid}`. */

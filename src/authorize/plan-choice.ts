@@ -1,23 +1,9 @@
 /** Which plan a caller has: the first rule whose conditions all hold, else the claim, else the default. */
 import { formatClaimPath } from '../authenticate/claim-path.ts';
-import { excerpt } from '../platform/escape.ts';
-import { found } from '../platform/found.ts';
+import { excerpt, found } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import type { ClaimTexts } from './claim-texts.ts';
-import type { ClaimRules, Plan, Policy } from './policy.ts';
-
-/** One of `planRules`. */
-export interface PlanRule {
-  readonly conditions: readonly Condition[];
-  readonly plan: string;
-}
-
-/** Holds where the claim of this name, or one element of it, matches one of the patterns. */
-export interface Condition {
-  readonly name: string;
-  /** `*` is any run of characters, slashes included. */
-  readonly patterns: readonly string[];
-}
+import type { ClaimRules, Condition, Plan, Policy } from './policy.ts';
 
 export interface PlanChoice {
   readonly plan: Plan;
@@ -35,7 +21,8 @@ export function choosePlan(claims: ClaimTexts, rules: ClaimRules, policy: Policy
   const named = namedPlan(claims, rules, policy);
   if (named !== null) return { plan: planOf(named, policy), by: 'claim' };
   if (policy.defaultPlan !== null) return { plan: planOf(policy.defaultPlan, policy), by: 'default' };
-  const missed = rules.planRules.length === 0 ? '' : `none of the ${rules.planRules.length} planRules holds, `;
+  const missed =
+    rules.planRules.length === 0 ? '' : `none of the ${rules.planRules.length} planRules holds, `;
   throw new Refusal(
     'plan-missing',
     `No plan: ${missed}the claim ${formatClaimPath(rules.plan)} is ${found(claims.at(rules.plan))}, and there is no defaultPlan.`,
@@ -47,8 +34,12 @@ export function planOf(name: string, { plans }: Policy): Plan {
   const plan = plans.get(name);
   if (plan !== undefined) return plan;
   const names = [...plans.keys()];
-  const shown = names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
-  throw new Refusal('plan-unknown', `The plan "${excerpt(name, 100)}" is not in the catalogue, which has ${shown}.`);
+  const shown =
+    names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
+  throw new Refusal(
+    'plan-unknown',
+    `The plan "${excerpt(name, 100)}" is not in the catalogue, which has ${shown}.`,
+  );
 }
 
 /** The plan that the claim names. Of a list, the first plan of the catalogue that is in it: it may hold other roles too. */
@@ -67,7 +58,28 @@ function namedPlan(claims: ClaimTexts, { plan: path }: ClaimRules, { plans }: Po
   );
 }
 
-export function holds({ name, patterns }: Condition, claims: ClaimTexts): boolean {
+/** A rule that does not hold, and its first condition that does not. */
+export interface MissedRule {
+  readonly rule: number;
+  readonly plan: string;
+  readonly why: string;
+}
+
+/** Why none of the rules before `end` holds. */
+export function missedRules(
+  claims: ClaimTexts,
+  { planRules }: ClaimRules,
+  end: number,
+): readonly MissedRule[] {
+  return planRules.slice(0, end).flatMap(({ conditions, plan }, rule) => {
+    const unmet = conditions.find((one) => !holds(one, claims));
+    if (unmet === undefined) return [];
+    const wanted = unmet.patterns.length === 1 ? unmet.patterns[0] : `one of [${unmet.patterns.join(', ')}]`;
+    return [{ rule, plan, why: `${unmet.name} is ${found(claims.valueOf(unmet.name))}, not ${wanted}` }];
+  });
+}
+
+function holds({ name, patterns }: Condition, claims: ClaimTexts): boolean {
   const value = claims.valueOf(name);
   return (Array.isArray(value) ? value : [value]).some((element: unknown) => {
     const text = textOf(element);

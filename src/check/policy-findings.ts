@@ -155,7 +155,9 @@ function coversSegment(wide: Exclude<Segment, '**'>, narrow: Exclude<Segment, '*
 /** The segment as text in which a `*` is one character that no name has, and a claim a word that no name has. */
 function symbols(segment: Exclude<Segment, '**'>): string {
   return segment
-    .map((piece) => (piece === '*' ? '\u0000' : 'text' in piece ? piece.text : `\u0002${piece.reference}\u0002`))
+    .map((piece) =>
+      piece === '*' ? '\u0000' : 'text' in piece ? piece.text : `\u0002${piece.reference}\u0002`,
+    )
     .join('');
 }
 

@@ -4,7 +4,15 @@ import { openRevokedLicenses } from '../assemble/material.ts';
 import { readOpTokCaller, verifyOpTokCaller } from '../assemble/op-tok-caller.ts';
 import { createPolicy } from '../assemble/options.ts';
 import type { Caller } from '../authenticate/authenticate.ts';
-import { type ExplainedVerdict, type Explanation, explain as explainDecision } from '../authorize/explain.ts';
+import type { ClaimPath } from '../authenticate/claim-path.ts';
+import { isJsonObject, type JsonObject } from '../authenticate/compact-jws.ts';
+import {
+  type ExplainedChoice,
+  type ExplainedVerdict,
+  type Explanation,
+  explain as explainDecision,
+} from '../authorize/explain.ts';
+import type { Policy } from '../authorize/policy.ts';
 import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
@@ -37,7 +45,8 @@ the pattern that came nearest and why it did not match. The decision is that of 
                      (never its sender)
   --plan P           take this plan; without it and without --token, the default plan
   --license L        take this licence
-  --claim NAME=VALUE a further claim, for {claim:NAME}; may be repeated
+  --claim NAME=VALUE a further claim, for {claim:NAME}, {path:NAME} and planRules; may be repeated, also
+                     with the same name: a list
   --anonymous        a request without credentials (anonymousPlan)
   --json             the same for programs
 
@@ -54,11 +63,18 @@ Example:
     if (files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
     let explanation: Explanation;
     try {
-      const caller = await callerOf(values, loaded, context);
-      explanation = explainDecision(caller, 'registry', parseScopes(positionals), policy);
+      const caller = await callerOf(values, loaded, policy, context);
+      const asked = values.plan === undefined ? policy : withoutPlanRules(policy);
+      explanation = explainDecision(caller, 'registry', parseScopes(positionals), asked);
     } catch (cause) {
       if (!(cause instanceof Refusal)) throw cause;
-      explanation = { plan: null, license: null, resources: [], outcome: { refused: cause } };
+      explanation = {
+        plan: null,
+        license: null,
+        choice: null,
+        resources: [],
+        outcome: { refused: cause },
+      };
     }
     const unverified = values.token !== undefined && !values.verify;
     context.print(
@@ -75,6 +91,7 @@ type Values = ReturnType<typeof readWords<typeof options>>['values'];
 async function callerOf(
   values: Values,
   loaded: LoadedConfiguration,
+  policy: Policy,
   { readInput }: CommandContext,
 ): Promise<Caller> {
   const { token, plan, license, claim = [], anonymous = false, verify = false } = values;
@@ -89,20 +106,45 @@ async function callerOf(
     const text = token === '-' ? (await readInput()).trim() : token;
     return verify ? verifyOpTokCaller(loaded, text, Date.now() / 1000) : readOpTokCaller(text);
   }
-  const { claims: names } = loaded.configuration.authority;
-  const claims: Record<string, unknown> = Object.create(null);
-  for (const pair of claim) {
+  const authority = 'default';
+  const rules = policy.claimRules.get(authority);
+  const given: [path: ClaimPath, value: string][] = claim.map((pair) => {
     const equals = pair.indexOf('=');
     if (equals < 1) throw new UsageError(`--claim takes NAME=VALUE, not ${pair}`);
-    claims[pair.slice(0, equals)] = pair.slice(equals + 1);
+    const name = pair.slice(0, equals);
+    return [rules?.named.get(name) ?? [name], pair.slice(equals + 1)];
+  });
+  if (plan !== undefined && rules !== undefined) given.push([rules.plan, plan]);
+  if (license !== undefined && rules !== undefined) given.push([rules.license, license]);
+  return { kind: 'verified', authority, subject: '', claims: claimsOf(given) };
+}
+
+/** An object with these values at their paths; several at one path are a list. */
+function claimsOf(given: readonly (readonly [path: ClaimPath, value: string])[]): JsonObject {
+  const claims: Record<string, unknown> = Object.create(null);
+  for (const [path, value] of given) {
+    let container = claims;
+    for (const name of path.slice(0, -1)) {
+      if (!isJsonObject(container[name])) container[name] = Object.create(null);
+      container = container[name] as Record<string, unknown>;
+    }
+    const name = path.at(-1) ?? '';
+    const before = container[name];
+    container[name] = before === undefined ? value : [before, value].flat();
   }
-  if (plan !== undefined) claims[names.plan] = plan;
-  if (license !== undefined) claims[names.license] = license;
-  return { kind: 'verified', subject: '', claims: { ...claims } };
+  return claims;
+}
+
+/** The plan that was asked for is explained, whatever the claims would lead to. */
+function withoutPlanRules(policy: Policy): Policy {
+  const claimRules = [...policy.claimRules].map(
+    ([name, rules]) => [name, { ...rules, planRules: [] }] as const,
+  );
+  return { ...policy, claimRules: new Map(claimRules) };
 }
 
 function renderText(explanation: Explanation, loaded: LoadedConfiguration, unverified: boolean): string {
-  const { plan, license, resources, outcome } = explanation;
+  const { plan, license, choice, resources, outcome } = explanation;
   const lines: string[] = [];
   if (unverified)
     lines.push(
@@ -110,6 +152,7 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
     );
   if (plan !== null)
     lines.push(`plan ${plan.name} (${loaded.placeOf(['plans', plan.name])}), licence ${license ?? 'none'}`);
+  if (choice !== null) lines.push(...choiceLines(choice, loaded));
   for (const { resource, isLeftOut, verdicts } of resources) {
     const meaning = resource.type === 'repository' && resource.name === '' ? " (zot's catalog)" : '';
     lines.push('', `${resource.type}:${resource.name}${meaning}`);
@@ -132,6 +175,18 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
   return `${lines.map(escapeText).join('\n').trimStart()}\n`;
 }
 
+/** Where there are no rules, there is nothing to say: the plan is that of the claim, or the default. */
+function choiceLines({ by, missed }: ExplainedChoice, loaded: LoadedConfiguration): string[] {
+  const placeOf = (rule: number) => loaded.placeOf(['authority', 'planRules', rule]);
+  const lines = missed.map(
+    ({ rule, plan, why }) => `  not ${plan} by planRules[${rule}] (${placeOf(rule)}): ${why}`,
+  );
+  if (by === null) return lines;
+  if (typeof by === 'object') return [...lines, `  chosen by planRules[${by.rule}] (${placeOf(by.rule)})`];
+  if (missed.length === 0) return [];
+  return [...lines, by === 'claim' ? '  chosen by the claim (claims.plan)' : '  chosen by defaultPlan'];
+}
+
 function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: LoadedConfiguration): string {
   const { rule, nearest, because } = verdict;
   if (rule !== null) {
@@ -150,7 +205,7 @@ function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfigurat
 }
 
 function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verified: boolean): string {
-  const { plan, license, resources, outcome } = explanation;
+  const { plan, license, choice, resources, outcome } = explanation;
   const ruleOf = (rule: Rule) => ({
     pattern: rule.pattern,
     place: placeOfRule(rule, explanation, loaded),
@@ -159,6 +214,8 @@ function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verif
     outcome: 'granted' in outcome ? 'granted' : 'refused',
     verified,
     plan: plan?.name ?? null,
+    planRule: choice?.by !== null && typeof choice?.by === 'object' ? choice.by.rule : null,
+    missedPlanRules: choice?.missed ?? [],
     license,
     ...('granted' in outcome
       ? { access: outcome.granted.access, lifetime: outcome.granted.lifetime }

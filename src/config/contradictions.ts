@@ -16,11 +16,19 @@ export function findContradictions(input: unknown): Contradiction[] {
 function findUnknownPlans(input: unknown): Contradiction[] {
   const plans = memberOf(input, 'plans');
   if (typeof plans !== 'object' || plans === null || Array.isArray(plans)) return [];
-  return ['defaultPlan', 'anonymousPlan'].flatMap((key) => {
-    const name = memberOf(input, key);
+  const places: KeyPath[] = [['defaultPlan'], ['anonymousPlan'], ...planRulePaths(input)];
+  return places.flatMap((path) => {
+    const name = path.reduce((value: unknown, key) => memberOf(value, String(key)), input);
     if (typeof name !== 'string' || name === '' || Object.hasOwn(plans, name)) return [];
-    return [{ path: [key], input: name, message: `names no plan of plans (${planNames(plans)})` }];
+    return [{ path, input: name, message: `names no plan of plans (${planNames(plans)})` }];
   });
+}
+
+/** Where plan rules name their plans. */
+function planRulePaths(input: unknown): KeyPath[] {
+  const planRules = memberOf(memberOf(input, 'authority'), 'planRules');
+  if (!Array.isArray(planRules)) return [];
+  return planRules.map((_, index) => ['authority', 'planRules', index, 'plan']);
 }
 
 function planNames(plans: object): string {

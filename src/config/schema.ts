@@ -45,6 +45,20 @@ const claim = z.union([text, z.tuple([text], text)], {
   error: 'must be the name of a claim, or a list of names that lead to it, such as [realm_access, roles]',
 });
 
+/** The name of a claim where rules and patterns mention it. */
+const claimName = text.regex(/^[^{}|]+$/, { error: 'must not hold braces or |' });
+
+const conditionValue = z.union([text, z.number(), z.boolean()], {
+  error: 'must be text, a number, true or false, or a list of these',
+});
+const condition = z
+  .union([conditionValue, z.array(conditionValue).min(1)], {
+    error: 'must be text, a number, true or false, or a list of these',
+  })
+  .transform((value) => (Array.isArray(value) ? value : [value]).map(String));
+
+const planRule = z.strictObject({ when: z.record(claimName, condition), plan: text });
+
 const authority = z.strictObject({
   issuer: httpUrl(),
   metadataUrl: httpUrl().optional(),
@@ -60,10 +74,12 @@ const authority = z.strictObject({
   claims: z
     .strictObject({
       subject: claim.default('sub'),
-      plan: text.default('stellaops:plan'),
-      license: text.default('stellaops:license'),
+      plan: claim.default('stellaops:plan'),
+      license: claim.default('stellaops:license'),
+      named: z.record(claimName, claim).default({}),
     })
     .prefault({}),
+  planRules: z.array(planRule).default([]),
 });
 
 const senderConstraint = z.strictObject({

@@ -23,3 +23,10 @@ export function escapeLines(text: string): string {
 export function excerpt(text: string, length: number): string {
   return text.length > length ? `${escapeText(text.slice(0, length))}...` : escapeText(text);
 }
+
+const MAX_FOUND = 200;
+
+/** A value of a JSON document from outside as a message shows it: as JSON, escaped and cut short, or "missing". */
+export function found(value: unknown): string {
+  return value === undefined ? 'missing' : excerpt(JSON.stringify(value), MAX_FOUND);
+}

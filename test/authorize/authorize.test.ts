@@ -1,7 +1,13 @@
 /** Licence, plan, and what of the request a plan grants. */
 import { describe, expect, test } from 'bun:test';
 import { type Answer, ask, expectRefusal, expectToken } from '../support/ask.ts';
-import { createHarness, createPlan, defaultPolicy, type HarnessOptions } from '../support/service.ts';
+import {
+  claimRules,
+  createHarness,
+  createPlan,
+  defaultPolicy,
+  type HarnessOptions,
+} from '../support/service.ts';
 import { decodePart, type Members } from '../support/tokens.ts';
 
 const harness = await createHarness();
@@ -32,8 +38,8 @@ describe('the plan', () => {
     },
   );
 
-  test.each<[unknown]>([[7], [['enterprise']], [{}], [true]])(
-    'that is no string is refused: %j',
+  test.each<[unknown]>([[7], [{}], [true]])(
+    'that is neither text nor a list is refused: %j',
     async (plan) => {
       expectRefusal(await askWith({ [PLAN]: plan }), 'plan-unknown');
     },
@@ -55,7 +61,9 @@ describe('the plan', () => {
   });
 
   test('is read from the claim that the configuration names', async () => {
-    const named = await harnessWith({ claims: { plan: 'tier', license: 'lic' } });
+    const named = await harnessWith({
+      claimRules: new Map([['default', claimRules({ plan: ['tier'], license: ['lic'] })]]),
+    });
     const withClaims = (claims: Members) => ask(named, { opTok: named.opTok({ claims }) });
     expect((await withClaims({ tier: 'enterprise' })).body.expires_in).toBe(900);
     expect((await withClaims({ [PLAN]: 'enterprise' })).body.expires_in).toBe(300);

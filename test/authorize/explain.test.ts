@@ -2,11 +2,13 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { Caller } from '../../src/authenticate/authenticate.ts';
 import { authorize, type Grant } from '../../src/authorize/authorize.ts';
+import { ClaimTexts } from '../../src/authorize/claim-texts.ts';
 import { type Explanation, explain } from '../../src/authorize/explain.ts';
-import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
-import type { Policy } from '../../src/authorize/policy.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
+import type { PlanRule, Policy } from '../../src/authorize/policy.ts';
 import { Refusal } from '../../src/refusal.ts';
 import { formatScope, parseScopes } from '../../src/request/resource-scope.ts';
+import { claimRules } from '../support/service.ts';
 
 const segments = fc.constantFrom('a', 'b', 'team-a', 'team-b', 'x1');
 const patternSegments = fc.constantFrom(
@@ -39,13 +41,21 @@ const plans = fc.record({
     .map((rules) => rules.map((rule, index) => ({ index, ...rule }))),
 });
 
+const claimNames = { plan: ['plan'], license: ['license'] } as const;
+
 const policies: fc.Arbitrary<Policy> = fc.record({
   plans: fc.array(plans, { maxLength: 2 }).map((list) => new Map(list.map((plan) => [plan.name, plan]))),
   defaultPlan: fc.constantFrom(null, 'free'),
   anonymousPlan: fc.constantFrom(null, 'free', 'pro'),
   revokedLicenses: fc.constantFrom(new Set<string>(), new Set(['LIC-1'])),
   grant: fc.constantFrom('strict' as const, 'intersection' as const),
-  claims: fc.constant({ plan: 'plan', license: 'license' }),
+  claimRules: fc
+    .constantFrom<readonly PlanRule[]>(
+      [],
+      [{ conditions: [{ name: 'tid', patterns: ['a', '*/b'] }], plan: 'pro' }],
+      [{ conditions: [{ name: 'tid', patterns: ['A'] }], plan: 'gone' }],
+    )
+    .map((planRules) => new Map([['default', claimRules({ ...claimNames, planRules })]])),
   lifetime: fc.constant(300),
 });
 
@@ -53,10 +63,11 @@ const callers: fc.Arbitrary<Caller> = fc.oneof(
   fc.constant<Caller>({ kind: 'anonymous' }),
   fc.record({
     kind: fc.constant('verified' as const),
+    authority: fc.constant('default'),
     subject: fc.constant('alice'),
     claims: fc.record(
       {
-        plan: fc.constantFrom('free', 'pro', 'gone', 7, null),
+        plan: fc.constantFrom<unknown>('free', 'pro', 'gone', 7, null, ['x', 'pro', 'free'], []),
         license: fc.constantFrom('LIC-1', 'LIC-2', {}),
         tid: fc.constantFrom('a', 'b', 'A', '../b', '*', 3),
       },
@@ -150,7 +161,20 @@ describe('the reason for a denial', () => {
     ['a/**', ['push'], 'a', {}, 'has a ** that needs one segment more'],
     ['a/**/z', ['push'], 'a/b/c', {}, 'has a ** after which nothing fits the end of the name'],
     ['a/{claim:tid}', ['push'], 'a/b', {}, 'needs the claim tid, which is missing'],
-    ['a/{claim:tid}', ['push'], 'a/b', { tid: '../x' }, 'needs the claim tid, which is no name component'],
+    [
+      'a/{claim:tid}',
+      ['push'],
+      'a/b',
+      { tid: '../x' },
+      'needs the claim tid, which is "../x": no name component',
+    ],
+    [
+      'a/{path:tid}',
+      ['push'],
+      'a/b',
+      { tid: 'x//y' },
+      'needs the claim tid, which is "x//y": no name components divided by slashes',
+    ],
     ['a/{claim:tid}', ['push'], 'a/b', { tid: 'c' }, 'has "{claim:tid}" (here "c") where the name has "b"'],
     ['team-*', ['push'], 'group-a', {}, 'has "team-*" where the name has "group-a"'],
   ];
@@ -162,10 +186,10 @@ describe('the reason for a denial', () => {
       anonymousPlan: null,
       revokedLicenses: new Set(),
       grant: 'strict',
-      claims: { plan: 'plan', license: 'license' },
+      claimRules: new Map([['default', claimRules(claimNames)]]),
       lifetime: 300,
     };
-    const caller: Caller = { kind: 'verified', subject: '', claims };
+    const caller: Caller = { kind: 'verified', authority: 'default', subject: '', claims };
     const { resources } = explain(caller, 'registry', parseScopes([`repository:${name}:push`]), policy);
     expect(resources[0]?.verdicts[0]?.nearest?.why).toBe(why);
   });

@@ -1,7 +1,8 @@
 /** Matching is linear in the name's length for any pattern. Counted in steps, which no machine changes. */
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
+import { ClaimTexts } from '../../src/authorize/claim-texts.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
 import { findPatternFault } from '../../src/authorize/pattern.ts';
 
 /** A text whose readers are counted: every character that is looked at is a step. */

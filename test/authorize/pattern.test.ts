@@ -1,6 +1,7 @@
 /** What a repository pattern matches. */
 import { describe, expect, test } from 'bun:test';
-import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
+import { ClaimTexts } from '../../src/authorize/claim-texts.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
 import { findPatternFault } from '../../src/authorize/pattern.ts';
 import { loadVectors } from '../support/vectors.ts';
 

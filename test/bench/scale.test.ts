@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { createPolicy } from '../../src/assemble/options.ts';
-import { ClaimTexts } from '../../src/authorize/match.ts';
+import { ClaimTexts } from '../../src/authorize/claim-texts.ts';
 import { matchingRules } from '../../src/authorize/rules.ts';
 import { loadConfiguration } from '../../src/config/load.ts';
 import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';

@@ -1,7 +1,8 @@
 /** What `check` says of the rules of a plan holds for every name: nothing that matters is called superfluous. */
 import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
-import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
+import { ClaimTexts } from '../../src/authorize/claim-texts.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
 import type { Policy } from '../../src/authorize/policy.ts';
 import { matchingRules, allows as ruleAllows } from '../../src/authorize/rules.ts';
 import { findPolicyFaults } from '../../src/check/policy-findings.ts';

@@ -8,6 +8,19 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
   ['defaultPlan', [[['defaultPlan'], 'pro']], 'names no plan of plans (which has community), not "pro"'],
   ['anonymousPlan', [[['anonymousPlan'], 'pro']], 'names no plan of plans (which has community), not "pro"'],
   [
+    'authority.planRules[1].plan',
+    [
+      [
+        ['authority', 'planRules'],
+        [
+          { when: { ref: 'x' }, plan: 'community' },
+          { when: {}, plan: 'pro' },
+        ],
+      ],
+    ],
+    'names no plan of plans (which has community), not "pro"',
+  ],
+  [
     'signing.keyPasswordPath',
     [
       [['signing', 'keyPassword'], 'a'],

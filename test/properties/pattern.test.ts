@@ -1,7 +1,8 @@
 /** The matcher against a naive one, and the scope grammar against the specification's. */
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { ClaimTexts, matchesPattern } from '../../src/authorize/match.ts';
+import { ClaimTexts } from '../../src/authorize/claim-texts.ts';
+import { matchesPattern } from '../../src/authorize/match.ts';
 import { findPatternFault } from '../../src/authorize/pattern.ts';
 import { formatScope, parseScopes } from '../../src/request/resource-scope.ts';
 

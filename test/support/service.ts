@@ -10,7 +10,7 @@ import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
 import type { FormerWindow } from '../../src/authenticate/use-proof.ts';
 import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
-import type { Plan, Policy } from '../../src/authorize/policy.ts';
+import type { ClaimRules, Plan, Policy } from '../../src/authorize/policy.ts';
 import { createEndpoints, type FailingPart, type Handle } from '../../src/endpoints.ts';
 import type { Signer } from '../../src/issue/signer.ts';
 import { openSigningKey, type SigningKey } from '../../src/keys/signing-key.ts';
@@ -164,9 +164,14 @@ export function defaultPolicy(): Policy {
     anonymousPlan: null,
     revokedLicenses: new Set(['LIC-REVOKED']),
     grant: 'strict',
-    claims: { plan: 'stellaops:plan', license: 'stellaops:license' },
+    claimRules: new Map([['default', claimRules()]]),
     lifetime: 300,
   };
+}
+
+export function claimRules(more: Partial<ClaimRules> = {}): ClaimRules {
+  const claims = { plan: ['stellaops:plan'], license: ['stellaops:license'] } as const;
+  return { ...claims, named: new Map(), planRules: [], ...more };
 }
 
 export const noCertificate: ClientConnection = { address: '192.0.2.7', certificate: null };
