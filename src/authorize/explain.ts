@@ -2,7 +2,14 @@
 import type { Caller } from '../authenticate/authenticate.ts';
 import { Refusal } from '../refusal.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
-import { authorize, claimRulesOf, type Entitlement, entitlementOf, type Grant, isLeftOut } from './authorize.ts';
+import {
+  authorize,
+  claimRulesOf,
+  type Entitlement,
+  entitlementOf,
+  type Grant,
+  isLeftOut,
+} from './authorize.ts';
 import { ClaimTexts } from './claim-texts.ts';
 import { catalogAction, isCatalog, judge, type Verdict } from './judge.ts';
 import { type NearMiss, nearestRule } from './mismatch.ts';
@@ -85,12 +92,7 @@ function explainVerdict(
   const { action, asked, allowed, rule } = verdict;
   if (allowed) return { action, asked, allowed, rule, nearest: null, because: null };
   const because = withoutRules(action, resource, plan, caller);
-<<<<<<< HEAD
   if (because !== null) return { action, asked, allowed, rule, nearest: null, because };
-  const claims = caller.kind === 'verified' ? caller.claims : {};
-=======
-  if (because !== null) return { action, allowed, rule, nearest: null, because };
->>>>>>> f6944e5 (Choose plans by rules over claims, by nested claims and by lists of roles)
   const nearest = nearestRule(plan, resource.name, action, claims);
   return {
     action,
