@@ -1,25 +1,26 @@
 /**
- * `keygen --rotate`, `--switch` and `--finish`: one key after another without a refused pull. The names that the
- * configurations of service and registry have stay the same for good, so that no step is an edit.
+ * The folder that `keygen` writes, and the three steps from one key to the next without a refused pull (`--rotate`,
+ * `--switch`, `--finish`). File names never change, so no step needs an edit of a configuration.
  */
 import { X509Certificate } from 'node:crypto';
-import { statSync } from 'node:fs';
+import {
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { algorithmOf, type SigningAlgorithm } from '../keys/key-algorithm.ts';
 import { createRegistryJwks } from '../keys/key-generation.ts';
+import { errorCode } from '../platform/errors.ts';
 import { parsePrivateKey } from '../platform/pem.ts';
 import { shellWord, yamlText } from '../platform/quoting.ts';
-import type { FileOwner } from '../platform/replace-file.ts';
+import { type FileOwner, replaceFile } from '../platform/replace-file.ts';
 import { CommandFailure } from './command.ts';
-import {
-  isThere,
-  type KeyFiles,
-  type KeyFolder,
-  moveFile,
-  readKeyFile,
-  removeFile,
-  replaceKeyFile,
-  writeNew,
-} from './key-folder.ts';
 
 /** Seconds: no token lives longer. */
 const LONGEST_LIFETIME = 3600;
@@ -183,4 +184,87 @@ A running service takes it by itself, and says "reloaded" in its log. Registries
 An hour from now, when no token of the old key is good any more:
      registry-token keygen --out ${shellWord(directory)} --finish
 `;
+}
+
+export interface KeyFiles {
+  /** The private key, PKCS#8. */
+  readonly key: string;
+  readonly certificate: string;
+}
+
+export interface KeyFolder {
+  readonly directory: string;
+  /** What the service signs with. */
+  readonly current: KeyFiles;
+  /** During a rotation: what it will sign with, and what it signed with. */
+  readonly next: KeyFiles;
+  readonly last: KeyFiles;
+  /** The certificates that registries must trust, from the first rotation on. */
+  readonly bundle: string;
+  readonly jwks: string;
+}
+
+export function keyFolderAt(directory: string): KeyFolder {
+  const files = (name: string) => ({
+    key: join(directory, `${name}.pem`),
+    certificate: join(directory, `${name}.crt`),
+  });
+  return {
+    directory,
+    current: files('registry-signing'),
+    next: files('registry-signing-next'),
+    last: files('registry-signing-last'),
+    bundle: join(directory, 'registry-signing-bundle.crt'),
+    jwks: join(directory, 'registry-jwks.json'),
+  };
+}
+
+/** A link that leads nowhere is there too. */
+export function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+export function makeDirectory(directory: string): void {
+  attempt(`make the directory ${directory}`, () => mkdirSync(directory, { recursive: true }));
+}
+
+/** Writes a file that must not exist yet. Throws CommandFailure. */
+export function writeNew(path: string, text: string, mode: number, owner?: FileOwner): void {
+  attempt(`write ${path}`, () => {
+    writeFileSync(path, text, { flag: 'wx', mode });
+    try {
+      if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
+    } catch (cause) {
+      rmSync(path, { force: true });
+      throw cause;
+    }
+  });
+}
+
+/** Puts a complete new file in the place of the old one. Throws CommandFailure. */
+export function replaceKeyFile(path: string, text: string, mode: number, owner?: FileOwner): void {
+  attempt(`write ${path}`, () =>
+    replaceFile(path, text, { mode, ...(owner === undefined ? {} : { owner }) }),
+  );
+}
+
+export function readKeyFile(path: string): string {
+  return attempt(`read ${path}`, () => readFileSync(path, 'utf8'));
+}
+
+export function moveFile(from: string, to: string): void {
+  attempt(`rename ${from} to ${to}`, () => renameSync(from, to));
+}
+
+export function removeFile(path: string): void {
+  attempt(`remove ${path}`, () => rmSync(path, { force: true }));
+}
+
+function attempt<Value>(what: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (cause) {
+    const code = errorCode(cause);
+    throw new CommandFailure(`cannot ${what} (${code})`);
+  }
 }

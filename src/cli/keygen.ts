@@ -7,14 +7,16 @@ import { createRegistryJwks, generateSigningKey } from '../keys/key-generation.t
 import { yamlText } from '../platform/quoting.ts';
 import { type Command, CommandFailure, readOptions, required, UsageError } from './command.ts';
 import {
+  finishRotation,
   isThere,
   type KeyFolder,
   keyFolderAt,
   makeDirectory,
+  makeNextKey,
   replaceKeyFile,
+  switchToNextKey,
   writeNew,
-} from './key-folder.ts';
-import { finishRotation, makeNextKey, switchToNextKey } from './key-rotation.ts';
+} from './key-rotation.ts';
 
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'EdDSA'] as const satisfies readonly SigningAlgorithm[];
 const MAX_DAYS = 36500;

@@ -1,5 +1,6 @@
 /** `serve`: runs the service until it is told to stop. */
 import { availableParallelism } from 'node:os';
+import { openAudit } from '../assemble/audit.ts';
 import { watchFiles } from '../assemble/files.ts';
 import { ReloadIncomplete, Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
@@ -11,11 +12,9 @@ import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
-import { createLineBatch } from '../telemetry/line-batch.ts';
-import { createLog, type Log } from '../telemetry/log.ts';
+import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
 import { openPush } from '../telemetry/metrics-push.ts';
 import { openWorkers } from '../workers/open-workers.ts';
-import { openAudit } from './audit.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 
 export const serve: Command = {

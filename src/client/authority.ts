@@ -1,7 +1,7 @@
 /** The Authority as a client sees it: where its token endpoint is, and what it can do. */
-import { parseObject, refused } from './answer.ts';
-import { ClientFault, printable } from './client-fault.ts';
-import { exchange, type HttpAnswer, type HttpOptions, shownUrl, whyNotLedTo } from './http.ts';
+import { excerpt } from '../platform/escape.ts';
+import { ClientFault, type HttpAnswer, parseObject, refused, shownUrl } from './client-fault.ts';
+import { exchange, type HttpOptions, whyNotLedTo } from './http.ts';
 
 export interface Authority {
   /** As its access tokens name it. */
@@ -44,7 +44,7 @@ export async function discoverAuthority(issuer: string, options: HttpOptions): P
   const fault = (why: string) => new ClientFault(`${STEP}: ${shownUrl(url)} ${why}`);
   if (metadata === null) throw fault('did not answer with a JSON object');
   if (metadata.issuer !== issuer)
-    throw fault(`names the issuer ${shownText(metadata.issuer)}, not ${printable(issuer)}; give it exactly`);
+    throw fault(`names the issuer ${shownText(metadata.issuer)}, not ${excerpt(issuer)}; give it exactly`);
   const { token_endpoint: tokenEndpoint, mtls_endpoint_aliases: aliases } = metadata;
   const alias = (aliases as { token_endpoint?: unknown } | null | undefined)?.token_endpoint;
   const checkEndpoint = (endpoint: unknown): string => {
@@ -87,5 +87,5 @@ function listOf(value: unknown): readonly string[] | null {
 }
 
 function shownText(value: unknown): string {
-  return typeof value === 'string' ? printable(value) : 'none';
+  return typeof value === 'string' ? excerpt(value) : 'none';
 }

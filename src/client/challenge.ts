@@ -1,8 +1,8 @@
 /** What a registry asks its clients for: the realm and the service in its 401 (distribution: token authentication). */
 
 import { isLoopback } from '../platform/loopback.ts';
-import { ClientFault } from './client-fault.ts';
-import { exchange, type HttpAnswer, type HttpOptions, shownUrl, whyNotLedTo } from './http.ts';
+import { ClientFault, type HttpAnswer, shownUrl } from './client-fault.ts';
+import { exchange, type HttpOptions, whyNotLedTo } from './http.ts';
 
 export interface RegistryChallenge {
   /** The URL of the token service. */

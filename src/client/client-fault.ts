@@ -2,6 +2,8 @@
  * Why a client did not get what it wanted: the message says what, where, why and what to do, in words for the
  * person at the command line. It never holds a token, proof, key or password.
  */
+import { excerpt } from '../platform/escape.ts';
+
 export class ClientFault extends Error {
   /** The status of the answer that was a refusal; null where there was no such answer. */
   readonly status: number | null;
@@ -12,8 +14,97 @@ export class ClientFault extends Error {
   }
 }
 
-/** Text from elsewhere, made fit for a terminal: at most `length` characters, each of them printable ASCII. */
-export function printable(text: string, length = 300): string {
-  const shown = text.replace(/[^\x20-\x7e]+/g, '?');
-  return shown.length > length ? `${shown.slice(0, length)}...` : shown;
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+/** A URL for a message: without user information, query and fragment. */
+export function shownUrl(text: string): string {
+  const url = URL.parse(text);
+  return url === null ? 'this' : excerpt(`${url.protocol}//${url.host}${url.pathname}`);
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** The body as a JSON object; null for anything else. */
+export function parseObject({ text }: HttpAnswer): JsonObject | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as JsonObject)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The `error` of RFC 6749 §5.2, RFC 6750 §3.1 or RFC 9449 §5: from the body, else from a challenge. */
+export function errorOf(answer: HttpAnswer): string | null {
+  const error = parseObject(answer)?.error;
+  if (typeof error === 'string') return error;
+  return (
+    /\berror="([\x20\x21\x23-\x5b\x5d-\x7e]*)"/.exec(answer.headers.get('www-authenticate') ?? '')?.[1] ??
+    null
+  );
+}
+
+/** The nonce that a server asks for (RFC 9449 §8, §9); null where it does not, or sends none that could be one. */
+export function nonceAskedFor(answer: HttpAnswer): string | null {
+  if ((answer.status !== 400 && answer.status !== 401) || errorOf(answer) !== 'use_dpop_nonce') return null;
+  const nonce = answer.headers.get('dpop-nonce') ?? '';
+  return /^[\x21\x23-\x5b\x5d-\x7e]{1,1024}$/.test(nonce) ? nonce : null;
+}
+
+export interface RefusedStep {
+  /** The step: "OpTok". */
+  readonly what: string;
+  readonly url: string;
+  /** What was sent and must not be shown, should the server repeat it. */
+  readonly secrets: readonly string[];
+  /** What to do, by the service's `reason`, else by `error`, else by status. */
+  readonly advice: Readonly<Record<string, string>>;
+  /** What else is known, after everything: starts with a separator. */
+  readonly hint?: string;
+}
+
+/** A sentence about an answer that is a refusal: the step, the status, the server's own words, what to do. */
+export function refused(
+  answer: HttpAnswer,
+  { what, url, secrets, advice, hint = '' }: RefusedStep,
+): ClientFault {
+  const body = parseObject(answer);
+  const error = errorOf(answer);
+  const words = [body?.error_description, body?.detail].find((member) => typeof member === 'string');
+  const reason = typeof body?.reason === 'string' ? body.reason : '';
+  const retryAfter = /^[0-9]{1,6}$/.exec(answer.headers.get('retry-after') ?? '')?.[0];
+  const parts = [
+    `${what}: ${shownUrl(url)} answered ${answer.status}`,
+    error === null ? '' : ` ${error}`,
+    words === undefined ? '' : `: "${words}"`,
+    reason === '' ? '' : ` (${reason})`,
+    retryAfter === undefined ? '' : `; it asks to wait ${retryAfter} s`,
+  ];
+  const said = secrets.reduce((text, secret) => text.replaceAll(secret, '[removed]'), parts.join(''));
+  const todo = advice[reason] ?? advice[error ?? ''] ?? advice[answer.status];
+  return new ClientFault(excerpt(said, 800) + (todo === undefined ? '' : `; ${todo}`) + hint, answer.status);
+}
+
+/** Date has whole seconds, and an answer takes its time to arrive. */
+const NOTICEABLE_S = 3;
+
+/** Server minus local, in seconds; null where the answer has no Date. `now` in epoch seconds, when it arrived. */
+export function clockDifference({ headers }: HttpAnswer, now: number): number | null {
+  const date = Date.parse(headers.get('date') ?? '');
+  return Number.isNaN(date) ? null : Math.round(date / 1000 - now);
+}
+
+/** A sentence about the clocks for a refused proof; empty where the server does not tell its time. */
+export function clockHint(answer: HttpAnswer, now: number): string {
+  const difference = clockDifference(answer, now);
+  if (difference === null) return '';
+  if (Math.abs(difference) < NOTICEABLE_S) return "; its clock agrees with this machine's";
+  const side = difference > 0 ? 'behind' : 'ahead of';
+  return `; this machine's clock is ${Math.abs(difference)} s ${side} the server's: set it right`;
 }

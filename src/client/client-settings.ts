@@ -4,13 +4,12 @@ import {
   type ClientAuthentication,
   type ClientAuthenticationMethod,
   chooseClientAuthentication,
+  loadClientKey,
 } from './client-authentication.ts';
-import { loadCertificateAuthorities, loadClientCertificate } from './client-certificate.ts';
-import { loadClientKey } from './client-key.ts';
-import { type DpopKey, generateDpopKey, openDpopKey } from './dpop-key.ts';
+import { type DpopKey, generateDpopKey, openDpopKey } from './dpop.ts';
+import { loadCertificateAuthorities, loadClientCertificate, readSecretFile } from './files.ts';
 import type { ClientParts, HttpOptions } from './http.ts';
 import { type NewOpTok, requestOpTok } from './op-tok.ts';
-import { readSecretFile } from './read-file.ts';
 
 export interface ClientSettings {
   /** The Authority's issuer, exactly as its access tokens name it. */

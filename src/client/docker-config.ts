@@ -1,24 +1,32 @@
-/** Docker's config.json: puts a registry token where docker, containerd's docker store, crane and oras read it. */
-import { mkdirSync, readFileSync } from 'node:fs';
+/** Docker's config.json: stores a registry token where docker, the containerd image store of docker, crane and oras read it. */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { errorCode } from '../platform/errors.ts';
 import { followLinks, replaceFile } from '../platform/replace-file.ts';
 import { ClientFault } from './client-fault.ts';
-import { withFileLock } from './file-lock.ts';
-import { setJsonMember } from './json-member.ts';
 
 const ATTEMPTS = 50;
 
-/** Throws ClientFault where a token could not be stored in this file, before one is asked for. */
+/** Throws ClientFault if a token could not be stored in this file; called before one is requested. */
 export function checkDockerConfig(path: string, host: string): void {
   merge(read(path), path, host, 'x');
 }
 
 /**
- * Sets `auths[host].registrytoken`. Everything else in the file stays as it is, to the character; the file is
- * replaced whole, for its owner alone (0600), and made where there is none. Of writers at the same time none loses
- * anything: ours take turns, and what another program wrote meanwhile is merged. Throws ClientFault, and then the
- * file is as it was.
+ * Sets `auths[host].registrytoken` and writes the whole file again, indented with tabs, as docker does at each login. The file
+ * keeps its mode and owner, and a symbolic link its target; a new file is readable by its owner alone. Concurrent
+ * writers lose nothing: ours take turns, and what another program wrote in between is merged. Throws ClientFault; the
+ * file is then unchanged.
  */
 export async function storeRegistryToken(
   path: string,
@@ -26,44 +34,49 @@ export async function storeRegistryToken(
   pause: (milliseconds: number) => Promise<void>,
   replaceWith: typeof replaceFile = replaceFile,
 ): Promise<void> {
-  makeFolder(path);
-  // A link to the file stays a link, also one that leads nowhere yet.
   const target = followLink(path);
+  makeFolder(target);
   await withFileLock(`${target}.lock`, pause, () => {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const found = read(target);
       const merged = merge(found, path, host, token);
       if (replace(replaceWith, target, merged, () => read(target) === found)) return;
     }
-    throw new ClientFault(`${path} is changed by others all the time; nothing was stored in it`);
+    throw new ClientFault(
+      `${path} is being changed by other programs all the time; nothing was stored in it`,
+    );
   });
 }
 
 function merge(text: string | null, path: string, host: string, token: string): string {
-  const fault = (why: string) => new ClientFault(`${path} ${why}; it is left as it is`);
-  if (text === null || text.trim() === '')
-    return `${JSON.stringify({ auths: { [host]: { registrytoken: token } } }, null, '\t')}\n`;
-  let value: unknown;
+  const fault = (why: string) => new ClientFault(`${path} ${why}; the file is unchanged`);
+  let config: unknown;
   try {
-    value = JSON.parse(text);
+    config = text === null || text.trim() === '' ? {} : JSON.parse(text);
   } catch {
-    throw fault("is no valid JSON, so it is not docker's configuration as it stands: repair it");
+    throw fault('is not valid JSON; repair it');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw fault("holds no JSON object, as docker's configuration is");
-  const merged = setJsonMember(text, ['auths', host, 'registrytoken'], token);
-  if (merged === null) throw fault(`has something else than an object as auths or as auths["${host}"]`);
-  return merged;
+  if (!isObject(config)) throw fault('is not a JSON object');
+  const auths = config.auths ?? {};
+  if (!isObject(auths)) throw fault('has a value for auths that is not an object');
+  const entry = auths[host] ?? {};
+  if (!isObject(entry)) throw fault(`has a value for auths["${host}"] that is not an object`);
+  const merged = { ...config, auths: { ...auths, [host]: { ...entry, registrytoken: token } } };
+  return `${JSON.stringify(merged, null, '\t')}\n`;
 }
 
-/** Null where there is no file. */
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** null if there is no file. */
 function read(path: string): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(path));
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return null;
     const why = cause instanceof TypeError ? 'not UTF-8' : errorCode(cause);
-    throw new ClientFault(`${path} cannot be read (${why}); it is left as it is`);
+    throw new ClientFault(`cannot read ${path} (${why}); the file is unchanged`);
   }
 }
 
@@ -74,10 +87,12 @@ function replace(
   isStillWanted: () => boolean,
 ): boolean {
   try {
-    return replaceWith(path, text, { isStillWanted });
+    const old = statSync(path, { throwIfNoEntry: false });
+    const mode = old === undefined ? 0o600 : old.mode & 0o777;
+    return replaceWith(path, text, { mode, isStillWanted });
   } catch (cause) {
     if (cause instanceof ClientFault) throw cause;
-    throw new ClientFault(`${path} cannot be written (${errorCode(cause)}); it is left as it is`);
+    throw new ClientFault(`cannot write ${path} (${errorCode(cause)}); the file is unchanged`);
   }
 }
 
@@ -85,7 +100,7 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new ClientFault(`the folder of ${path} cannot be made (${errorCode(cause)})`);
+    throw new ClientFault(`cannot create the folder of ${path} (${errorCode(cause)})`);
   }
 }
 
@@ -93,6 +108,60 @@ function followLink(path: string): string {
   try {
     return followLinks(path);
   } catch (cause) {
-    throw new ClientFault(`${path} cannot be read (${errorCode(cause)})`);
+    throw new ClientFault(`cannot read ${path} (${errorCode(cause)})`);
   }
+}
+
+/** A lock is held for milliseconds. One that is older was left behind by a process that was killed. */
+const STALE_MS = 10_000;
+const WAIT_MS = 20_000;
+const POLL_MS = 25;
+
+/** Runs `body` while it holds the lock `path`. Throws ClientFault if another process holds it for too long. */
+async function withFileLock<Result>(
+  path: string,
+  pause: (milliseconds: number) => Promise<void>,
+  body: () => Result,
+): Promise<Result> {
+  for (let waited = 0; !take(path); waited += POLL_MS) {
+    if (waited >= WAIT_MS)
+      throw new ClientFault(`another process has held ${path} for more than ${WAIT_MS / 1000} s`);
+    removeStale(path);
+    await pause(POLL_MS);
+  }
+  try {
+    return body();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+function take(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+    return true;
+  } catch (cause) {
+    if (errorCode(cause) === 'EEXIST') return false;
+    throw new ClientFault(`cannot create the lock file ${path} (${errorCode(cause)})`);
+  }
+}
+
+/** Two processes may find the same lock stale: each moves it aside, and puts it back if it is a new lock by then. */
+function removeStale(path: string): void {
+  if (!isStale(path)) return;
+  const aside = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    renameSync(path, aside);
+    if (!isStale(aside)) linkSync(aside, path);
+  } catch (cause) {
+    if (!['ENOENT', 'EEXIST'].includes(errorCode(cause)))
+      throw new ClientFault(`${path}: ${errorCode(cause)}`);
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+function isStale(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found !== undefined && Date.now() - found.mtimeMs > STALE_MS;
 }

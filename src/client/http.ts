@@ -2,8 +2,9 @@
 
 import { readBody } from '../platform/bounded-body.ts';
 import { errorCode } from '../platform/errors.ts';
+import { excerpt } from '../platform/escape.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
-import { ClientFault, printable } from './client-fault.ts';
+import { ClientFault, type HttpAnswer, shownUrl } from './client-fault.ts';
 
 export interface HttpOptions {
   /** PEM of the certificate authorities to trust; null for those of the system. */
@@ -20,12 +21,6 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** A form; null for none. */
   readonly body: URLSearchParams | null;
-}
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly text: string;
 }
 
 /** What a client needs of the world around it. */
@@ -112,21 +107,15 @@ export function whyNotLedTo(target: URL | null, server: URL): string | null {
   return null;
 }
 
-/** A URL for a message: without user information, query and fragment. */
-export function shownUrl(text: string): string {
-  const url = URL.parse(text);
-  return url === null ? 'this' : printable(`${url.protocol}//${url.host}${url.pathname}`);
-}
-
 /** Why there was no answer, in words and with the short name of the fault. */
 export function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   if (cause.name === 'AbortError') return 'it was interrupted';
   const code = errorCode(cause, '');
-  if (code === '') return printable(cause.message);
+  if (code === '') return excerpt(cause.message);
   const hint = hints[code];
-  return hint === undefined ? printable(code) : `${hint} (${code})`;
+  return hint === undefined ? excerpt(code) : `${hint} (${code})`;
 }
 
 const untrusted = 'its certificate authority is not trusted here; name a file with it as the CA to trust';

@@ -1,13 +1,21 @@
-/** Gets an OpTok from the Authority: an access token by client_credentials (RFC 6749 §4.4), bound to its sender. */
-import { errorOf, nonceAskedFor, parseObject, refused } from './answer.ts';
+/** Requests an OpTok from the Authority (client_credentials, RFC 6749 §4.4), and checks that it is bound to its sender. */
+import { createHash, X509Certificate } from 'node:crypto';
+import { excerpt } from '../platform/escape.ts';
 import type { Authority } from './authority.ts';
-import { checkCertificateBinding } from './certificate-binding.ts';
 import { authenticate, type ClientAuthentication, credentialName } from './client-authentication.ts';
-import { ClientFault, printable } from './client-fault.ts';
-import { clockDifference, clockHint } from './clock-difference.ts';
-import type { DpopKey } from './dpop-key.ts';
-import { makeDpopProof } from './dpop-proof.ts';
-import { type ClientParts, exchange, type HttpAnswer, shownUrl } from './http.ts';
+import {
+  ClientFault,
+  clockDifference,
+  clockHint,
+  errorOf,
+  type HttpAnswer,
+  nonceAskedFor,
+  parseObject,
+  refused,
+  shownUrl,
+} from './client-fault.ts';
+import { type DpopKey, makeDpopProof } from './dpop.ts';
+import { type ClientParts, exchange } from './http.ts';
 
 export interface OpTokRequest {
   readonly client: ClientAuthentication;
@@ -97,7 +105,7 @@ export async function requestOpTok(
           'the access tokens of this client by DPoP, or give the client a certificate',
       );
     default:
-      throw fault(`answered with a token of the unknown type ${printable(tokenType, 40)}`);
+      throw fault(`answered with a token of the unknown type ${excerpt(tokenType, 40)}`);
   }
 }
 
@@ -109,7 +117,7 @@ export function isAccessToken(text: string): boolean {
 function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null): void {
   if (dpopKey === null || dpopAlgorithms === null || dpopAlgorithms.includes(dpopKey.algorithm)) return;
   throw new ClientFault(
-    `${STEP}: the Authority takes DPoP proofs signed with ${printable(dpopAlgorithms.join(', '))}, and the key ` +
+    `${STEP}: the Authority takes DPoP proofs signed with ${excerpt(dpopAlgorithms.join(', '))}, and the key ` +
       `makes ${dpopKey.algorithm}; use a key of another kind`,
   );
 }
@@ -139,9 +147,41 @@ function adviceFor({ client, scope }: OpTokRequest): Readonly<Record<string, str
     invalid_client: `compare the client ID and its ${credentialName(client)} with what the Authority has`,
     unauthorized_client: 'allow this client the grant client_credentials at the Authority',
     unsupported_grant_type: 'allow the grant client_credentials at the Authority',
-    invalid_scope: `allow this client the scope "${printable(scope)}" at the Authority`,
+    invalid_scope: `allow this client the scope "${excerpt(scope)}" at the Authority`,
     invalid_target: 'compare the resource or audience with what the Authority knows',
     invalid_dpop_proof: "compare this machine's clock with the Authority's",
     use_dpop_nonce: 'the Authority did not send a nonce, or refused the one it sent',
   };
+}
+
+/**
+ * Throws ClientFault unless the OpTok is bound to this certificate (PEM): to a stock client, to a cache, or to the realm
+ * that some registry names, goes nothing that whoever copies it could use.
+ */
+export function checkCertificateBinding(accessToken: string, certificate: string): void {
+  const { cnf } = claimsOf(accessToken);
+  const found =
+    typeof cnf === 'object' && cnf !== null ? (cnf as Record<string, unknown>)['x5t#S256'] : undefined;
+  if (found === certificateThumbprint(certificate)) return;
+  throw new ClientFault(
+    `OpTok: the Authority gave one that is ${found === undefined ? 'not bound to a' : 'bound to another'} ` +
+      "certificate; let it bind this client's access tokens to its certificate " +
+      '(tls_client_certificate_bound_access_tokens)',
+  );
+}
+
+/** The SHA-256 of the certificate's DER, in base64url: the first of the chain in a PEM. */
+export function certificateThumbprint(certificate: string): string {
+  return createHash('sha256').update(new X509Certificate(certificate).raw).digest('base64url');
+}
+
+function claimsOf(accessToken: string): Readonly<Record<string, unknown>> {
+  try {
+    const claims: unknown = JSON.parse(
+      Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8'),
+    );
+    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
 }

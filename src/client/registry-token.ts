@@ -1,9 +1,17 @@
 /** Brings an OpTok to the realm of a registry and gets the registry token for it. */
-import { errorOf, type JsonObject, nonceAskedFor, parseObject, refused } from './answer.ts';
-import { ClientFault } from './client-fault.ts';
-import { clockHint } from './clock-difference.ts';
-import { makeDpopProof } from './dpop-proof.ts';
-import { type ClientParts, exchange, type HttpAnswer, shownUrl } from './http.ts';
+import {
+  ClientFault,
+  clockHint,
+  errorOf,
+  type HttpAnswer,
+  type JsonObject,
+  nonceAskedFor,
+  parseObject,
+  refused,
+  shownUrl,
+} from './client-fault.ts';
+import { makeDpopProof } from './dpop.ts';
+import { type ClientParts, exchange } from './http.ts';
 import { isAccessToken, type OpTok } from './op-tok.ts';
 
 export interface RegistryTokenRequest {

@@ -5,9 +5,15 @@
  */
 import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, type JWK, SignJWT } from 'jose';
-import { type OAuthError, OAuthRefusal } from './oauth-refusal.ts';
-import { proofAlgorithms, UsedProofs, verifyProof } from './proof.ts';
-import { type DevClient, readTokenRequest } from './token-request.ts';
+import {
+  type DevClient,
+  type OAuthError,
+  OAuthRefusal,
+  proofAlgorithms,
+  readTokenRequest,
+  UsedProofs,
+  verifyProof,
+} from './token-request.ts';
 
 export interface DevAuthorityOptions {
   /** Its URL without a path. */

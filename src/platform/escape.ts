@@ -20,7 +20,7 @@ export function escapeLines(text: string): string {
 }
 
 /** For text of any length: the first `length` characters, escaped, with `...` where more follows. */
-export function excerpt(text: string, length: number): string {
+export function excerpt(text: string, length = 300): string {
   return text.length > length ? `${escapeText(text.slice(0, length))}...` : escapeText(text);
 }
 

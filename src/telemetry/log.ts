@@ -1,4 +1,4 @@
-/** The log: one line an event, JSON or for a terminal. What may go into it is decided where it is written. */
+/** The log: one line for each event, as JSON or for a terminal. Callers name the fields one by one. */
 import pino from 'pino';
 import { excerpt } from '../platform/escape.ts';
 import { formatScope, type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
@@ -149,4 +149,34 @@ function nameFault(fault: unknown): string {
   if (!(fault instanceof Error)) return typeof fault;
   const place = /^\s*at .*$/m.exec(fault.stack ?? '')?.[0].trim();
   return place === undefined ? fault.name : `${fault.name} ${place}`;
+}
+
+export interface LineBatch {
+  readonly write: (line: string) => void;
+  /** Passes on what waits: at the end, and before anything else is written to the same place. */
+  readonly flush: () => void;
+}
+
+const MAX_LENGTH = 64 * 1024;
+
+/** What is written in one turn of the event loop goes out at its end, and no more than 64 KiB wait for that. */
+export function createLineBatch(write: (lines: string) => void): LineBatch {
+  let waiting = '';
+  let turn: ReturnType<typeof setImmediate> | null = null;
+  const flush = () => {
+    if (turn !== null) clearImmediate(turn);
+    turn = null;
+    if (waiting === '') return;
+    const lines = waiting;
+    waiting = '';
+    write(lines);
+  };
+  return {
+    flush,
+    write: (line) => {
+      waiting += line;
+      if (waiting.length >= MAX_LENGTH) flush();
+      else turn ??= setImmediate(flush);
+    },
+  };
 }

@@ -1,11 +1,17 @@
 /** The metrics, through OpenTelemetry, in the Prometheus text format. Labels come from closed sets. */
 import { type Meter, ValueType } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { MeterProvider } from '@opentelemetry/sdk-metrics';
+import {
+  AggregationTemporality,
+  DataPointType,
+  type HistogramMetricData,
+  MeterProvider,
+  type MetricProducer,
+  type ResourceMetrics,
+} from '@opentelemetry/sdk-metrics';
 import { reasons } from '../refusal.ts';
 import { buildInfo } from './build-info.ts';
 import { type Counters, durationBounds, outcomes } from './counters.ts';
-import { createHistogramProducer } from './histogram-producer.ts';
 import type { MetricsPush } from './otlp-push.ts';
 
 /** What is counted seldom, by the one thread that does it. */
@@ -47,7 +53,7 @@ export function createMetrics(
   processUsage: () => ProcessUsage,
   push: MetricsPush | null = null,
 ): Metrics {
-  const metricProducers = [createHistogramProducer(durationHistogram(counters), Date.now)];
+  const metricProducers = [createHistogramProducer(counters)];
   const exporter = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   // By its own rule OpenTelemetry lumps together what is beyond 2000 series: a large catalogue has more plans.
@@ -108,16 +114,41 @@ function observeCounters(meter: Meter, counters: Counters): void {
     });
 }
 
-function durationHistogram(counters: Counters) {
-  return {
+/** The histogram of durations: it is counted in shared memory, and OpenTelemetry's SDK has no observable histogram. */
+function createHistogramProducer(counters: Counters): MetricProducer {
+  const startTime = hrTime(Date.now());
+  const collect = (): HistogramMetricData => ({
     descriptor: {
       name: 'registry_token_request_duration_seconds',
       description: 'Time from the request to the answer of the token endpoint.',
       unit: 's',
       valueType: ValueType.DOUBLE,
     },
-    bounds: durationBounds,
-    read: () => outcomes.map((outcome) => ({ attributes: { outcome }, ...counters.durations(outcome) })),
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+    dataPointType: DataPointType.HISTOGRAM,
+    dataPoints: outcomes.map((outcome) => {
+      const { counts, sumSeconds } = counters.durations(outcome);
+      return {
+        startTime,
+        endTime: hrTime(Date.now()),
+        attributes: { outcome },
+        value: {
+          buckets: { boundaries: [...durationBounds], counts: [...counts] },
+          count: counts.reduce((sum, count) => sum + count, 0),
+          sum: sumSeconds,
+        },
+      };
+    }),
+  });
+  return {
+    collect: async () => ({
+      // A reader takes the resource of its own meter provider.
+      resourceMetrics: {
+        resource: undefined as unknown as ResourceMetrics['resource'],
+        scopeMetrics: [{ scope: { name: 'registry-token' }, metrics: [collect()] }],
+      },
+      errors: [],
+    }),
   };
 }
 
@@ -161,4 +192,9 @@ function observeProcess(meter: Meter, processUsage: () => ProcessUsage): void {
   meter
     .createObservableGauge('registry_token_build_info', { description: 'What was built; always 1.' })
     .addCallback((result) => result.observe(1, { version, commit, bun }));
+}
+
+function hrTime(milliseconds: number): [number, number] {
+  const seconds = Math.floor(milliseconds / 1000);
+  return [seconds, Math.round((milliseconds - seconds * 1000) * 1e6)];
 }

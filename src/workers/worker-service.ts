@@ -9,8 +9,7 @@ import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { Counters } from '../telemetry/counters.ts';
-import { createLineBatch } from '../telemetry/line-batch.ts';
-import { createLog, type Log } from '../telemetry/log.ts';
+import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
 import { restoreConfiguration, type WorkerQuestion, type WorkerSetup } from './setup.ts';
 import type { MainThread, WorkerService } from './worker-thread.ts';
 

@@ -9,8 +9,8 @@ import {
   authenticate,
   type ClientCredentials,
   chooseClientAuthentication,
+  loadClientKey,
 } from '../../src/client/client-authentication.ts';
-import { loadClientKey } from '../../src/client/client-key.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 import { decodePart } from '../support/tokens.ts';
 

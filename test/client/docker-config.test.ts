@@ -40,22 +40,36 @@ test('a file is made where there is none, with its folder, for the owner alone',
   expect(readdirSync(folder.at('docker'))).toEqual(['config.json']);
 });
 
-test('everything else stays to the character: unknown keys, other hosts, numbers as they are written', async () => {
-  const rest =
-    '"HttpHeaders": {"X": "é\\u00e9"},\n  "detachKeys": "ctrl-e",\n  "unknown": 12345678901234567890.0';
-  writeFileSync(path, `{\n  ${rest},\n  "auths": {\n    "other.example.com": {"auth": "eDp5"}\n  }\n}`);
+test('everything else keeps its value and its order, indented with tabs as docker does', async () => {
+  const own = {
+    HttpHeaders: { X: 'é' },
+    auths: { 'other.example.com': { auth: 'eDp5' } },
+    detachKeys: 'ctrl-e',
+  };
+  const host = 'registry.example.com';
+  writeFileSync(path, JSON.stringify({ ...own, auths: { ...own.auths, [host]: { auth: 'eDp6' } } }));
   await store();
-  expect(readFileSync(path, 'utf8')).toBe(
-    `{\n  ${rest},\n  "auths": {\n    "other.example.com": {"auth": "eDp5"},\n    "registry.example.com": {\n` +
-      '      "registrytoken": "the.registry.token"\n    }\n  }\n}',
-  );
+  const auths = { ...own.auths, [host]: { auth: 'eDp6', registrytoken: 'the.registry.token' } };
+  expect(readFileSync(path, 'utf8')).toBe(`${JSON.stringify({ ...own, auths }, null, '\t')}\n`);
 });
 
-test('a file that others could read is theirs no more', async () => {
+test('a host named like a member of every object is stored like any other', async () => {
+  await store('__proto__');
+  expect(readFileSync(path, 'utf8')).toContain('"__proto__": {\n\t\t\t"registrytoken"');
+});
+
+test('a file keeps its mode', async () => {
   writeFileSync(path, '{}');
-  chmodSync(path, 0o644);
+  chmodSync(path, 0o640);
   await store();
-  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(path).mode & 0o777).toBe(0o640);
+});
+
+test('a link that leads nowhere stays a link, and its target is made', async () => {
+  symlinkSync('elsewhere/real.json', path);
+  await store();
+  expect(lstatSync(path).isSymbolicLink()).toBe(true);
+  expect(statSync(folder.at('elsewhere/real.json')).mode & 0o777).toBe(0o600);
 });
 
 test('a link to the file stays a link', async () => {
@@ -67,26 +81,29 @@ test('a link to the file stays a link', async () => {
 });
 
 test.each([
-  ['{"auths": {', 'is no valid JSON'],
-  ['{} trailing', 'is no valid JSON'],
-  ['\ufeff{}', 'is no valid JSON'],
-  ['[]', 'holds no JSON object'],
-  ['null', 'holds no JSON object'],
-  ['{"auths": "text"}', 'has something else than an object as auths'],
-  ['{"auths": {"registry.example.com": []}}', 'or as auths["registry.example.com"]'],
-])('a file with %j is told and left as it is', async (text, message) => {
+  ['{"auths": {', 'is not valid JSON'],
+  ['{} trailing', 'is not valid JSON'],
+  ['\ufeff{}', 'is not valid JSON'],
+  ['[]', 'is not a JSON object'],
+  ['null', 'is not a JSON object'],
+  ['{"auths": "text"}', 'has a value for auths that is not an object'],
+  [
+    '{"auths": {"registry.example.com": []}}',
+    'has a value for auths["registry.example.com"] that is not an object',
+  ],
+])('a file with %j is reported and stays as it is', async (text, message) => {
   writeFileSync(path, text);
   await expect(store()).rejects.toThrow(message);
-  await expect(store()).rejects.toThrow('it is left as it is');
+  await expect(store()).rejects.toThrow('the file is unchanged');
   expect(() => checkDockerConfig(path, 'registry.example.com')).toThrow(message);
   expect(readFileSync(path, 'utf8')).toBe(text);
   expect(readdirSync(folder.path)).toEqual(['config.json']);
 });
 
-test('a file that is no text is told and left as it is', async () => {
+test('a file that is not text is reported and stays as it is', async () => {
   const bytes = Buffer.from([0x7b, 0xff, 0x7d]);
   writeFileSync(path, bytes);
-  await expect(store()).rejects.toThrow('cannot be read (not UTF-8); it is left as it is');
+  await expect(store()).rejects.toThrow('(not UTF-8); the file is unchanged');
   expect(readFileSync(path)).toEqual(bytes);
 });
 
@@ -134,7 +151,7 @@ test('a file that others change all the time is given up, and left to them', asy
     return replaceFile(target, text, options);
   };
   await expect(storeRegistryToken(path, { host: 'h', token: 't' }, Bun.sleep, replaceLate)).rejects.toThrow(
-    'is changed by others all the time; nothing was stored in it',
+    'is being changed by other programs all the time; nothing was stored in it',
   );
   expect(readdirSync(folder.path)).toEqual(['config.json']);
 });
@@ -154,7 +171,7 @@ test('the lock of another writer is waited for, and left to him', async () => {
     waited += milliseconds;
   };
   await expect(storeRegistryToken(path, { host: 'h', token: 't' }, pause)).rejects.toThrow(
-    `${path}.lock is held by others for 20 s and more`,
+    `another process has held ${path}.lock for more than 20 s`,
   );
   expect(waited).toBe(20_000);
   expect(readdirSync(folder.path)).toEqual(['config.json.lock']);
@@ -175,7 +192,7 @@ test('a disk that takes no more leaves the old file, and nothing beside it', asy
     process.execPath,
     script,
   ]);
-  expect(stdout).toBe(`${path} cannot be written (EFBIG); it is left as it is\n`);
+  expect(stdout).toBe(`cannot write ${path} (EFBIG); the file is unchanged\n`);
   expect(readFileSync(path, 'utf8')).toBe(before);
   expect(readdirSync(folder.path)).toEqual(['config.json']);
 });

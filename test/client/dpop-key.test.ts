@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test';
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { openDpopKey, parseDpopKey } from '../../src/client/dpop-key.ts';
+import { openDpopKey, parseDpopKey } from '../../src/client/dpop.ts';
 import { createKey } from '../support/keys.ts';
 import { createTemporaryFolder, runOrFail } from '../support/processes.ts';
 
@@ -29,7 +29,7 @@ test.each(['dpop.jwk', 'dpop.json'])('a key is made as a JWK where the file is c
 
 test('clients that start at once end with the same key', async () => {
   await using folder = await createTemporaryFolder();
-  const script = `import { openDpopKey } from ${JSON.stringify(import.meta.resolve('../../src/client/dpop-key.ts'))};
+  const script = `import { openDpopKey } from ${JSON.stringify(import.meta.resolve('../../src/client/dpop.ts'))};
     process.stdout.write((await openDpopKey(${JSON.stringify(folder.at('dpop.pem'))})).key.thumbprint)`;
   const children = Array.from({ length: 3 }, () => runOrFail([process.execPath, '-e', script]));
   const thumbprints = await Promise.all(children);

@@ -1,8 +1,13 @@
 /** Our proofs, judged by others: oauth4webapi as a resource server, and the service's own verifier. */
 import { describe, expect, test } from 'bun:test';
 import * as oauth from 'oauth4webapi';
-import { type DpopKey, generateDpopKey, parseDpopKey } from '../../src/client/dpop-key.ts';
-import { makeDpopProof, type ProofSubject } from '../../src/client/dpop-proof.ts';
+import {
+  type DpopKey,
+  generateDpopKey,
+  makeDpopProof,
+  type ProofSubject,
+  parseDpopKey,
+} from '../../src/client/dpop.ts';
 import { ask, expectToken } from '../support/ask.ts';
 import { createKey, type TestAlgorithm } from '../support/keys.ts';
 import { createHarness, NOW } from '../support/service.ts';

@@ -1,7 +1,9 @@
 /** What a client sends its credentials over, and how much it takes back. */
+
 import { beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
-import { exchange, type HttpOptions, shownUrl, whyNotLedTo } from '../../src/client/http.ts';
+import { shownUrl } from '../../src/client/client-fault.ts';
+import { exchange, type HttpOptions, whyNotLedTo } from '../../src/client/http.ts';
 import { plainHttp } from '../support/client-parts.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';

@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { openOpTokCache } from '../../src/client/op-tok-cache.ts';
+import { openOpTokCache } from '../../src/client/bound-op-tok.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 
 const NOW = 1_800_000_000;

@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import type { Authority } from '../../src/client/authority.ts';
-import { type DpopKey, generateDpopKey } from '../../src/client/dpop-key.ts';
+import { type DpopKey, generateDpopKey } from '../../src/client/dpop.ts';
 import type { HttpOptions } from '../../src/client/http.ts';
 import { type OpTokRequest, requestOpTok } from '../../src/client/op-tok.ts';
 import { createClientParts, plainHttp } from '../support/client-parts.ts';

@@ -1,7 +1,7 @@
 /** How a client brings its OpTok to the realm: to the real service, and to one that misbehaves. */
 import { expect, test } from 'bun:test';
 import { createNonces } from '../../src/authenticate/nonce.ts';
-import { parseDpopKey } from '../../src/client/dpop-key.ts';
+import { parseDpopKey } from '../../src/client/dpop.ts';
 import type { OpTok } from '../../src/client/op-tok.ts';
 import { requestRegistryToken } from '../../src/client/registry-token.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';

@@ -1,9 +1,9 @@
 /** An agent on a port, and the parties around it made up: a registry that a test scripts, its realm, an Authority. */
 import { type Agent, createAgent } from '../../src/client/agent/agent.ts';
-import type { AgentRefusal } from '../../src/client/agent/agent-refusal.ts';
+import type { AgentRefusal } from '../../src/client/agent/check-request.ts';
 import { type AgentListener, doorOf, listenForClients } from '../../src/client/agent/listen.ts';
 import type { TransferListener } from '../../src/client/agent/transfers.ts';
-import { generateDpopKey } from '../../src/client/dpop-key.ts';
+import { generateDpopKey } from '../../src/client/dpop.ts';
 import { createClientParts } from './client-parts.ts';
 import { type FakeServer, type Heard, startFakeServer } from './fake-server.ts';
 import { findFreePort } from './processes.ts';

@@ -1,7 +1,7 @@
 /** A client with a certificate, the file with its profiles, and an Authority that binds to what it is told to. */
 import { writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
-import { certificateThumbprint } from '../../src/client/certificate-binding.ts';
+import { certificateThumbprint } from '../../src/client/op-tok.ts';
 import { writeCertificate } from './certificates.ts';
 import { type FakeServer, startFakeServer } from './fake-server.ts';
 import { createTemporaryFolder, type TemporaryFolder } from './processes.ts';

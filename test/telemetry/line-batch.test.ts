@@ -1,6 +1,6 @@
 /** Lines are written some at a time, in their order, and none waits for long. */
 import { expect, test } from 'bun:test';
-import { createLineBatch } from '../../src/telemetry/line-batch.ts';
+import { createLineBatch } from '../../src/telemetry/log.ts';
 
 function collect() {
   const writes: string[] = [];

@@ -1,11 +1,11 @@
 /** `agent`: a registry endpoint on loopback for clients that can neither make proofs nor show certificates. */
 import { type AgentOptions, createAgent } from '../../client/agent/agent.ts';
-import { AgentRefusal } from '../../client/agent/agent-refusal.ts';
+import { AgentRefusal } from '../../client/agent/check-request.ts';
 import { type AgentAddress, type AgentTls, doorOf, listenForClients } from '../../client/agent/listen.ts';
 import type { TransferListener } from '../../client/agent/transfers.ts';
-import { loadCertificateAuthorities, loadClientCertificate } from '../../client/client-certificate.ts';
 import { ClientFault } from '../../client/client-fault.ts';
 import { openAuthorityClient } from '../../client/client-settings.ts';
+import { loadCertificateAuthorities, loadClientCertificate } from '../../client/files.ts';
 import { errorCode } from '../../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../../platform/loopback.ts';
 import { createLog, type Log } from '../../telemetry/log.ts';
@@ -17,8 +17,14 @@ import {
   required,
   UsageError,
 } from '../command.ts';
-import { failingByFaults, readClient, registryOptions, wallClockSurroundings } from './client-command.ts';
-import { clientOptions, clientOptionsHelp } from './client-options.ts';
+import {
+  clientOptions,
+  clientOptionsHelp,
+  failingByFaults,
+  readClient,
+  registryOptions,
+  wallClockSurroundings,
+} from './options.ts';
 
 /** Milliseconds for running transfers at the end. */
 const GRACE = 10_000;

@@ -1,12 +1,10 @@
 /** `docker-credential`: Docker's credential helper protocol, with OpToks bound to the client certificate as secrets. */
-import { forgetBoundOpTok, obtainBoundOpTok } from '../../client/bound-op-tok.ts';
+import { forgetBoundOpTok, obtainBoundOpTok, openOpTokCache } from '../../client/bound-op-tok.ts';
 import { ClientFault } from '../../client/client-fault.ts';
-import { openOpTokCache } from '../../client/op-tok-cache.ts';
 import { buildInfo } from '../../telemetry/build-info.ts';
 import { type Command, type CommandContext, ConfigurationFault, readWords, UsageError } from '../command.ts';
-import { wallClockSurroundings } from './client-command.ts';
-import { toClientSettings } from './client-options.ts';
-import { findProfileForHost, findProfilesFile, loadProfiles, type NamedProfile } from './client-profile.ts';
+import { toClientSettings, wallClockSurroundings } from './options.ts';
+import { findProfileForHost, findProfilesFile, loadProfiles, type NamedProfile } from './profile.ts';
 
 /** The name that docker calls a helper `registry-token` by: a link of this name to the program is the helper. */
 export const CREDENTIAL_HELPER_NAME = 'docker-credential-registry-token';

@@ -1,9 +1,8 @@
 /** `dpop-proof`: prints one proof, for curl and for tests of one's own. */
 import { ClientFault } from '../../client/client-fault.ts';
-import { openDpopKey } from '../../client/dpop-key.ts';
-import { makeDpopProof, proofTarget } from '../../client/dpop-proof.ts';
+import { makeDpopProof, openDpopKey, proofTarget } from '../../client/dpop.ts';
+import { parseSecret, readSecretFile } from '../../client/files.ts';
 import { isAccessToken } from '../../client/op-tok.ts';
-import { parseSecret, readSecretFile } from '../../client/read-file.ts';
 import { type Command, CommandFailure, readOptions, required, UsageError } from '../command.ts';
 
 export const dpopProof: Command = {

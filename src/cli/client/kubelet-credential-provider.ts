@@ -1,12 +1,10 @@
 /** `kubelet-credential-provider`: gives the kubelet credentials for an image (credentialprovider.kubelet.k8s.io/v1). */
-import { obtainBoundOpTok } from '../../client/bound-op-tok.ts';
+import { NEAR_EXPIRY_S, noOpTokCache, obtainBoundOpTok } from '../../client/bound-op-tok.ts';
 import { ClientFault } from '../../client/client-fault.ts';
-import { NEAR_EXPIRY_S, noOpTokCache } from '../../client/op-tok-cache.ts';
 import { type Command, type CommandContext, readOptions } from '../command.ts';
-import { failingByFaults, wallClockSurroundings } from './client-command.ts';
-import { toClientSettings } from './client-options.ts';
-import { findProfileForHost, findProfilesFile, loadProfiles } from './client-profile.ts';
 import { CREDENTIAL_USER } from './docker-credential.ts';
+import { failingByFaults, toClientSettings, wallClockSurroundings } from './options.ts';
+import { findProfileForHost, findProfilesFile, loadProfiles } from './profile.ts';
 
 const API_VERSION = 'credentialprovider.kubelet.k8s.io/v1';
 

@@ -7,13 +7,14 @@ import { type RegistryToken, requestRegistryToken } from '../../client/registry-
 import { shellWord } from '../../platform/quoting.ts';
 import { type Command, type CommandContext, readOptions, required, UsageError } from '../command.ts';
 import {
+  clientOptions,
+  clientOptionsHelp,
   failingByFaults,
   type RegistryPlace,
   readClient,
   registryOptions,
   wallClockSurroundings,
-} from './client-command.ts';
-import { clientOptions, clientOptionsHelp } from './client-options.ts';
+} from './options.ts';
 
 export const token: Command = {
   name: 'token',

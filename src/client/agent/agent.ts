@@ -6,13 +6,19 @@
 import { parseBearerChallenge } from '../challenge.ts';
 import { ClientFault } from '../client-fault.ts';
 import type { HttpOptions } from '../http.ts';
-import { AgentRefusal, isDenied, refusalOf, renderAgentRefusal } from './agent-refusal.ts';
-import { answerHeaders } from './answer-headers.ts';
-import { type AgentDoor, checkRequest } from './check-request.ts';
-import { canRepeat, forward, type OutgoingBody } from './forward.ts';
-import { KeptBodies } from './kept-bodies.ts';
+import {
+  type AgentDoor,
+  AgentRefusal,
+  checkRequest,
+  isDenied,
+  mountSource,
+  refusalOf,
+  renderAgentRefusal,
+  requiredAccess,
+  withoutMount,
+} from './check-request.ts';
+import { answerHeaders, canRepeat, forward, KeptBodies, type OutgoingBody } from './forward.ts';
 import { type AccessOptions, RegistryAccess } from './registry-access.ts';
-import { mountSource, requiredAccess, withoutMount } from './required-access.ts';
 import { countBytes, reportTransfer, type Transfer, type TransferListener, Transfers } from './transfers.ts';
 
 export interface AgentOptions extends Omit<AccessOptions, 'probe'> {

@@ -1,6 +1,10 @@
-/** Whether a request is one of a registry client to this agent, and where it goes: to /v2/ of the registry or nowhere. */
+/**
+ * What the agent does with a request before it goes anywhere: whether it is a registry request to this agent, which access it
+ * needs, and how the agent refuses in the registry's place.
+ */
+import { excerpt } from '../../platform/escape.ts';
 import { isLoopback } from '../../platform/loopback.ts';
-import { AgentRefusal } from './agent-refusal.ts';
+import { ClientFault } from '../client-fault.ts';
 
 /** Where the agent is, as its clients see it. */
 export interface AgentDoor {
@@ -61,4 +65,94 @@ export function isRegistryPath(path: string): boolean {
 export function namesLoopback(host: string, port: number): boolean {
   const [, name = '', digits] = /^(\[[\da-f:.]+\]|[^[\]:]+)(?::(\d{1,5}))?$/i.exec(host) ?? [];
   return Number(digits ?? 80) === port && isLoopback(name);
+}
+
+export interface RequiredAccess {
+  /** Equal for requests that a registry wants the same scopes for. */
+  readonly key: string;
+  /** What distribution asks for. Only where the registry cannot be asked first: its own challenge counts. */
+  readonly usualScopes: readonly string[];
+}
+
+const REPOSITORY =
+  /^\/v2\/(.+)\/(?:manifests\/[^/]+|blobs\/(?:uploads(?:\/.*)?|[^/]+)|tags\/list|referrers\/[^/]+)$/;
+
+/** Of distribution: GET and HEAD pull, POST, PUT and PATCH pull and push, DELETE delete; a mount pulls its source. */
+export function requiredAccess(method: string, { pathname, searchParams }: URL): RequiredAccess {
+  const action = actionsOf(method);
+  if (pathname === '/v2/') return { key: '', usualScopes: [] };
+  if (pathname === '/v2/_catalog') return { key: `catalog ${action}`, usualScopes: ['registry:catalog:*'] };
+  const repository = REPOSITORY.exec(pathname)?.[1];
+  if (repository === undefined) return { key: `${pathname} ${action}`, usualScopes: [] };
+  const source = mountSource(method, searchParams);
+  return {
+    key: `repository ${repository} ${action} ${source ?? ''}`,
+    usualScopes: [
+      `repository:${repository}:${action}`,
+      ...(source === null ? [] : [`repository:${source}:pull`]),
+    ],
+  };
+}
+
+/** The repository that a request, which starts an upload, would have the blob of; null where it names none. */
+export function mountSource(method: string, query: URLSearchParams): string | null {
+  const { mount, from: source } = Object.fromEntries(query);
+  return method === 'POST' && mount !== undefined ? (source ?? null) : null;
+}
+
+/** The same upload without the source; a registry that cannot mount starts it like that too. */
+export function withoutMount(target: URL): URL {
+  const plain = new URL(target);
+  const others = [...plain.searchParams].filter(([name]) => !/^(?:mount|from)$/.test(name));
+  plain.search = new URLSearchParams(others).toString();
+  return plain;
+}
+
+function actionsOf(method: string): string {
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      return 'pull';
+    case 'DELETE':
+      return 'delete';
+    default:
+      return 'pull,push';
+  }
+}
+
+/** Codes of the distribution specification, and what registries use beside them. */
+export type AgentErrorCode = 'DENIED' | 'NAME_UNKNOWN' | 'TOOMANYREQUESTS' | 'UNAVAILABLE' | 'UNSUPPORTED';
+
+/** Thrown for a request that the agent does not forward, or has no answer to. The message is shown to the client. */
+export class AgentRefusal extends Error {
+  readonly status: number;
+  readonly code: AgentErrorCode;
+
+  constructor(status: number, code: AgentErrorCode, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/**
+ * A fault on the way to a token, as an answer: who is refused is told so with 403 and does not try again; what may
+ * be over soon is 503. Never 401: the client has no credentials that it could better.
+ */
+export function refusalOf(fault: ClientFault): AgentRefusal {
+  const { status, message } = fault;
+  if (status === 429) return new AgentRefusal(429, 'TOOMANYREQUESTS', message);
+  if (status !== null && status >= 400 && status < 500) return new AgentRefusal(403, 'DENIED', message);
+  return new AgentRefusal(503, 'UNAVAILABLE', message);
+}
+
+/** Whether the token service or the Authority refused this client, or the registry the token. */
+export function isDenied(cause: unknown): boolean {
+  return (cause instanceof ClientFault || cause instanceof AgentRefusal) && cause.status === 403;
+}
+
+export function renderAgentRefusal({ status, code, message }: AgentRefusal): Response {
+  const headers = new Headers({ 'Docker-Distribution-Api-Version': 'registry/2.0' });
+  if (status === 503 || status === 429) headers.set('Retry-After', '1');
+  return Response.json({ errors: [{ code, message: excerpt(message, 1500) }] }, { status, headers });
 }

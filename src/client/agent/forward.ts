@@ -1,7 +1,11 @@
-/** One request to the registry: which of the client's fields go with it, and its body as it comes. */
+/**
+ * A request on its way to the registry, and the answer on its way back: which fields are passed on, what happens to links,
+ * and which bodies are kept to be sent again.
+ */
 import { isLoopback } from '../../platform/loopback.ts';
-import { faultOf, type HttpOptions, shownUrl, tlsOf } from '../http.ts';
-import { AgentRefusal } from './agent-refusal.ts';
+import { shownUrl } from '../client-fault.ts';
+import { faultOf, type HttpOptions, tlsOf } from '../http.ts';
+import { AgentRefusal, isRegistryPath } from './check-request.ts';
 
 /** A body that is kept can be sent again with another token; a stream passes through, and that once. */
 export type OutgoingBody = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
@@ -73,4 +77,85 @@ function outgoingHeaders(received: Headers, token: string | null): Headers {
   if (!headers.has('accept-encoding')) headers.set('Accept-Encoding', 'identity');
   if (token !== null) headers.set('Authorization', `Bearer ${token}`);
   return headers;
+}
+
+/** Above any manifest that registries take (4 MiB), below any layer that matters. */
+const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES_TOGETHER = 64 * 1024 * 1024;
+
+export class KeptBodies {
+  #bytes = 0;
+
+  /**
+   * Runs `send` with the body of the request: read, where it is small, its length is known, and there is room; else
+   * as it comes. The room is taken before the first byte, so that slow senders cannot have more of it than others.
+   */
+  async use<Result>(request: Request, send: (body: OutgoingBody) => Promise<Result>): Promise<Result> {
+    if (request.body === null) return send(null);
+    const length = Number(request.headers.get('content-length') ?? Number.NaN);
+    if (!(length <= MAX_BYTES && this.#bytes + length <= MAX_BYTES_TOGETHER)) return send(request.body);
+    this.#bytes += length;
+    try {
+      return await send(new Uint8Array(await request.arrayBuffer()));
+    } finally {
+      this.#bytes -= length;
+    }
+  }
+}
+
+/**
+ * RFC 9110 §7.6.1, what is between the registry and whom it knows, and what is about the registry's own origin. The
+ * challenge is answered here; a client that saw it would look for credentials it does not have.
+ */
+const ownFields = [
+  'alt-svc',
+  'authentication-info',
+  'connection',
+  'dpop-nonce',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-connection',
+  'set-cookie',
+  'strict-transport-security',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'www-authenticate',
+];
+
+/** `target` is what the registry was asked for, `agentOrigin` what the client asked. */
+export function answerHeaders(received: Headers, target: URL, agentOrigin: string): Headers {
+  const headers = new Headers(received);
+  for (const name of (received.get('connection') ?? '').split(','))
+    if (/^[\w-]+$/.test(name.trim())) headers.delete(name.trim());
+  for (const name of ownFields) headers.delete(name);
+  const location = headers.get('location');
+  if (location !== null) headers.set('Location', rewriteReference(location, target, agentOrigin));
+  const link = headers.get('link');
+  if (link !== null) headers.set('Link', rewriteLinks(link, target, agentOrigin));
+  return headers;
+}
+
+/**
+ * A reference to /v2/ of the registry is made one to the agent. Any other is left to the client, which goes there
+ * itself and without a token: a storage that a redirect names has its own signature in the URL, and the agent speaks
+ * to nobody but the registry and the token services.
+ */
+export function rewriteReference(reference: string, target: URL, agentOrigin: string): string {
+  const url = URL.parse(reference, target.href);
+  if (url === null) return reference;
+  // By host, not by origin: a registry behind a proxy often does not know that its clients come by https.
+  const isRegistry = url.host === target.host && (url.protocol === 'https:' || url.protocol === 'http:');
+  if (!isRegistry || !isRegistryPath(url.pathname)) return url.href;
+  return `${agentOrigin}${url.pathname}${url.search}`;
+}
+
+/** RFC 8288 §3: the references are in angle brackets; parameters stay as they are. */
+function rewriteLinks(field: string, target: URL, agentOrigin: string): string {
+  return field.replace(
+    /<([^<>]*)>/g,
+    (_, reference: string) => `<${rewriteReference(reference, target, agentOrigin)}>`,
+  );
 }

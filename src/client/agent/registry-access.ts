@@ -1,12 +1,12 @@
 /** The token for a request: what the registry's challenges asked for so far, and who has a token for that. */
 
+import { excerpt } from '../../platform/escape.ts';
 import { parseBearerChallenge } from '../challenge.ts';
-import { ClientFault, printable } from '../client-fault.ts';
+import { ClientFault } from '../client-fault.ts';
 import { type ClientParts, whyNotLedTo } from '../http.ts';
 import type { NewOpTok, OpTok } from '../op-tok.ts';
 import { type RegistryTokenRequest, requestRegistryToken } from '../registry-token.ts';
-import { AgentRefusal } from './agent-refusal.ts';
-import type { RequiredAccess } from './required-access.ts';
+import { AgentRefusal, type RequiredAccess } from './check-request.ts';
 import { type ObtainedToken, type RemainingLife, SharedTokens } from './shared-tokens.ts';
 
 export interface AccessOptions {
@@ -107,14 +107,14 @@ export class RegistryAccess {
       new AgentRefusal(502, 'UNAVAILABLE', `The registry's 401 names ${why}, so no token is asked for.`);
     const url = URL.parse(realm);
     if (this.#options.realm !== null && this.#options.realm !== realm)
-      throw fault(`the realm ${printable(realm)} and not the one that was given to the agent`);
+      throw fault(`the realm ${excerpt(realm)} and not the one that was given to the agent`);
     // Who gives the realm may mean this machine, whatever the registry is.
     const namedBy = this.#options.realm === null ? this.#options.registry : new URL('http://localhost');
     const whyNot = whyNotLedTo(url, namedBy);
     if (whyNot !== null) throw fault(`a realm that ${whyNot}`);
     if (service === '') throw fault('no service');
     if (this.#options.service !== null && this.#options.service !== service)
-      throw fault(`the service ${printable(service)} and not the one that was given to the agent`);
+      throw fault(`the service ${excerpt(service)} and not the one that was given to the agent`);
     return { realm, service };
   }
 

@@ -6,7 +6,7 @@ import {
   findProfileForHost,
   findProfilesFile,
   loadProfiles,
-} from '../../../src/cli/client/client-profile.ts';
+} from '../../../src/cli/client/profile.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../../support/processes.ts';
 
 let folder: TemporaryFolder;

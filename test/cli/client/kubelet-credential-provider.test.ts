@@ -2,11 +2,11 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { loadProfiles } from '../../../src/cli/client/client-profile.ts';
 import {
   kubeletCredentialProvider,
   registryOfImage,
 } from '../../../src/cli/client/kubelet-credential-provider.ts';
+import { loadProfiles } from '../../../src/cli/client/profile.ts';
 import { type ClientSite, createClientSite } from '../../support/client-profiles.ts';
 import { describeWith } from '../../support/debian-parts.ts';
 import { runCommand } from '../../support/run-command.ts';

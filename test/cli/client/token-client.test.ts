@@ -184,7 +184,7 @@ describe('with oidc-provider and the service', () => {
 
   test('--docker-config stores the token for the registry, and prints it nowhere', async () => {
     const path = folder.at('config.json');
-    writeFileSync(path, '{"credsStore": "secretservice"}');
+    writeFileSync(path, '{"credsStore": "secretservice"}', { mode: 0o600 });
     const { exitCode, stdout, stderr } = await getByProfile('sign', '--docker-config', path);
     expect({ exitCode, stdout, stderr }).toEqual({
       exitCode: 0,
@@ -203,7 +203,7 @@ describe('with oidc-provider and the service', () => {
     const before = authority.requestsTo('/token');
     const { exitCode, stderr } = await getByProfile('sign', '--docker-config', path);
     expect(exitCode).toBe(1);
-    expect(stderr).toStartWith(`${path} is no valid JSON`);
+    expect(stderr).toStartWith(`${path} is not valid JSON`);
     expect(authority.requestsTo('/token')).toBe(before);
     expect(readFileSync(path, 'utf8')).toBe('{"auths": {');
   });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { token } from '../../../src/cli/client/token.ts';
-import { certificateThumbprint } from '../../../src/client/certificate-binding.ts';
+import { certificateThumbprint } from '../../../src/client/op-tok.ts';
 import { type Authority, startAuthority } from '../../support/authority.ts';
 import { describeWith } from '../../support/debian-parts.ts';
 import { startFakeServer } from '../../support/fake-server.ts';

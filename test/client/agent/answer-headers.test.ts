@@ -1,6 +1,6 @@
 /** Where the references in the registry's answers lead, and which of its fields stay behind. */
 import { expect, test } from 'bun:test';
-import { answerHeaders } from '../../../src/client/agent/answer-headers.ts';
+import { answerHeaders } from '../../../src/client/agent/forward.ts';
 
 const target = new URL('https://registry.example.com:8443/v2/team/app/blobs/uploads/');
 const agent = 'http://127.0.0.1:5001';

@@ -1,7 +1,11 @@
 /** Which requests the agent takes to the registry, by their Host, method, path and origin. */
 import { describe, expect, test } from 'bun:test';
-import { AgentRefusal } from '../../../src/client/agent/agent-refusal.ts';
-import { checkRequest, isRegistryPath, namesLoopback } from '../../../src/client/agent/check-request.ts';
+import {
+  AgentRefusal,
+  checkRequest,
+  isRegistryPath,
+  namesLoopback,
+} from '../../../src/client/agent/check-request.ts';
 
 const registry = new URL('https://registry.example.com');
 const door = { scheme: 'http', isOwnHost: (host: string) => namesLoopback(host, 5001) } as const;

@@ -1,6 +1,6 @@
 /** How much of what clients send the agent keeps in memory: so much of each request, and so much of all together. */
 import { expect, test } from 'bun:test';
-import { KeptBodies } from '../../../src/client/agent/kept-bodies.ts';
+import { KeptBodies } from '../../../src/client/agent/forward.ts';
 
 const MIB = 1024 * 1024;
 

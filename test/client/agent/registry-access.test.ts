@@ -1,7 +1,7 @@
 /** Whom the agent believes of what a registry's challenges name. */
 import { expect, test } from 'bun:test';
+import { requiredAccess } from '../../../src/client/agent/check-request.ts';
 import { RegistryAccess } from '../../../src/client/agent/registry-access.ts';
-import { requiredAccess } from '../../../src/client/agent/required-access.ts';
 import { createClientParts } from '../../support/client-parts.ts';
 
 /** What is said of a challenge with this realm; empty where it is believed. `given` as by --realm. */

@@ -1,6 +1,6 @@
 /** What a registry is taken to want for a request before it has said so, and which requests share that. */
 import { expect, test } from 'bun:test';
-import { requiredAccess, withoutMount } from '../../../src/client/agent/required-access.ts';
+import { requiredAccess, withoutMount } from '../../../src/client/agent/check-request.ts';
 
 function accessOf(method: string, path: string) {
   return requiredAccess(method, new URL(path, 'https://registry.example.com'));

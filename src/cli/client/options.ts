@@ -1,11 +1,12 @@
-/** The options that tell a command of the client about its Authority; a profile gives what they leave out. */
+/** The options that the client's commands share, how they combine with a profile, and how faults end a command. */
 import {
   type ClientAuthenticationMethod,
   clientAuthenticationMethods,
 } from '../../client/client-authentication.ts';
-import type { ClientSettings } from '../../client/client-settings.ts';
-import { required, UsageError } from '../command.ts';
-import { chooseProfile, findProfilesFile, loadProfiles, type Profile } from './client-profile.ts';
+import { ClientFault } from '../../client/client-fault.ts';
+import type { ClientSettings, ClientSurroundings } from '../../client/client-settings.ts';
+import { type Command, type CommandContext, CommandFailure, required, UsageError } from '../command.ts';
+import { chooseProfile, findProfilesFile, loadProfiles, type Profile } from './profile.ts';
 
 /** For `readOptions`, beside a command's own. */
 export const clientOptions = {
@@ -109,4 +110,54 @@ function parseMethod(text: string | undefined): ClientAuthenticationMethod | nul
   const found = clientAuthenticationMethods.find((method) => method === text);
   if (found !== undefined) return found;
   throw new UsageError(`--client-auth is one of ${clientAuthenticationMethods.join(', ')}`);
+}
+
+/** Beside `clientOptions`. */
+export const registryOptions = {
+  registry: { type: 'string' },
+  realm: { type: 'string' },
+  service: { type: 'string' },
+} as const;
+
+/** As given, else as the profile has it. */
+export type RegistryPlace = { readonly [Name in keyof typeof registryOptions]: string | undefined };
+
+/** Throws UsageError and ConfigurationFault. */
+export function readClient(
+  options: ClientOptionValues & Partial<RegistryPlace>,
+  env: CommandContext['env'],
+): { readonly settings: ClientSettings; readonly place: RegistryPlace } {
+  const profile = readProfile(options, env);
+  return {
+    settings: toClientSettings(options, profile),
+    place: {
+      registry: options.registry ?? profile.registry,
+      realm: options.realm ?? profile.realm,
+      service: options.service ?? profile.service,
+    },
+  };
+}
+
+/** The time and the pauses of this machine, which end when `stop` is aborted; of keys that are made nobody is told. */
+export function wallClockSurroundings(stop?: AbortSignal): ClientSurroundings {
+  return {
+    clock: () => Date.now() / 1000,
+    pause: async (milliseconds) => {
+      await Bun.sleep(milliseconds);
+      if (stop?.aborted === true) throw new ClientFault('interrupted; nothing was written');
+    },
+    ...(stop === undefined ? {} : { stop }),
+    onNewKey: () => {},
+  };
+}
+
+/** A command whose ClientFaults are failures, in their own words. */
+export function failingByFaults(run: Command['run']): Command['run'] {
+  return async (context) => {
+    try {
+      return await run(context);
+    } catch (cause) {
+      throw cause instanceof ClientFault ? new CommandFailure(cause.message) : cause;
+    }
+  };
 }

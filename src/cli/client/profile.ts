@@ -1,4 +1,5 @@
 /** The profiles of a client: what it is told about an Authority and a registry, once, in `client.yaml`. */
+
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';

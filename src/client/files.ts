@@ -1,9 +1,34 @@
-/** The certificate that a client shows in TLS, and the certificate authorities that it trusts. */
-
+/** The files that a client is given: secrets of one line, certificates, keys, and certificate authorities to trust. */
+import { readFileSync } from 'node:fs';
+import { errorCode } from '../platform/errors.ts';
 import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
 import type { HttpOptions } from './http.ts';
-import { readTextFile } from './read-file.ts';
+
+const MAX_CHARACTERS = 64 * 1024;
+
+/** Reads a text file. `what` names it in the fault: "the client secret". */
+export function readTextFile(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new ClientFault(`${what} cannot be read from ${path} (${errorCode(cause)})`);
+  }
+}
+
+/** Reads a secret of one line; the line's end is not part of it. */
+export function readSecretFile(path: string, what: string): string {
+  return parseSecret(readTextFile(path, what), what, path);
+}
+
+/** The secret in a text of one line; the line's end is not part of it. `where` names the text in the fault. */
+export function parseSecret(text: string, what: string, where: string): string {
+  const secret = text.replace(/\r?\n$/, '');
+  if (secret === '') throw new ClientFault(`${what} is missing: ${where} is empty`);
+  if (secret.length > MAX_CHARACTERS || /[\r\n\0]/.test(secret))
+    throw new ClientFault(`${what} is to be the one line of ${where}, which holds more than that`);
+  return secret;
+}
 
 /** Reads a certificate (PEM, with its chain) and its key (PEM). Throws ClientFault where they do not fit. */
 export function loadClientCertificate(

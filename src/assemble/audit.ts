@@ -1,11 +1,11 @@
 /** The audit mode of `serve`: the file that the configuration names, and the log of decisions that ends in it. */
-import { checkAuditPath } from '../assemble/safety.ts';
+
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { errorCode } from '../platform/errors.ts';
 import { AuditFile, checkAuditFile } from '../telemetry/audit-file.ts';
-import { createLineBatch } from '../telemetry/line-batch.ts';
-import { createLog, type Log } from '../telemetry/log.ts';
+import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
+import { checkAuditPath } from './safety.ts';
 
 export interface OpenAudit {
   /** Takes decisions alone. */

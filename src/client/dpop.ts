@@ -1,7 +1,14 @@
-/** The key that a client proves possession of: read from a file, made where there is none, or kept in memory. */
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+/** DPoP on the client's side (RFC 9449): the key, read from a file or created, and the proofs made with it. */
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  randomUUID,
+} from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { calculateJwkThumbprint, type JWK } from 'jose';
+import { CompactSign, calculateJwkThumbprint, type JWK } from 'jose';
 import { errorCode } from '../platform/errors.ts';
 import { PemFault, parsePrivateKeyOrJwk } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
@@ -119,4 +126,41 @@ function create(path: string): boolean {
   } finally {
     rmSync(draft, { force: true });
   }
+}
+
+export interface ProofSubject {
+  /** The method of the request, case included. */
+  readonly method: string;
+  /** The URL of the request; its query and fragment are left out of the proof. */
+  readonly url: string;
+  /** The access token that comes with the request; null at the Authority's token endpoint, where there is none. */
+  readonly accessToken: string | null;
+  /** What the server asked for in `DPoP-Nonce`; null where it did not. */
+  readonly nonce: string | null;
+}
+
+/** Makes one proof, good for one request. `now` in epoch seconds. Throws ClientFault where the URL is none. */
+export async function makeDpopProof(
+  key: DpopKey,
+  { method, url, accessToken, nonce }: ProofSubject,
+  now: number,
+): Promise<string> {
+  const header = { typ: 'dpop+jwt', alg: key.algorithm, jwk: key.publicJwk };
+  const claims = {
+    jti: randomUUID(),
+    htm: method,
+    htu: proofTarget(url),
+    iat: Math.floor(now),
+    ...(accessToken === null ? {} : { ath: createHash('sha256').update(accessToken).digest('base64url') }),
+    ...(nonce === null ? {} : { nonce }),
+  };
+  return new CompactSign(Buffer.from(JSON.stringify(claims))).setProtectedHeader(header).sign(key.privateKey);
+}
+
+/** The `htu` for a URL: without query and fragment. Throws ClientFault where it is no http or https URL. */
+export function proofTarget(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
+    throw new ClientFault('a proof is for an http or https URL without user name and password');
+  return `${url.origin}${url.pathname}`;
 }
