@@ -1,4 +1,4 @@
-/** Which path and method answers what. */
+/** Routes paths and methods to their endpoints. */
 import type { JWK } from 'jose';
 import type { ClientConnection } from './request/client-connection.ts';
 import { requestIdOf } from './request/request-id.ts';
@@ -10,7 +10,7 @@ export interface EndpointParts {
   readonly tokenPaths: ReadonlySet<string>;
   readonly service: ServiceParts;
   readonly jwks: { readonly keys: readonly JWK[] };
-  /** The parts that cannot do their work now, each with why; none: ready to issue. */
+  /** The parts that do not work at the moment, with the cause; empty if the service can issue tokens. */
   readonly failingParts: () => Promise<readonly FailingPart[]>;
   /** Every metric in the Prometheus text format. */
   readonly exposeMetrics: () => Promise<string>;
@@ -21,12 +21,12 @@ export interface FailingPart {
   readonly detail: string;
 }
 
-/** The paths that are not the token endpoint; a realm cannot have one of them. */
+/** The paths of the other endpoints. A realm must not use them. */
 export const otherPaths = ['/healthz', '/readyz', '/metrics', '/.well-known/jwks.json'] as const;
 
 export type Handle = (request: Request, connection: ClientConnection) => Promise<Response>;
 
-/** Joins the endpoints to one function. It never throws. Every answer has its request's ID. */
+/** Returns one function for all endpoints. It never throws, and every response has an `X-Request-ID`. */
 export function createEndpoints(parts: EndpointParts): Handle {
   return async (request, connection) => {
     const requestId = requestIdOf(request.headers, connection, parts.service.request.forwarded);
@@ -67,15 +67,15 @@ async function answer(
 }
 
 /**
- * The path as received. The URL is cut, not parsed: its host is whatever the client wrote into the Host header, and
- * where that was no host, or none at all (HTTP/1.0), Bun's URL is the path alone.
+ * The path as received. Not parsed as a URL, because its host is whatever the client sent as Host header. Without a valid
+ * Host header Bun's URL is only the path.
  */
 function pathOf(url: string): string {
   const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('//') + 2);
   return start === -1 ? '/' : (/^[^?#]*/.exec(url.slice(start))?.[0] ?? '/');
 }
 
-/** What a listener for telemetry alone answers: health, readiness and metrics. */
+/** Only health, readiness and metrics: for the telemetry listener. */
 export function onlyTelemetry(handle: Handle): Handle {
   const paths = ['/healthz', '/readyz', '/metrics'];
   return async (request, connection) => {
@@ -102,8 +102,8 @@ function readiness(failing: readonly FailingPart[], accept: string | null): Resp
 function notFound(path: string, accept: string | null): Response {
   const detail =
     path.length < 200 && /^[\x20-\x7e]+$/.test(path)
-      ? `There is nothing at ${path}.`
-      : 'There is nothing here.';
+      ? `There is no endpoint at ${path}.`
+      : 'There is no endpoint at this path.';
   return renderProblem({ status: 404, title: 'Not found', detail, error: 'not_found', reason: null }, accept);
 }
 

@@ -14,7 +14,7 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
   },
   'malformed-scope': {
     meaning:
-      'A `scope` does not follow the grammar `type:name:action[,action…]`, or asks for more than 64 resources.',
+      'A `scope` does not follow the grammar `type:name:action[,action…]`, or asks for more than 64 resources, or for more than 100 actions on one.',
     mend: 'Read `detail`: it quotes the scope. Repository names are lower-case.',
   },
   'service-not-allowed': {
@@ -27,7 +27,8 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
     mend: 'Log in, or give the client a credential helper. For public pulls set `anonymousPlan`.',
   },
   'credentials-ambiguous': {
-    meaning: 'The OpTok came in two ways, a header was repeated, or a proof came with `Basic` or a form.',
+    meaning:
+      'The OpTok came in two ways, a header was repeated, a proof came with `Basic` or a form, or a form has a `password` without `grant_type=password`.',
     mend: 'Send one credential. A proof goes with `Authorization: DPoP` or `Bearer` only.',
   },
   'token-malformed': {

@@ -1,4 +1,4 @@
-/** The token endpoint: five steps in order, one catch, one decision. */
+/** The token endpoint: five steps in order, one place that catches refusals, one decision per request. */
 import { type AuthenticateParts, authenticate, type Caller } from './authenticate/authenticate.ts';
 import { authorize, type Grant } from './authorize/authorize.ts';
 import type { Policy } from './authorize/policy.ts';
@@ -12,24 +12,24 @@ import { parseTokenRequest, type TokenRequest, type TokenRequestOptions } from '
 import { type ChallengeOptions, renderRefusal } from './respond/render-refusal.ts';
 import { renderToken } from './respond/render-token.ts';
 
-/** Epoch seconds, fractions included. */
+/** Returns epoch seconds with fractions. */
 export type Clock = () => number;
 
-/** What was known of a request when it was answered: exactly one of `issued` and `refusal` is there. */
+/** What was known about a request when it was answered. Exactly one of `issued` and `refusal` is not null. */
 export interface Decision {
-  /** The request's name, which its answer has as `X-Request-ID`. */
+  /** Also sent as `X-Request-ID`. */
   readonly requestId: string;
-  /** The client's IP address, as far as trusted proxies tell it. */
+  /** The client's IP address, as the connection or trusted proxies tell it. */
   readonly address: string;
-  /** What a trusted proxy wrote in place of an address; null where it was read or there was none. */
+  /** What a trusted proxy sent instead of an address; null if every entry could be read. */
   readonly unreadableAddress: string | null;
   readonly request: TokenRequest | null;
-  /** There only when the OpTok and its sender were verified. */
+  /** null unless the OpTok and its sender were verified. */
   readonly caller: Caller | null;
   readonly grant: Grant | null;
   readonly issued: RegistryToken | null;
   readonly refusal: Refusal | null;
-  /** What made an `internal` refusal; not for the client. */
+  /** The error behind an `internal` refusal. Never sent to the client. */
   readonly fault: unknown;
   readonly durationMs: number;
 }
@@ -43,7 +43,7 @@ export interface ServiceParts {
   readonly signer: Signer;
   readonly issue: IssueOptions;
   readonly challenge: ChallengeOptions;
-  /** Told of every decision, once. */
+  /** Called once for each decision. */
   readonly record: (decision: Decision) => void;
 }
 
@@ -66,7 +66,7 @@ export async function answerTokenRequest(
   try {
     request = await parseTokenRequest(httpRequest, peer, parts.request);
     using _place = await parts.queue.enter();
-    // Read from here on: a client may have taken its time over the body.
+    // The clock is read only now, because reading the body may have taken a while.
     caller = await authenticate(request, address, parts.authenticate, parts.clock);
     grant = authorize(caller, request.service, request.access, parts.policy);
     const token = await issue(grant, parts.issue, parts.signer, parts.clock());

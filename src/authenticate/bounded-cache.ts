@@ -1,7 +1,7 @@
 /**
- * A map of at most `capacity` entries that forgets those not used for long, in two generations: when the young one is
- * full it becomes the old one, and what is used there comes back. Evicting one entry at a time would cost more than the
- * verification that it saves: a Map walks its deleted entries to find the oldest.
+ * A map of at most `capacity` entries in two generations. When the young generation is full, it replaces the old one; an
+ * entry that is used in the old one moves back to the young one. Evicting single entries would cost more than the
+ * verification that the cache saves, because a Map walks its deleted entries to find the oldest.
  */
 export class BoundedCache<Key, Value> {
   readonly #generationSize: number;
@@ -12,7 +12,7 @@ export class BoundedCache<Key, Value> {
     this.#generationSize = Math.max(1, Math.floor(capacity / 2));
   }
 
-  /** How many entries are held: at most `capacity`; one that came back counts twice until its generation goes. */
+  /** The number of entries, at most `capacity`. An entry that moved back counts twice until the old generation is dropped. */
   get size(): number {
     return this.#young.size + this.#old.size;
   }

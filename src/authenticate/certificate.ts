@@ -11,7 +11,7 @@ export function checkCertificateBinding(x5tS256: string, certificate: ClientCert
   if (certificate === null)
     throw new Refusal(
       'certificate-missing',
-      'The OpTok is bound to a certificate, and the client showed none.',
+      'The OpTok is bound to a client certificate, and the client presented none.',
     );
   if (!certificate.trusted)
     throw new Refusal(
@@ -21,12 +21,12 @@ export function checkCertificateBinding(x5tS256: string, certificate: ClientCert
   if (createHash('sha256').update(certificate.der).digest('base64url') !== x5tS256)
     throw new Refusal(
       'certificate-binding',
-      'The OpTok is bound to another certificate than the one that the client showed.',
+      'The OpTok is bound to a different certificate than the client presented.',
     );
   checkKeySize(certificate.der);
 }
 
-/** An RSA key of 2048 to 8192 bits, as for proofs. Certificates without the identifier of an RSA key are not parsed. */
+/** RSA keys must have 2048 to 8192 bits, as those of proofs. Certificates that do not contain an RSA OID are not parsed. */
 function checkKeySize(der: Uint8Array): void {
   const bytes = Buffer.from(der.buffer, der.byteOffset, der.byteLength);
   if (!RSA_KEYS.some((oid) => bytes.includes(oid))) return;
@@ -38,7 +38,7 @@ function checkKeySize(der: Uint8Array): void {
     );
 }
 
-/** null for a key of another kind. */
+/** null for another kind of key. */
 function rsaBits(der: Uint8Array): number | null {
   try {
     return new X509Certificate(der).publicKey.asymmetricKeyDetails?.modulusLength ?? null;

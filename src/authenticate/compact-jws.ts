@@ -1,6 +1,6 @@
 /**
- * A compact JWS taken apart, in strict base64url. jose is lenient about padding, embedded spaces and trailing
- * bits, so this runs before jose sees the text. Nothing is verified here.
+ * Splits a compact JWS and decodes its parts as strict base64url. jose accepts padding, embedded spaces and stray trailing
+ * bits, so this runs first. No signature is verified here.
  */
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -15,7 +15,7 @@ export interface CompactJws {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Parses three base64url parts of which two are JSON objects; null for anything else and for longer text. */
+/** Parses a JWS whose header and payload are JSON objects; null for anything else and for longer text. */
 export function parseCompactJws(text: string, maxLength: number): CompactJws | null {
   if (text.length > maxLength) return null;
   const parts = text.split('.', 4);

@@ -1,6 +1,6 @@
 /**
- * The rules of a DPoP proof (RFC 9449 §4.3, §7), the cheap ones: the signature is verified by `signatures.ts`,
- * the replay of a proof is noticed by the replay store.
+ * The checks of a DPoP proof (RFC 9449 §4.3, §7) that need no cryptography. `signatures.ts` verifies the signature, and
+ * `use-proof.ts` detects replay.
  */
 import { Refusal } from '../refusal.ts';
 import { type CompactJws, isJsonObject, type JsonObject, parseCompactJws } from './compact-jws.ts';
@@ -12,11 +12,11 @@ export interface DpopOptions {
   readonly algorithms: readonly string[];
   /** Seconds. */
   readonly maxAge: number;
-  /** Seconds: how far ahead a client's clock may be. */
+  /** Seconds by which a client's clock may be ahead. */
   readonly clockSkew: number;
-  /** The URLs of the token endpoint, normalised: what `htu` may name. Never taken from the Host header. */
+  /** The normalised URLs of the token endpoint that `htu` may name. Never taken from the Host header. */
   readonly realms: ReadonlySet<string>;
-  /** Whether `Bearer` beside a proof is taken for `DPoP`. */
+  /** Whether the scheme `Bearer` is accepted together with a proof. */
   readonly bearerScheme: 'accept' | 'refuse';
 }
 
@@ -33,7 +33,7 @@ export interface ProofExpectations {
   readonly method: string;
   /** base64url SHA-256 of the OpTok as received. */
   readonly tokenHash: string;
-  /** null where no nonce is required. */
+  /** null if no nonce is required. */
   readonly nonces: Nonces | null;
   /** Epoch seconds. */
   readonly now: number;
@@ -43,24 +43,24 @@ const MAX_LENGTH = 8 * 1024;
 const MAX_JTI_LENGTH = 256;
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'];
 
-/** Parses a proof and checks all of it that needs no cryptography, against the request it came with. */
+/** Parses a proof and checks it against its request, except for signature and replay. */
 export function parseDpopProof(text: string, options: DpopOptions, expected: ProofExpectations): DpopProof {
   const jws = parseCompactJws(text, MAX_LENGTH);
-  // A repeated header arrives joined by a comma, which is no base64url.
+  // Bun joins a repeated header with a comma, which is not base64url.
   if (jws === null)
-    throw new Refusal('proof-malformed', 'The DPoP header is not one compact JWS in strict base64url.');
+    throw new Refusal('proof-malformed', 'The DPoP header is not a single compact JWS in strict base64url.');
   const { typ, alg, crit, jwk } = jws.header;
   if (typ !== 'dpop+jwt') throw new Refusal('proof-type', "The proof's typ is not dpop+jwt.");
   if (typeof alg !== 'string' || !options.algorithms.includes(alg))
     throw new Refusal('proof-algorithm', "The proof's alg is not in senderConstraint.dpop.algorithms.");
   if (crit !== undefined)
-    throw new Refusal('proof-malformed', 'The proof has a crit header that is not understood.');
+    throw new Refusal('proof-malformed', 'The proof has a crit header, and no extension is supported.');
   checkPublicKey(jwk);
   const { jti, iat } = checkClaims(jws.payload, options, expected);
   return { jws, algorithm: alg, jwk, jti, issuedAt: iat };
 }
 
-/** Rule 4: a public key, by its own members alone; RSA of 2048 to 8192 bits. */
+/** The `jwk` has no private member, and an RSA key has 2048 to 8192 bits. */
 function checkPublicKey(jwk: unknown): asserts jwk is JsonObject {
   if (!isJsonObject(jwk)) throw new Refusal('proof-key', 'The proof has no jwk.');
   if (PRIVATE_MEMBERS.some((member) => Object.hasOwn(jwk, member)))
@@ -69,7 +69,7 @@ function checkPublicKey(jwk: unknown): asserts jwk is JsonObject {
   const modulus = jwk.n;
   const bits = typeof modulus === 'string' ? modulusBits(modulus) : 0;
   if (bits < 2048 || bits > 8192)
-    throw new Refusal('proof-key', "The proof's RSA key is not of 2048 to 8192 bits.");
+    throw new Refusal('proof-key', `The proof's RSA key has ${bits} bits; 2048 to 8192 are allowed.`);
 }
 
 /** The length in bits of a base64url big-endian number. */
@@ -92,26 +92,26 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
   if (nbf !== undefined && !isNumericDate(nbf)) throw malformed('nbf is not a number');
   if (htm !== expected.method)
     throw new Refusal('proof-method', `The proof's htm is not ${expected.method}.`);
-  // What is normal already stays as it is.
+  // Most clients send the URL in its normal form already.
   if (!options.realms.has(htu) && !options.realms.has(normalizeUrl(htu) ?? ''))
-    throw new Refusal('proof-url', "The proof's htu is not registry.realm.");
+    throw new Refusal('proof-url', "The proof's htu is not a URL of registry.realm.");
   if (iat < now - options.maxAge)
     throw new Refusal(
       'proof-time',
-      `The proof is ${Math.ceil(now - iat)} s old: maxAge is ${options.maxAge} s.`,
+      `The proof is ${Math.ceil(now - iat)} s old; senderConstraint.dpop.maxAge is ${options.maxAge} s.`,
     );
   if (Math.max(iat, nbf ?? iat) > now + options.clockSkew)
-    throw new Refusal('proof-time', "The proof's iat or nbf is in the future: compare the clocks.");
+    throw new Refusal('proof-time', "The proof's iat or nbf is in the future. Check the clocks.");
   if (exp !== undefined && exp <= now - options.clockSkew)
     throw new Refusal('proof-time', "The proof's exp is in the past.");
   if (expected.nonces !== null && !(typeof nonce === 'string' && expected.nonces.isRecent(nonce, now)))
-    throw new Refusal('proof-nonce', 'The proof has no nonce of ours, or an old one.');
+    throw new Refusal('proof-nonce', 'The proof has no nonce from this service, or an old one.');
   if (ath !== expected.tokenHash)
-    throw new Refusal('proof-token-hash', "The proof's ath names another access token.");
+    throw new Refusal('proof-token-hash', "The proof's ath belongs to another access token.");
   return { jti, iat };
 }
 
-/** Rule 13: the proof could pass the time check until then, so its entry must live as long. Epoch seconds. */
+/** When the proof can no longer pass the time check: its entry must live until then. Epoch seconds. */
 export function replayDeadline(proof: DpopProof, options: DpopOptions): number {
   return proof.issuedAt + options.maxAge + options.clockSkew;
 }

@@ -1,11 +1,11 @@
 /**
- * The signature step of a JWS, and nothing else of it, by synchronous node:crypto: the way through WebCrypto's threads
- * costs about as much again as an ES256 signature itself. Header, key and algorithm must have been checked by jose.
+ * Verifies only the signature of a JWS, with synchronous node:crypto: WebCrypto's threads would add about the cost of one
+ * ES256 signature. jose must have checked header, key and algorithm before.
  */
 import { constants, KeyObject, type VerifyKeyObjectInput, verify } from 'node:crypto';
 import type { CompactJws } from './compact-jws.ts';
 
-/** A public key made ready for one `alg`. */
+/** A public key prepared for one `alg`. */
 export interface SignatureKey {
   readonly digest: string | null;
   readonly input: VerifyKeyObjectInput;
@@ -29,7 +29,7 @@ const settings = new Map<
   ['PS512', ['sha512', { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 64 }]],
 ]);
 
-/** Makes a key ready with which jose has verified a JWS of this `alg`; null for an `alg` that is not known here. */
+/** Prepares a key with which jose has verified a JWS of this `alg`; null for an unknown `alg`. */
 export function createSignatureKey(key: CryptoKey, algorithm: string): SignatureKey | null {
   const setting = settings.get(algorithm);
   if (setting === undefined) return null;
@@ -37,14 +37,14 @@ export function createSignatureKey(key: CryptoKey, algorithm: string): Signature
   return { digest, input: { ...options, key: KeyObject.from(key) } };
 }
 
-/** True where the signature of this JWS is that of the key. `alg` and everything else of the header is not looked at. */
+/** True if the signature was made by the key. Does not check `alg` or anything else in the header. */
 export function isSignatureValid({ text }: CompactJws, { digest, input }: SignatureKey): boolean {
   const end = text.lastIndexOf('.');
   const signature = Buffer.from(text.slice(end + 1), 'base64url');
   try {
     return verify(digest, Buffer.from(text.slice(0, end), 'latin1'), input, signature);
   } catch {
-    // A signature that has no form at all.
+    // A signature that cannot be parsed.
     return false;
   }
 }

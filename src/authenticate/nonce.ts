@@ -1,17 +1,17 @@
 /**
- * DPoP nonces (RFC 9449 §8): an HMAC of the time step under a secret. Nothing is stored, and every process that
- * has the secret knows every nonce. A nonce says that a proof is recent; it is the replay store that says it is new.
+ * DPoP nonces (RFC 9449 §8): an HMAC of the time step. Nothing is stored, and every process with the same secret accepts the
+ * same nonces. A nonce shows that a proof is recent. Only the replay store shows that it is new.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
 export interface Nonces {
   /** The nonce of this time step. `now` in epoch seconds. */
   readonly current: (now: number) => string;
-  /** True for the nonces of this time step, the one before and, for a neighbour whose clock is ahead, the one after. */
+  /** True for the nonces of this time step, the one before and, for a node whose clock is ahead, the one after. */
   readonly isRecent: (nonce: string, now: number) => boolean;
 }
 
-/** Seconds. A nonce is good for one to two steps. */
+/** Seconds. A nonce is valid for one to two steps. */
 const STEP = 60;
 
 /** `secret`: at least 32 bytes. */

@@ -1,4 +1,4 @@
-/** RFC 3986 normalisation of http and https URLs, for the comparison of `htu` (RFC 9449 §4.3, step 9). */
+/** Normalises http and https URLs (RFC 3986 §6.2), to compare `htu` (RFC 9449 §4.3, step 9). */
 
 const FORM = /^(https?):\/\/([^/?#]*)([^?#]*)(?:\?[^#]*)?(?:#.*)?$/i;
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(?::([0-9]*))?$/;
@@ -8,10 +8,10 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '44
 
 /**
  * Normalises scheme, host, port, percent-encoding and dot segments, and drops query and fragment. Returns null
- * for another scheme, for user information, and for text that is no URL. The case of the path is kept.
+ * for other schemes, for user information, and for text that is not a URL. Keeps the case of the path.
  *
- * Written out because the WHATWG parser does something else: it repairs backslashes, tabs and spaces, and leaves
- * percent-encoded unreserved characters as they are.
+ * The WHATWG parser does not do this: it repairs backslashes, tabs and spaces, and does not decode percent-encoded
+ * unreserved characters.
  */
 export function normalizeUrl(text: string): string | null {
   if (text.length > MAX_LENGTH) return null;

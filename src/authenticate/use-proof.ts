@@ -1,4 +1,4 @@
-/** The last of a proof's rules, which leaves a trace: it is recorded as used, and its subject has had one answer more. */
+/** The last check of a proof: it is recorded as used, and counts against its subject's rate limit. */
 import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
 import { type DpopOptions, type DpopProof, replayDeadline } from './dpop-proof.ts';
@@ -6,8 +6,8 @@ import { type Allowance, checkWait } from './rate-limits.ts';
 import type { ReplayVerdict, UsedProofs } from './replay-store.ts';
 
 /**
- * Proofs dated before `until` were recorded when a proof was good for `seconds` and no longer: their entries may be
- * forgotten after that.
+ * Proofs dated before `until` were recorded while a proof was valid for only `seconds`. Their entries may be gone after
+ * that.
  */
 export interface FormerWindow {
   /** Epoch seconds. */
@@ -18,13 +18,13 @@ export interface FormerWindow {
 export interface UseProofParts {
   readonly options: { readonly dpop: DpopOptions };
   readonly replayStore: UsedProofs;
-  /** null where proofs have always been good for as long as now. */
+  /** null if the validity of proofs has not been raised. */
   readonly formerWindow: FormerWindow | null;
 }
 
 /**
- * RFC 9449 §11.1: a proof is good once. The key is a hash of the parsed values with their lengths, never of the
- * proof's bytes: the twin (r, n−s) of an ECDSA signature verifies too.
+ * RFC 9449 §11.1: a proof is accepted once. The key is a hash of thumbprint and `jti` with their lengths, not of the proof's
+ * bytes, because for an ECDSA signature (r, s) the signature (r, n−s) is valid too.
  */
 export async function useProof(
   proof: DpopProof,
@@ -36,23 +36,23 @@ export async function useProof(
   const key = createHash('sha256')
     .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
     .digest();
-  // Once an entry can be forgotten, its proof must not be good any more.
+  // Checked again after waiting for keys: a proof whose entry may be gone must not be accepted.
   const { issuedAt } = proof;
   if (issuedAt < now - options.dpop.maxAge)
-    throw new Refusal('proof-time', 'The proof became too old while the request was answered.');
+    throw new Refusal('proof-time', 'The proof became too old while the request was processed.');
   if (formerWindow !== null && issuedAt < formerWindow.until && now > issuedAt + formerWindow.seconds)
     throw new Refusal(
       'proof-time',
-      'The proof is from before maxAge was raised, and too old for what it was then.',
+      'The proof was made before senderConstraint.dpop.maxAge was raised, and is older than the previous limit.',
     );
-  // Read in the same step as the insert: both then speak of the same memory.
+  // Read in the same step as the insert, so that both refer to the same memory.
   if (issuedAt < replayStore.rememberedSince)
     throw new Refusal(
       'proof-time',
-      'The proof is older than the memory of used proofs: the service or its store was restarted.',
+      'The proof is older than the memory of used proofs, because the service or its store was restarted.',
     );
-  // Taken before, so that who is at the limit uses up no proof; given back where the proof is not the first, so that
-  // who repeats another's takes nothing from them.
+  // Taken before the insert, so that a caller at its limit does not use up a proof. Given back if the proof is not new, so
+  // that a replay does not count against its owner.
   checkWait(allowance?.take(now));
   let verdict: ReplayVerdict | null = null;
   try {

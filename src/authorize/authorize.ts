@@ -1,4 +1,4 @@
-/** What a caller may have: licence, plan, patterns. Pure and synchronous; who the caller is was settled before. */
+/** Decides what a caller may have, by licence, plan and patterns. Pure and synchronous. */
 import type { Caller, VerifiedCaller } from '../authenticate/authenticate.ts';
 import { type ClaimPath, formatClaimPath } from '../authenticate/claim-path.ts';
 import { excerpt, found } from '../platform/escape.ts';
@@ -9,7 +9,7 @@ import { isMountSource, type Judgement, judge } from './judge.ts';
 import { type ChoiceReason, choosePlan, planOf } from './plan-choice.ts';
 import type { ClaimRules, Plan, Policy } from './policy.ts';
 
-/** What is granted: what the registry token will say. */
+/** What the registry token will contain. */
 export interface Grant {
   /** Empty for an anonymous caller. */
   readonly subject: string;
@@ -127,7 +127,7 @@ const MAX_SCOPES_LENGTH = 500;
 
 function denial(caller: Caller, plan: Plan, denied: readonly ResourceActions[]): Refusal {
   const scopes = summarizeScopes(denied, MAX_SCOPES_LENGTH).join(' ');
-  // Credentials might get more: a 401 is what makes a client ask its user for them.
+  // With credentials the client might get more. A 401 makes it ask for them.
   if (caller.kind === 'anonymous')
     return new Refusal(
       'credentials-missing',

@@ -1,4 +1,4 @@
-/** Each action that was asked for on each resource: allowed or not, and by which rule of the plan. */
+/** Decides for each requested action on each resource whether the plan allows it, and by which rule. */
 import type { Caller } from '../authenticate/authenticate.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
 import type { ClaimTexts } from './claim-texts.ts';
@@ -7,20 +7,20 @@ import { allows, matchingRules, type Rule } from './rules.ts';
 
 export interface Judgement {
   readonly resource: ResourceActions;
-  /** Without repetition; one for each action that was asked for, and for `*` one for each that the caller has. */
+  /** One for each requested action, and for `*` one for each action that the caller has. Sorted and unique. */
   readonly verdicts: readonly Verdict[];
 }
 
 export interface Verdict {
   readonly action: string;
-  /** The action that was asked for: `*` where the caller asked for every action that it has. */
+  /** The action as requested: `*` if the caller asked for every action that it has. */
   readonly asked: string;
   readonly allowed: boolean;
-  /** The plan's first rule that allows it; null where none does, and for the catalogue, which has no rules. */
+  /** The first rule of the plan that allows it; null if none does, and for the catalogue, which has no rules. */
   readonly rule: Rule | null;
 }
 
-/** Judges everything that was asked for; `claims` are the caller's. An anonymous caller may pull, whatever else the plan lists. */
+/** Judges all requested actions; `claims` are the caller's. An anonymous caller may only pull, whatever the plan lists. */
 export function judge(
   plan: Plan,
   access: readonly ResourceActions[],
@@ -39,7 +39,7 @@ export function judge(
   });
 }
 
-/** The actions that an asked one stands for: `*` for all that the rules give, and for itself where they give none. */
+/** The actions that a requested one means: `*` means all that the rules list, or only itself if they list none. */
 function actionsFor(
   asked: string,
   resource: ResourceActions,
@@ -71,7 +71,7 @@ function byAction(a: Verdict, b: Verdict): number {
   return a.action < b.action ? -1 : 1;
 }
 
-/** The rules of a plan that speak of a resource: a repository's, by their patterns. Other types have none. */
+/** The rules of a plan that match a resource. Only repositories have rules. */
 function rulesFor(plan: Plan, resource: ResourceActions, claims: ClaimTexts): readonly Rule[] {
   const { type, name } = resource;
   return type === 'repository' && !isCatalog(resource) ? matchingRules(plan.rules, name, claims) : [];
@@ -82,14 +82,14 @@ export function isCatalog({ type, name }: ResourceActions): boolean {
   return (type === 'registry' && name === 'catalog') || (type === 'repository' && name === '');
 }
 
-/** The one action on the catalogue, under the name by which it was asked for. */
+/** The only action on the catalogue, which depends on the name that was used for it. */
 export function catalogAction({ type }: ResourceActions): string {
   return type === 'registry' ? '*' : 'pull';
 }
 
 /**
- * True for a repository that is asked for `pull` alone beside another one that is asked for `push` or `*`: the source of
- * a layer mount. The push works without it, because the client then uploads the layer.
+ * True for a repository with the single action `pull` next to another one with `push` or `*`: the source of a layer mount. The
+ * push works without it, because the client then uploads the layer.
  */
 export function isMountSource(resource: ResourceActions, access: readonly ResourceActions[]): boolean {
   const isPullAlone = resource.actions.length === 1 && resource.actions[0] === 'pull';

@@ -1,4 +1,4 @@
-/** The registry token: a grant, signed. Nothing of the OpTok but its `sub` is copied. */
+/** The registry token: a signed grant. Only `sub` is copied from the OpTok. */
 import type { Grant } from '../authorize/authorize.ts';
 import type { ResourceActions } from '../request/resource-scope.ts';
 import type { Signer } from './signer.ts';
@@ -8,20 +8,19 @@ export interface RegistryToken {
   readonly token: string;
   readonly jti: string;
   readonly access: readonly ResourceActions[];
-  /** Epoch seconds, the moment of issuing (the token's own `iat` is back-dated). */
+  /** Epoch seconds: the time of issue. The token's own `iat` is earlier. */
   readonly issuedAt: number;
   /** Seconds. */
   readonly lifetime: number;
 }
 
-/** Seconds by which `iat` and `nbf` lie in the past, for verifiers that allow for no clock skew (zot). */
+/** Seconds by which `iat` and `nbf` are back-dated, for verifiers that allow no clock skew (zot). */
 const BACK_DATED = 10;
 
-/** Who issues, and for whom. */
 export interface IssueOptions {
   /** Becomes `iss`. */
   readonly issuer: string;
-  /** Becomes `aud`; null for the service that was asked for. */
+  /** Becomes `aud`; null for the requested service. */
   readonly audience: string | null;
 }
 

@@ -1,5 +1,5 @@
-/** What `issue` needs of a signing key; `keys/` implements it. */
+/** What `issue` needs from a signing key. Implemented in `keys/`. */
 export interface Signer {
-  /** Signs the claims as a compact JWS with `typ`, `alg`, `kid` and, where there is a certificate, `x5c`. */
+  /** Signs the claims as a compact JWS with `typ`, `alg`, `kid` and, if there is a certificate, `x5c`. */
   sign(claims: Readonly<Record<string, unknown>>): string | Promise<string>;
 }

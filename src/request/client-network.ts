@@ -1,9 +1,9 @@
-/** What of an address one client is known by. */
+/** The part of an IP address that identifies one client, for rate limits. */
 import { isIPv4, isIPv6 } from 'node:net';
 
 /**
- * An IPv4 address as it is, also one in the clothes of IPv6; of an IPv6 address the /64 network, of which every
- * subscriber has one whole. What is no address stays as it is.
+ * Returns an IPv4 address (also an IPv4-mapped one) unchanged. Returns the /64 network of an IPv6 address, because a
+ * subscriber has at least a whole /64. Returns any other text unchanged.
  */
 export function clientNetwork(address: string): string {
   const plain = address.replace(/%.*$/, '');
@@ -13,7 +13,7 @@ export function clientNetwork(address: string): string {
   const [left = '', right] = plain.split('::');
   const before = groupsOf(left);
   const after = groupsOf(right ?? '');
-  // An IPv4 address at the end stands for two groups, and is never among the first four.
+  // An IPv4 address at the end counts as two groups. They are never among the first four.
   const length = before.length + after.length + (plain.includes('.') ? 1 : 0);
   const zeros = right === undefined ? [] : Array<string>(8 - length).fill('0');
   const network = [...before, ...zeros, ...after].slice(0, 4);

@@ -10,16 +10,16 @@ export interface Credentials {
   readonly opTok: string;
 }
 
-/** The form fields that carry an OpTok, by grant type (what containerd, BuildKit, helm and docker send). */
+/** The form field that holds the OpTok, by grant type, as containerd, BuildKit, helm and docker send it. */
 const formFields = new Map([
   ['password', 'password'],
   ['refresh_token', 'refresh_token'],
 ]);
 
 /**
- * Finds the request's credentials; null where it brings none. Throws `credentials-ambiguous` where it brings two.
- * Credentials that cannot be read count as brought, with an empty OpTok: they are 401, not 400, because that is
- * what makes docker and containerd ask for others.
+ * Finds the request's credentials; null if there are none. Throws `credentials-ambiguous` if there are two. Unreadable
+ * credentials are returned with an empty OpTok, so that the answer is 401 and not 400: after a 401 docker and containerd
+ * ask for other credentials.
  */
 export function parseCredentials(headers: Headers, form: URLSearchParams | null): Credentials | null {
   const header = headers.get('authorization');
@@ -28,15 +28,15 @@ export function parseCredentials(headers: Headers, form: URLSearchParams | null)
   if (header !== null && fromForm !== null)
     throw new Refusal(
       'credentials-ambiguous',
-      'Credentials are given in the Authorization header and in the form.',
+      'The request has credentials in the Authorization header and in the form.',
     );
   return fromHeader ?? fromForm;
 }
 
 function parseAuthorization(header: string): Credentials | null {
-  // A repeated header arrives joined by a comma, and no credential of these schemes can hold one.
+  // Bun joins a repeated header with a comma, which no credential of these schemes can contain.
   if (header.includes(','))
-    throw new Refusal('credentials-ambiguous', 'The Authorization header is given twice.');
+    throw new Refusal('credentials-ambiguous', 'The request has two Authorization headers.');
   const [scheme = '', ...rest] = header.trim().split(/ +/);
   const value = rest.join(' ');
   switch (scheme.toLowerCase()) {
@@ -51,7 +51,7 @@ function parseAuthorization(header: string): Credentials | null {
   }
 }
 
-/** RFC 7617: everything after the first colon is the password. */
+/** RFC 7617 §2: the password is everything after the first colon. */
 function passwordOf(encoded: string): string {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return '';
   const decoded = Buffer.from(encoded, 'base64').toString('latin1');
@@ -72,7 +72,7 @@ function parseForm(form: URLSearchParams): Credentials | null {
   return field === undefined ? null : { scheme: 'form', opTok: singleParameter(form, field) ?? '' };
 }
 
-/** The `DPoP` header as received; null where there is none. */
+/** The `DPoP` header as received; null if there is none. */
 export function parseProofHeader(headers: Headers): string | null {
   return headers.get('dpop');
 }

@@ -1,18 +1,18 @@
-/** The address of the client behind trusted proxies, from `X-Forwarded-For` or `Forwarded` (RFC 7239). */
+/** The address of the client behind trusted proxies: `X-Forwarded-For` or `Forwarded` (RFC 7239). */
 import { isIPv4, isIPv6 } from 'node:net';
 import { type ForwardedOptions, isTrusted } from './forwarded.ts';
 
 export interface ClientAddress {
-  /** An IP address without port: the client's, as far as trusted proxies tell it. */
+  /** An IP address without port: the client's, or that of the last proxy that could be told. */
   readonly address: string;
-  /** The entry of a trusted proxy that could not be read, as it was sent; null where there is none. */
+  /** The entry from a trusted proxy that is not an address, as received; null if there is none. */
   readonly unreadable: string | null;
 }
 
 /**
- * The peer's address, or where that is a trusted proxy, the last one in its header that is none. Counted from the
- * right, because everything left of an entry was written by whoever sent it. Where a trusted proxy's entry cannot be
- * read, the proxy's own address is the last that is known.
+ * Returns the peer's address or, if the peer is a trusted proxy, the last address in the header that is not a trusted
+ * proxy. Reads from the right: a proxy appends the address that it saw, and everything to the left came from there. If an
+ * entry is not an address, returns the address of the proxy that added it, and the entry.
  */
 export function clientAddress(
   headers: Headers,
@@ -35,8 +35,8 @@ export function clientAddress(
 }
 
 /**
- * Where the last entry of a list begins, less one; -1 where it is the only one. Quotes are paired from the right: one
- * that a client left open further left takes nothing from what the proxies added.
+ * The position of the comma before the last entry; -1 if there is only one entry. Quotes are paired from the right, so
+ * that a quote which a client left open does not swallow the entries that proxies appended.
  */
 function lastComma(list: string): number {
   let isQuoted = false;
@@ -48,7 +48,7 @@ function lastComma(list: string): number {
   return -1;
 }
 
-/** The `for` parameter of one element of `Forwarded` (RFC 7239 §4); null where there is not exactly one. */
+/** The `for` parameter of one element of `Forwarded` (RFC 7239 §4); null unless there is exactly one. */
 function forOf(element: string): string | null {
   const parameter = /\s*([\w!#$%&'*+.^`|~-]+)=("(?:[^"\\]|\\.)*"|[^\s";,]*)\s*(?:;|$)/y;
   let found: string | null = null;
@@ -62,7 +62,7 @@ function forOf(element: string): string | null {
   return found;
 }
 
-/** An address with or without port (RFC 7239 §6); null for an obfuscated name, `unknown`, and anything else. */
+/** The address of a node, without its port (RFC 7239 §6); null for `unknown`, obfuscated names and anything else. */
 function parseNode(node: string): string | null {
   if (isIPv4(node) || isIPv6(node)) return node;
   const [, bracketed, plain = ''] = /^(?:\[([^\]]+)\]|([\d.]+))(?::(?:\d{1,5}|_[\w.-]+))?$/.exec(node) ?? [];

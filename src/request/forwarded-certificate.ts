@@ -1,4 +1,4 @@
-/** The client certificate that a trusted proxy forwards in a header: the header's name and its format. */
+/** The client certificate that a trusted proxy forwards in a header. */
 import { Refusal } from '../refusal.ts';
 import type { ClientCertificate, ClientConnection } from './client-connection.ts';
 import {
@@ -12,20 +12,20 @@ import {
 const CHAIN = 'client-cert-chain';
 
 /**
- * Headers that count only where they are configured, and are refused elsewhere: whoever sends one means to prove
- * something by it. Service meshes add `X-Forwarded-Client-Cert` to every request, so that one is ignored instead.
+ * Known headers are refused, not ignored, if they are not the configured one: the sender expects them to count. The exception
+ * is `X-Forwarded-Client-Cert`, which service meshes add to every request.
  */
 const refusedElsewhere = [...knownCertificateHeaders.keys(), CHAIN].filter(
   (name) => name !== 'x-forwarded-client-cert',
 );
 
-/** More than a header can be in practice: Bun answers 431 to more than about 16 KiB of headers. */
+/** In characters. Bun answers 431 to more than about 16 KiB of headers. */
 const MAX_LENGTH = 16 * 1024;
 
 /**
- * The client's certificate: that of the connection, or where the peer is a trusted proxy, the one in the header that
- * the proxy writes. Throws `certificate-untrusted` for a certificate header from anyone else, for a known one that is
- * not configured, and for one that cannot be read.
+ * Returns the client certificate of the connection or, if the peer is a trusted proxy, the one in the configured header.
+ * Throws `certificate-untrusted` for a certificate header from anyone else, for a known header that is not the configured
+ * one, and for a value that cannot be read.
  */
 export function clientCertificate(
   headers: Headers,
@@ -38,11 +38,11 @@ export function clientCertificate(
   const isGiven = !isNoCertificate(value);
   if (isGiven && !trusted) throw fromStranger(name, peer);
   checkOtherHeaders(headers, peer, trusted, options.certificateHeader);
-  // A trusted proxy's own certificate is not its client's.
+  // The certificate of a trusted proxy itself is not its client's.
   if (!trusted) return peer.certificate;
   if (!isGiven || value === null) {
     if (!isNoCertificate(headers.get(CHAIN)))
-      throw untrusted('The header Client-Cert-Chain comes without Client-Cert');
+      throw untrusted('The request has the header Client-Cert-Chain without Client-Cert');
     return null;
   }
   return { der: parseCertificate(value, name, format), trusted: true };
@@ -61,12 +61,12 @@ function checkOtherHeaders(
     if (!trusted) throw fromStranger(name, peer);
     if (name !== CHAIN || expected !== 'client-cert')
       throw untrusted(
-        `The header ${name} is not server.clientCertificateHeader (${configured}): the proxy must remove it`,
+        `The request has the header ${name}, and server.clientCertificateHeader is ${configured}: the proxy must remove ${name}`,
       );
   }
 }
 
-/** What proxies send for a client without a certificate: nothing, an empty byte sequence (Caddy), `(null)` (Apache). */
+/** Proxies without a client certificate send nothing, an empty byte sequence (Caddy, HAProxy) or `(null)` (Apache). */
 function isNoCertificate(value: string | null): boolean {
   return value === null || value === '' || value === '::' || value === '(null)';
 }
@@ -87,7 +87,7 @@ const parsers: Readonly<Record<CertificateFormat, (text: string) => Uint8Array |
   xfcc: parsePem,
 };
 
-/** RFC 9440 §2.1: a byte sequence of RFC 8941 §3.3.5, one and no list. */
+/** RFC 9440 §2.1: exactly one byte sequence (RFC 8941 §3.3.5). */
 function parseByteSequence(value: string): Uint8Array | null {
   return decodeBase64(/^:([^:]+):$/.exec(value)?.[1]);
 }
@@ -101,12 +101,12 @@ function parsePem(value: string): Uint8Array | null {
   return decodeBase64(body?.replace(/[\r\n ]/g, ''));
 }
 
-/** PEM without its armour, URL-escaped (Traefik), or as it is (Cloudflare). */
+/** The base64 between the lines of a PEM certificate, URL-escaped (Traefik) or plain (Cloudflare). */
 function parseBase64(value: string): Uint8Array | null {
   return decodeBase64(decodeEscapes(value) ?? undefined);
 }
 
-/** URL-escaped text, in which a plus sign stands for itself; null where an escape is broken. */
+/** Decodes URL-escaped text. A plus sign stays one. Returns null for a broken escape. */
 function decodeEscapes(value: string): string | null {
   if (!/^(?:[A-Za-z0-9._~!*'()+/= -]|%[0-9A-Fa-f]{2})+$/.test(value)) return null;
   try {
@@ -117,8 +117,8 @@ function decodeEscapes(value: string): string | null {
 }
 
 /**
- * The `Cert` of the last element of Envoy's list, which the nearest proxy wrote; null for text that is no such list.
- * Elements are separated by commas, pairs by semicolons; a value in quotes may hold both, and `\"`.
+ * The `Cert` of the last element of Envoy's list, which the nearest proxy added; null for any other text. Commas separate
+ * elements and semicolons separate pairs; a quoted value may contain both, and `\"`.
  */
 function lastCert(value: string, name: string): string | null {
   const pair = /([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^",;]*)(;|,\s*|$)/y;
@@ -137,14 +137,14 @@ function lastCert(value: string, name: string): string | null {
   return certs.length === 1 ? cert : null;
 }
 
-/** Padded base64 of one whole DER sequence; null for anything else. */
+/** Decodes padded base64 of exactly one DER sequence; null for anything else. */
 function decodeBase64(text: string | undefined): Uint8Array | null {
   if (text === undefined || text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return null;
   const der = Buffer.from(text, 'base64');
   return isOneSequence(der) ? der : null;
 }
 
-/** Nothing is cut off and nothing follows: the tag of a SEQUENCE, and its length by X.690 §8.1.3. */
+/** True if the bytes are a SEQUENCE of exactly this length (X.690 §8.1.3). */
 function isOneSequence(der: Buffer): boolean {
   if (der.length < 4 || der[0] !== 0x30) return false;
   const first = der.readUInt8(1);
@@ -155,7 +155,7 @@ function isOneSequence(der: Buffer): boolean {
 }
 
 function fromStranger(name: string, { address }: ClientConnection): Refusal {
-  return untrusted(`The header ${name} comes from ${address}, which is not in server.trustedProxies`);
+  return untrusted(`The header ${name} came from ${address}, which is not in server.trustedProxies`);
 }
 
 function untrusted(fault: string): Refusal {

@@ -1,4 +1,4 @@
-/** What the configuration says of reverse proxies: which ones are believed, and in which headers they write. */
+/** The reverse proxies that the configuration trusts, and the headers that they set. */
 import { type BlockList, isIPv4, isIPv6 } from 'node:net';
 
 export interface ForwardedOptions {
@@ -7,7 +7,7 @@ export interface ForwardedOptions {
   readonly addressHeader: AddressHeader;
 }
 
-/** The header in which proxies write their client's address; the other one is never read. */
+/** The header with the client's address. The other one is never read. */
 export type AddressHeader = 'X-Forwarded-For' | 'Forwarded';
 
 export interface CertificateHeader {
@@ -22,7 +22,7 @@ export interface CertificateHeader {
 export const certificateFormats = ['rfc9440', 'pem-escaped', 'der-base64', 'xfcc'] as const;
 export type CertificateFormat = (typeof certificateFormats)[number];
 
-/** The headers that proxies use for a client certificate and nothing else, with their formats; in lower case. */
+/** Headers that proxies use for client certificates, in lower case, with their formats. */
 export const knownCertificateHeaders: ReadonlyMap<string, CertificateFormat> = new Map([
   ['client-cert', 'rfc9440'],
   ['ssl-client-cert', 'pem-escaped'],
@@ -34,7 +34,7 @@ export const knownCertificateHeaders: ReadonlyMap<string, CertificateFormat> = n
   ['x-forwarded-client-cert', 'xfcc'],
 ]);
 
-/** True where this peer is one of the trusted proxies. */
+/** True if the address belongs to a trusted proxy. */
 export function isTrusted(address: string, trustedProxies: BlockList): boolean {
   if (isIPv4(address)) return trustedProxies.check(address, 'ipv4');
   return isIPv6(address) && trustedProxies.check(address, 'ipv6');

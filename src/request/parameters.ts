@@ -6,8 +6,8 @@ const MAX_BODY_BYTES = 64 * 1024;
 const FORM = 'application/x-www-form-urlencoded';
 
 /**
- * Reads the parameters, wherever the method puts them. Throws `malformed-request` for a body that is no form
- * (415), is larger than 64 KiB (413) or is not UTF-8.
+ * Reads the parameters from the query of a GET or the form of a POST. Throws `malformed-request` for a body that is not a
+ * form (415), is larger than 64 KiB (413), ends early, or is not UTF-8.
  */
 export async function readParameters(request: Request): Promise<URLSearchParams> {
   if (request.method !== 'POST') return new URLSearchParams(queryOf(request.url));
@@ -19,15 +19,14 @@ export async function readParameters(request: Request): Promise<URLSearchParams>
   return new URLSearchParams(await readText(request));
 }
 
-/** The one value of a parameter that may be given once; undefined where it is absent or empty. */
+/** The value of a parameter that must not be repeated; undefined if it is absent or empty. */
 export function singleParameter(parameters: URLSearchParams, name: string): string | undefined {
   const values = parameters.getAll(name);
-  if (values.length > 1)
-    throw new Refusal('malformed-request', `The parameter ${name} is given more than once.`);
+  if (values.length > 1) throw new Refusal('malformed-request', `The parameter ${name} is repeated.`);
   return values[0] === '' ? undefined : values[0];
 }
 
-/** What follows the `?`. The URL is cut, not parsed: its host is whatever the client wrote into the Host header. */
+/** The part after the `?`. Not parsed as a URL, because its host is whatever the client sent as Host header. */
 function queryOf(url: string): string {
   const mark = url.indexOf('?');
   return mark === -1 ? '' : url.slice(mark + 1);
@@ -48,7 +47,7 @@ async function readBytes(request: Request): Promise<Uint8Array> {
     return await readBody(request, MAX_BODY_BYTES);
   } catch (cause) {
     if (cause instanceof BodyTooLarge) throw tooLarge();
-    throw new Refusal('malformed-request', 'The body ended too early.');
+    throw new Refusal('malformed-request', 'The body ended early.');
   }
 }
 

@@ -1,10 +1,10 @@
-/** The name of one request, by which client, proxy and log speak of the same one: `X-Request-ID`. */
+/** The ID of a request (`X-Request-ID`): the same for client, proxy and log. */
 import type { ClientConnection } from './client-connection.ts';
 import { type ForwardedOptions, isTrusted } from './forwarded.ts';
 
 /**
- * That of a trusted proxy where it is 1 to 128 characters of RFC 3986's unreserved set; else a new one (122 random bits).
- * A stranger's is not believed: it could be that of another request, or anything else that ends up in a log.
+ * Returns the ID that a trusted proxy sent, if it is 1 to 128 unreserved characters (RFC 3986 §2.3), else a new one with 122
+ * random bits. An ID from anyone else is ignored: it could repeat another request's, or put arbitrary text into the log.
  */
 export function requestIdOf(headers: Headers, peer: ClientConnection, options: ForwardedOptions): string {
   const given = headers.get('x-request-id');

@@ -1,8 +1,8 @@
-/** The scope of a token request: text to resources with their actions (distribution's token scope grammar). */
+/** Parses the scopes of a token request (distribution's token scope grammar) into resources and actions. */
 import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 
-/** What is asked for, or granted, on one resource; `actions` sorted and without repetition. */
+/** The actions requested or granted on one resource, sorted and unique. */
 export interface ResourceActions {
   readonly type: string;
   readonly name: string;
@@ -20,8 +20,8 @@ const HOST =
   /^(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(?::[0-9]+)?$/;
 
 /**
- * Parses every `scope` value of a request: none, one or many, each with any number of space-separated scopes.
- * Returns one entry a resource, sorted by type and name, with the union of its actions.
+ * Parses the `scope` values of a request, each with any number of space-separated scopes. Returns one entry per resource,
+ * sorted by type and name, with the union of its actions.
  * Throws `malformed-scope` for text outside the grammar, for more than 64 resources and for more than 100 actions on one.
  */
 export function parseScopes(values: readonly string[]): ResourceActions[] {
@@ -34,10 +34,10 @@ export function parseScopes(values: readonly string[]): ResourceActions[] {
       const known = actionsByResource.get(resource);
       const asked = known?.union(actions) ?? actions;
       if (asked.size > MAX_ACTIONS)
-        throw malformed(scope, `asks for more than ${MAX_ACTIONS} actions on one resource`);
+        throw malformed(scope, `brings a resource to more than ${MAX_ACTIONS} actions`);
       actionsByResource.set(resource, asked);
       if (actionsByResource.size > MAX_RESOURCES)
-        throw new Refusal('malformed-scope', `More than ${MAX_RESOURCES} resources are asked for.`);
+        throw new Refusal('malformed-scope', `The request has more than ${MAX_RESOURCES} resources.`);
     }
   }
   return [...actionsByResource.keys()].sort().map((resource) => {
@@ -58,7 +58,7 @@ function parseScope(scope: string): { type: string; name: string; actions: Set<s
   const type = TYPE.exec(scope.slice(0, first))?.[1];
   if (type === undefined) throw malformed(scope, 'has a type other than [a-z0-9]+ with an optional (class)');
   const name = scope.slice(first + 1, last);
-  // zot asks for `repository::pull` where it lists its repositories.
+  // zot requires `repository::pull` for its list of repositories.
   if (!isResourceName(name) && !(type === 'repository' && name === ''))
     throw malformed(scope, 'has a name that is not a repository name');
   const actions = scope.slice(last + 1).split(',');
@@ -67,7 +67,7 @@ function parseScope(scope: string): { type: string; name: string; actions: Set<s
   return { type, name, actions: new Set(actions) };
 }
 
-/** A repository name of the distribution grammar, with or without a `host:port/` before it. */
+/** True for a repository name of the distribution grammar, with or without `host:port/` in front. */
 export function isResourceName(name: string): boolean {
   if (name.length > MAX_NAME_LENGTH) return false;
   const [head = '', ...rest] = name.split('/');
@@ -75,19 +75,19 @@ export function isResourceName(name: string): boolean {
   return isNameComponent(head) || (rest.length > 0 && HOST.test(head));
 }
 
-/** One path component of a repository name: lower-case letters and digits, with separators inside only. */
+/** True for one path component of a repository name: lower-case letters and digits, separators only between them. */
 export function isNameComponent(text: string): boolean {
   return COMPONENT.test(text);
 }
 
-/** `type:name:action,action`, the form of a scope on the wire. */
+/** A scope as it is sent: `type:name:action,action`. */
 export function formatScope({ type, name, actions }: ResourceActions): string {
   return `${type}:${name}:${actions.join(',')}`;
 }
 
 /**
- * Scopes for a person to read, in about `most` characters: those that fit, and how many more there are. The first one is
- * always there, cut where it is too long itself.
+ * Formats scopes for messages, in about `most` characters: those that fit, then the number of the others. The first one is
+ * always included, shortened if it is too long by itself.
  */
 export function summarizeScopes(access: readonly ResourceActions[], most: number): string[] {
   const shown: string[] = [];
@@ -105,7 +105,7 @@ function malformed(scope: string, fault: string): Refusal {
   return new Refusal('malformed-scope', `The scope ${quote(scope)} ${fault}.`);
 }
 
-/** Shortened, and without control or non-ASCII characters. */
+/** The text in quotes, shortened, with `?` for control characters and anything outside ASCII. */
 function quote(text: string): string {
   const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text;
   return `"${shown.replace(/[^\x20-\x7e…]|["\\]/g, '?')}"`;

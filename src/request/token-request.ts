@@ -1,6 +1,6 @@
 /**
- * A token request as the client meant it: text in, typed values out. Nothing here decides whether the client may
- * have what it asks for, or whether its credentials are good.
+ * Parses a token request into typed values. Whether the credentials are valid and what the client may have is decided by
+ * the later steps.
  */
 import { Refusal } from '../refusal.ts';
 import type { ClientCertificate, ClientConnection } from './client-connection.ts';
@@ -14,19 +14,19 @@ export interface TokenRequest {
   readonly method: 'GET' | 'POST';
   /** The registry that the token is for; becomes `aud`. */
   readonly service: string;
-  /** What is asked for; empty for an authentication check (`docker login`). */
+  /** The requested access; empty for an authentication check (`docker login`). */
   readonly access: readonly ResourceActions[];
   readonly credentials: Credentials | null;
-  /** No credentials, no proof, and no `Authorization` of a scheme that is not known either. */
+  /** True if there are no credentials, no proof and no `Authorization` header of any scheme. */
   readonly isAnonymous: boolean;
   /** The DPoP proof as received, unverified. */
   readonly proof: string | null;
-  /** What the client proved possession of, to this listener or to a trusted proxy; null for nothing. */
+  /** The client certificate of the connection, or as a trusted proxy forwarded it; null if there is none. */
   readonly certificate: ClientCertificate | null;
 }
 
 export interface TokenRequestOptions {
-  /** The values of `service` that are answered; null for any. */
+  /** The accepted values of `service`; null for any. */
   readonly allowedServices: ReadonlySet<string> | null;
   readonly forwarded: ForwardedOptions;
 }
@@ -35,7 +35,7 @@ const SERVICE = /^[\x20-\x7e]{1,255}$/;
 
 /**
  * Parses a GET or POST to the token endpoint. Throws `malformed-request`, `malformed-scope`,
- * `service-not-allowed`, `credentials-ambiguous` or `certificate-untrusted`. `peer` is who opened the connection.
+ * `service-not-allowed`, `credentials-ambiguous` or `certificate-untrusted`. `peer` is the other end of the connection.
  */
 export async function parseTokenRequest(
   request: Request,

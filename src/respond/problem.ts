@@ -1,24 +1,24 @@
-/** Problem documents (RFC 9457): the one form of everything that is not a success. */
+/** Problem documents (RFC 9457), the body of every response that is not a success. */
 import { excerpt } from '../platform/escape.ts';
 
 export interface Problem {
   readonly status: number;
   readonly title: string;
   readonly detail: string;
-  /** RFC 6750 §3.1, RFC 9449 §7.1; null where nothing was wrong with what the client sent. */
+  /** RFC 6750 §3.1, RFC 9449 §7.1; null if the request had no credentials. */
   readonly error: string | null;
-  /** Shown on 400 and 403 only: on a 401 it would tell a stranger how far a forged token got. */
+  /** Sent on 400 and 403 only: on a 401 it would tell an attacker how far a forged token got. */
   readonly reason: string | null;
 }
 
 const PROBLEM = 'application/problem+json';
 
-/** Three copies of it and the rest stay below 8 KiB. */
+/** In characters: three copies and the rest of the body stay below 8 KiB. */
 const MAX_DETAIL_LENGTH = 800;
 
 /**
- * The error codes of the distribution specification that clients know. Docker retries a refused push for 50 seconds
- * where it does not know the code.
+ * Error codes that clients know from the distribution specification. Docker retries a refused push for 50 seconds if it
+ * does not know the code.
  */
 const codes: Readonly<Record<number, string>> = {
   400: 'DENIED',
@@ -59,8 +59,8 @@ export function renderProblem(
 }
 
 /**
- * True where `Accept` (RFC 9110 §12.5.1) names `application/problem+json` and prefers nothing that JSON is. Wildcards do
- * not name it: docker 28 prints the raw body of any type but `application/json`.
+ * True if `Accept` (RFC 9110 §12.5.1) lists `application/problem+json` with at least the weight of `application/json`.
+ * Wildcards are not enough: docker 28 prints the raw body of any type other than `application/json`.
  */
 function prefersProblem(accept: string | null): boolean {
   if (accept === null || !accept.toLowerCase().includes(PROBLEM)) return false;

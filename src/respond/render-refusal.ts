@@ -1,11 +1,11 @@
-/** The answer to a refused request: coarse on 401, exact on 400 and 403, with its challenges. */
+/** The response to a refused request: general on 401, exact on 400 and 403, with the challenges of a 401. */
 import type { Refusal } from '../refusal.ts';
 import type { Scheme } from '../request/credentials.ts';
 import { renderProblem } from './problem.ts';
 
-/** What the answer needs of the request that was refused. */
+/** What the response needs to know about the refused request. */
 export interface RefusedRequest {
-  /** How the client brought its credentials; null where that is not known. */
+  /** How the client sent its credentials; null if that is not known. */
   readonly scheme: Scheme | null;
   /** Its `Accept` header. */
   readonly accept: string | null;
@@ -14,7 +14,7 @@ export interface RefusedRequest {
 export interface ChallengeOptions {
   /** The `realm` of `Bearer` and `Basic` (RFC 9110 §11.5). */
   readonly realm: string;
-  /** What `DPoP algs=` offers; empty where DPoP is not accepted. */
+  /** The algorithms in `DPoP algs=`; empty if DPoP is not accepted. */
   readonly dpopAlgorithms: readonly string[];
 }
 
@@ -29,7 +29,7 @@ const titles: Readonly<Record<number, string>> = {
   503: 'Service unavailable',
 };
 
-/** The description for the client where only the log tells which check failed. */
+/** What the client is told when only the log says which check failed. */
 const coarse: Readonly<Record<string, string>> = {
   none: 'An access token from the Authority is required.',
   invalid_token: 'The access token is not valid here, or it is not bound to this client.',
@@ -40,7 +40,7 @@ const coarse: Readonly<Record<string, string>> = {
     'The service cannot issue tokens at the moment. Its log says why. Try again later.',
 };
 
-/** Renders a refusal. `dpopNonce` is what a proof must hold; null where none is required. */
+/** Renders a refusal. `dpopNonce` is the nonce that a proof must contain; null if none is required. */
 export function renderRefusal(
   refusal: Refusal,
   { scheme, accept }: RefusedRequest,
@@ -67,7 +67,7 @@ export function renderRefusal(
   );
 }
 
-/** The scheme whose challenge has the `error`: DPoP for a fault of the proof, else the one that the client used. */
+/** The scheme whose challenge has the `error`: DPoP for a fault in the proof, otherwise the scheme that the client used. */
 function challengedScheme(error: string | null, scheme: Scheme | null): Scheme | null {
   if (error === null) return null;
   if (error === 'invalid_dpop_proof' || error === 'use_dpop_nonce') return 'DPoP';

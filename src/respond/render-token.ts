@@ -1,12 +1,12 @@
-/** The answer to a request that was granted. */
+/** The response to a granted request. */
 import type { RegistryToken } from '../issue/registry-token.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope } from '../request/resource-scope.ts';
 
-/** Clients read at most this much of an answer (go-containerregistry). */
+/** go-containerregistry reads at most 64 KiB of a response. */
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** Throws `malformed-scope` where the answer would be larger than what clients read. */
+/** Throws `malformed-scope` if the body would be larger than clients read. */
 export function renderToken(issued: RegistryToken, method: 'GET' | 'POST'): Response {
   const body = JSON.stringify({
     token: issued.token,
@@ -18,7 +18,7 @@ export function renderToken(issued: RegistryToken, method: 'GET' | 'POST'): Resp
   if (body.length >= MAX_BODY_BYTES)
     throw new Refusal(
       'malformed-scope',
-      `So many scopes make an answer of more than ${MAX_BODY_BYTES} bytes.`,
+      `The response would be larger than ${MAX_BODY_BYTES} bytes. Request fewer scopes.`,
     );
   return new Response(body, {
     status: 200,

@@ -56,8 +56,10 @@ describe('a request without credentials', () => {
     'repository:public/a:push',
     'repository:public/a:delete',
     'repository:public/a:pull,push',
-    'repository:all/a:*',
+    'repository:all/a:push',
+    'repository:private/a:*',
     'registry:catalog:*',
+    'repository::pull',
     'registry:catalog:pull',
     'plugin:public/a:pull',
     'repository:private/a:pull',
@@ -76,7 +78,7 @@ describe('a request without credentials', () => {
 
   test('gets what is left where the grant is an intersection, and 401 where nothing is', async () => {
     const harness = await open('intersection');
-    const scopes = ['repository:public/a:pull,push', 'registry:catalog:*', 'repository:all/a:*'];
+    const scopes = ['repository:public/a:pull,push', 'registry:catalog:*', 'repository:all/a:push'];
     const answer = await ask(harness, { ...nobody, scopes });
     expectToken(answer);
     expect(decodePart(String(answer.body.token), 1).access).toEqual([

@@ -11,7 +11,7 @@ const { clientKey, clock } = harness;
 const opTok = harness.opTok();
 const goodProof = () => harness.proof(opTok);
 
-describe('proof rule 1: exactly one DPoP field with one value', () => {
+describe('exactly one DPoP field with one value', () => {
   test('refuses two good proofs in one field, as a repeated field arrives', async () => {
     expectRefusal(await ask(harness, { opTok, proof: `${goodProof()}, ${goodProof()}` }), 'proof-malformed');
     expectRefusal(await ask(harness, { opTok, proof: `${goodProof()},${goodProof()}` }), 'proof-malformed');
@@ -51,7 +51,7 @@ describe('proof rule 1: exactly one DPoP field with one value', () => {
   });
 });
 
-describe('proof rule 2: a compact JWS in strict base64url of at most 8 KiB', () => {
+describe('a compact JWS in strict base64url of at most 8 KiB', () => {
   test.each([
     ['two parts', (parts: string[]) => parts.slice(0, 2).join('.')],
     ['four parts', (parts: string[]) => [...parts, 'AAAA'].join('.')],
@@ -85,7 +85,7 @@ describe('proof rule 2: a compact JWS in strict base64url of at most 8 KiB', () 
   });
 });
 
-describe('proof rule 3: typ is dpop+jwt and alg is asymmetric and listed', () => {
+describe('typ is dpop+jwt and alg is asymmetric and listed', () => {
   test.each<[unknown]>([
     [undefined],
     ['JWT'],
@@ -149,7 +149,7 @@ describe('proof rule 3: typ is dpop+jwt and alg is asymmetric and listed', () =>
   });
 });
 
-describe('proof rule 16: members that nobody knows are ignored', () => {
+describe('members that nobody knows are ignored', () => {
   test('accepts unknown members in header, jwk and claims', async () => {
     const header = {
       kid: 7,
@@ -180,7 +180,7 @@ describe('proof rule 16: members that nobody knows are ignored', () => {
   });
 });
 
-describe('proof rule 17: a proof and an OpTok bound by DPoP come together or not at all', async () => {
+describe('a proof and an OpTok bound by DPoP come together or not at all', async () => {
   const lenient = await createHarness({ clientKey, accept: ['dpop', 'none'] });
   const unbound = lenient.opTok({ claims: { cnf: undefined } });
 

@@ -40,7 +40,7 @@ function expectNonce(answer: Answer): string {
   return nonce;
 }
 
-describe('proof rule 12: a nonce that is ours and recent, or 401 use_dpop_nonce with a new one', () => {
+describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one', () => {
   test('a proof without a nonce gets one, and with it a token', async () => {
     expectToken(await askWith(harness, expectNonce(await askWith(harness, undefined))));
   });

@@ -27,7 +27,7 @@ function opTokWithUnusedBits(part: 0 | 1): string[] {
   }
 }
 
-describe('OpTok rule 1: a compact JWS in strict base64url', () => {
+describe('a compact JWS in strict base64url', () => {
   test('accepts the OpTok that the vectors below are made of', async () => {
     expectToken(await ask(harness, { opTok: good }));
   });
@@ -101,7 +101,7 @@ describe('OpTok rule 1: a compact JWS in strict base64url', () => {
   });
 });
 
-describe('OpTok rule 2: typ is one of authority.tokenTypes', () => {
+describe('typ is one of authority.tokenTypes', () => {
   test.each(['at+jwt', 'AT+JWT', 'application/at+jwt', 'Application/At+Jwt'])('accepts %s', async (typ) => {
     expectToken(await ask(harness, { opTok: harness.opTok({ header: { typ } }) }));
   });
@@ -150,7 +150,7 @@ describe('OpTok rule 2: typ is one of authority.tokenTypes', () => {
   });
 });
 
-describe('OpTok rule 3: alg is listed, never none and never symmetric; crit is refused', () => {
+describe('alg is listed, never none and never symmetric; crit is refused', () => {
   const { claims } = opTokMembers(authorityKey, clientKey, harness.clock.now);
 
   test.each([
@@ -193,7 +193,7 @@ describe('OpTok rule 3: alg is listed, never none and never symmetric; crit is r
   });
 });
 
-describe("OpTok rule 4: the key comes from the Authority's key set alone", async () => {
+describe("the key comes from the Authority's key set alone", async () => {
   const attacker = await createKey('ES256');
 
   test.each([

@@ -11,7 +11,7 @@ const harness = await createHarness();
 const { clientKey, clock } = harness;
 const opTok = harness.opTok();
 
-describe('proof rule 13: a pair of thumbprint and jti is accepted once', () => {
+describe('a pair of thumbprint and jti is accepted once', () => {
   test('refuses the second use', async () => {
     const proof = harness.proof(opTok);
     expectToken(await ask(harness, { opTok, proof }));
@@ -143,7 +143,7 @@ describe('proof rule 13: a pair of thumbprint and jti is accepted once', () => {
   });
 });
 
-describe('proof rule 14: what the proof does not sign, replay detection protects', () => {
+describe('what the proof does not sign, replay detection protects', () => {
   test('a proof that was used for one scope is not good for another, nor for another service', async () => {
     const any = await createHarness({ allowedServices: null });
     const bound = any.opTok();
@@ -155,7 +155,7 @@ describe('proof rule 14: what the proof does not sign, replay detection protects
   });
 });
 
-describe('proof rule 15: store full or down is 503, and nothing from before the start is accepted', () => {
+describe('store full or down is 503, and nothing from before the start is accepted', () => {
   test('a full store issues nothing, and does again when an entry has expired', async () => {
     const small = await createHarness({ replayStore: MemoryReplayStore.create(2, 0) });
     const bound = small.opTok();

@@ -14,7 +14,7 @@ interface HtuVector {
   readonly why?: string;
 }
 
-describe('proof rule 8: htu is a configured realm after normalisation of both', () => {
+describe('htu is a configured realm after normalisation of both', () => {
   test.each(
     loadVectors<HtuVector>('htu').map(
       (vector) => [vector.htu, vector.realm, vector.why ?? '', vector] as const,
