@@ -11,7 +11,7 @@ export interface ContainerdOptions {
 }
 
 export interface Containerd extends AsyncDisposable {
-  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`, or without credentials. */
+  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`; in the clear without. */
   readonly fetch: (image: string, credentials: string | null) => Promise<Finished>;
   /** Pushes what was fetched as `image` to `target`. */
   readonly push: (target: string, image: string, credentials: string | null) => Promise<Finished>;
@@ -41,10 +41,8 @@ export async function startContainerd(options: ContainerdOptions | null): Promis
     throw cause;
   }
   const ctr = (...words: readonly string[]) => run(['ctr', '--address', address, ...words]);
-  const access = (credentials: string | null) => [
-    ...(options === null ? ['--plain-http'] : ['--hosts-dir', hosts]),
-    ...(credentials === null ? [] : ['--user', credentials]),
-  ];
+  const access = (credentials: string | null) =>
+    credentials === null ? ['--plain-http'] : ['--hosts-dir', hosts, '--user', credentials];
   return {
     fetch: (image, credentials) => ctr('content', 'fetch', ...access(credentials), image),
     push: (target, image, credentials) => ctr('images', 'push', ...access(credentials), target, image),
