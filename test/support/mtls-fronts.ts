@@ -16,6 +16,7 @@ import {
   serviceConfiguration,
   TOKEN_ISSUER,
 } from './running-service.ts';
+import type { TlsIdentity } from './tls-identities.ts';
 
 export interface Front extends AsyncDisposable {
   /** `localhost:PORT`, as image names have it. */
@@ -53,25 +54,39 @@ async function startOwnTls(parties: MtlsParties): Promise<Front> {
   };
 }
 
+export interface ProxyFrontOptions {
+  /** Default `docker-registry`. */
+  readonly program?: RegistryProgram;
+  /** An address of this machine by which clients call it, with the certificate for it; default: loopback. */
+  readonly address?: { readonly host: string; readonly server: TlsIdentity };
+}
+
 /** Registry and realm are both behind a proxy, each by its sample. */
 export async function startBehindProxy(
   parties: MtlsParties,
   name: ProxyName,
-  program: RegistryProgram = 'docker-registry',
+  { program = 'docker-registry', address }: ProxyFrontOptions = {},
 ): Promise<Front> {
   await using parts = new AsyncDisposableStack();
   const [port, servicePort] = [await findFreePort(), await findFreePort()];
-  const realm = `https://localhost:${port}/token`;
+  const registryHost = `${address?.host ?? 'localhost'}:${port}`;
+  const realm = `https://${registryHost}/token`;
   const believing = { trustedProxies: ['127.0.0.1/32'], clientCertificateHeader: certificateHeaders[name] };
   const service = parts.use(await startServe(parties, servicePort, realm, believing));
   const registry = parts.use(await startRegistryFor(parties, realm, { program, fromSample: true }));
-  const ports = { port, registryPort: registry.port, servicePort };
   const proxy = parts.use(
-    await startProxy(name, { ...ports, server: parties.server, clientsCa: parties.certificateAuthority }),
+    await startProxy(name, {
+      host: address?.host ?? '127.0.0.1',
+      port,
+      registryPort: registry.port,
+      servicePort,
+      server: address?.server ?? parties.server,
+      clientsCa: parties.certificateAuthority,
+    }),
   );
   const owned = parts.move();
   return {
-    registryHost: `localhost:${port}`,
+    registryHost,
     realm,
     servicePort,
     serviceLog: () => settled(service.stderr),

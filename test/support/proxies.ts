@@ -6,6 +6,8 @@ import { type Child, createTemporaryFolder, start, type TemporaryFolder } from '
 import { readSample, type SamplePlace } from './samples.ts';
 
 export interface ProxyOptions {
+  /** The address of this machine that it listens on. */
+  readonly host: string;
   readonly port: number;
   readonly registryPort: number;
   readonly servicePort: number;
@@ -49,7 +51,7 @@ export async function startProxy(name: ProxyName, options: ProxyOptions): Promis
     await folder[Symbol.asyncDispose]();
   };
   try {
-    await untilListening(child, options.port);
+    await untilListening(child, options);
   } catch (cause) {
     await dispose();
     throw cause;
@@ -61,22 +63,22 @@ export async function startProxy(name: ProxyName, options: ProxyOptions): Promis
   };
 }
 
-async function untilListening(child: Child, port: number): Promise<void> {
+async function untilListening(child: Child, { host, port }: ProxyOptions): Promise<void> {
   const deadline = performance.now() + 15_000;
   let isRunning = true;
   void child.exited.finally(() => {
     isRunning = false;
   });
-  while (!(await accepts(port))) {
+  while (!(await accepts(host, port))) {
     if (!isRunning || performance.now() > deadline)
       throw new Error(`Nothing listens on ${port}: ${child.stdout()}${child.stderr()}`);
     await Bun.sleep(20);
   }
 }
 
-function accepts(port: number): Promise<boolean> {
+function accepts(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, host);
     socket.once('error', () => resolve(false));
     socket.once('connect', () => {
       socket.destroy();
@@ -89,8 +91,8 @@ async function prepareNginx(folder: TemporaryFolder, options: ProxyOptions): Pro
   const sample = await readSample('nginx/registry-token.conf', [
     ['server 127.0.0.1:5000;', `server 127.0.0.1:${options.registryPort};`],
     ['server 127.0.0.1:8085;', `server 127.0.0.1:${options.servicePort};`],
-    ['listen 443 ssl;', `listen 127.0.0.1:${options.port} ssl;`],
-    ['server_name registry.example.com;', 'server_name localhost 127.0.0.1;'],
+    ['listen 443 ssl;', `listen ${options.host}:${options.port} ssl;`],
+    ['server_name registry.example.com;', `server_name localhost ${options.host};`],
     ...serverFiles('/etc/nginx/tls', options),
   ]);
   await writeFile(folder.at('registry-token.conf'), sample);
@@ -121,7 +123,7 @@ async function prepareHaproxy(folder: TemporaryFolder, options: ProxyOptions): P
   const sample = await readSample('haproxy/registry-token.cfg', [
     ['server registry 127.0.0.1:5000', `server registry 127.0.0.1:${options.registryPort}`],
     ['server registry_token 127.0.0.1:8085', `server registry_token 127.0.0.1:${options.servicePort}`],
-    ['bind :443', `bind 127.0.0.1:${options.port}`],
+    ['bind :443', `bind ${options.host}:${options.port}`],
     ['/etc/haproxy/tls/registry.example.com.pem', folder.at('server.pem')],
     ['/etc/haproxy/tls/clients-ca.crt', options.clientsCa.certificatePath],
   ]);
@@ -130,11 +132,11 @@ async function prepareHaproxy(folder: TemporaryFolder, options: ProxyOptions): P
 }
 
 async function prepareCaddy(folder: TemporaryFolder, options: ProxyOptions): Promise<Prepared> {
-  const { port } = options;
+  const { host, port } = options;
   const sample = await readSample('caddy/Caddyfile', [
     ['reverse_proxy 127.0.0.1:5000', `reverse_proxy 127.0.0.1:${options.registryPort}`],
     ['reverse_proxy 127.0.0.1:8085', `reverse_proxy 127.0.0.1:${options.servicePort}`],
-    ['registry.example.com:443 {', `https://localhost:${port}, https://127.0.0.1:${port} {`],
+    ['registry.example.com:443 {', `https://localhost:${port}, https://${host}:${port} {`],
     ...serverFiles('/etc/caddy/tls', options),
   ]);
   await writeFile(folder.at('Caddyfile'), `{\n\tadmin off\n\tauto_https off\n}\n${sample}`);
@@ -146,7 +148,7 @@ async function prepareApache(folder: TemporaryFolder, options: ProxyOptions): Pr
     ['ProxyPass /token http://127.0.0.1:8085/', `ProxyPass /token http://127.0.0.1:${options.servicePort}/`],
     ['/auth/token http://127.0.0.1:8085/', `/auth/token http://127.0.0.1:${options.servicePort}/`],
     ['http://127.0.0.1:5000/', `http://127.0.0.1:${options.registryPort}/`],
-    ['<VirtualHost *:443>', `<VirtualHost 127.0.0.1:${options.port}>`],
+    ['<VirtualHost *:443>', `<VirtualHost ${options.host}:${options.port}>`],
     ['ServerName registry.example.com', 'ServerName localhost'],
     ...serverFiles('/etc/apache2/tls', options),
   ]);
@@ -164,7 +166,7 @@ async function prepareApache(folder: TemporaryFolder, options: ProxyOptions): Pr
   const logPath = folder.at('apache2.log');
   const main = `ServerRoot ${folder.path}
 ${modules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`).join('\n')}
-Listen 127.0.0.1:${options.port}
+Listen ${options.host}:${options.port}
 PidFile ${folder.at('apache2.pid')}
 DefaultRuntimeDir ${folder.path}
 ErrorLog ${logPath}
