@@ -10,6 +10,7 @@ import { createHelperUser, type HelperUser } from '../support/credential-helper.
 import { describeAsRoot } from '../support/debian-parts.ts';
 import { addAddress, type DockerEngine, startDockerEngine } from '../support/docker-engine.ts';
 import { imageId } from '../support/image-clients.ts';
+import { blobPath } from '../support/images.ts';
 import { type Front, startBehindProxy } from '../support/mtls-fronts.ts';
 import { createMtlsParties, type MtlsParties, obtainBoundOpTok } from '../support/mtls-parties.ts';
 import { type Child, type Finished, findFreePort, start } from '../support/processes.ts';
@@ -60,8 +61,8 @@ describeAsRoot(
       expect(await docker('push', target)).toMatchObject({ exitCode: 0 });
       expect(await docker('rmi', target)).toMatchObject({ exitCode: 0 });
       expect(await docker('pull', target)).toMatchObject({ exitCode: 0 });
-      const inspected = await docker('image', 'inspect', '--format', '{{.Id}}', target);
-      expect(inspected.stdout.trim()).toBe(`sha256:${await imageId(image)}`);
+      const inspected = await docker('image', 'inspect', '--format', '{{json .RootFS.Layers}}', target);
+      expect(JSON.parse(inspected.stdout)).toEqual(await layersOf(image));
     }
 
     const helperUser = async (): Promise<Docker> => {
@@ -98,7 +99,7 @@ describeAsRoot(
       const { exitCode, stderr } = await docker('push', target);
       expect({ exitCode, stderr }).toEqual({
         exitCode: 1,
-        stderr: expect.stringMatching(/^denied: .*repository:elsewhere\/app/m),
+        stderr: expect.stringMatching(/^(?:denied|error from registry): .*repository:elsewhere\/app/m),
       });
       // Five retries are what an error code that docker does not know costs.
       const log = (await front.serviceLog()).slice(before);
@@ -126,7 +127,7 @@ describeAsRoot(
       const denied = `${agent.host}/elsewhere/agent:1`;
       await engine.load(await parties.newImage(), denied);
       const refused = await docker('push', denied);
-      expect(refused.stderr).toMatch(/^denied: .*repository:elsewhere\/agent/m);
+      expect(refused.stderr).toMatch(/^(?:denied|error from registry): .*repository:elsewhere\/agent/m);
     });
 
     const startAgent = async (): Promise<{ readonly host: string } & AsyncDisposable> => {
@@ -150,3 +151,9 @@ describeAsRoot(
     };
   },
 );
+
+/** The layers of an OCI layout as they are unpacked; what docker calls the image by depends on its store. */
+async function layersOf(folder: string): Promise<string[]> {
+  const config = await readFile(blobPath(folder, `sha256:${await imageId(folder)}`), 'utf8');
+  return JSON.parse(config).rootfs.diff_ids;
+}

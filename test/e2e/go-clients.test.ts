@@ -15,7 +15,8 @@ setDefaultTimeout(60_000);
 
 const starts = {
   'its own TLS listener': fronts['its own TLS listener'],
-  'nginx with registry 3.1': (parties: MtlsParties) => startBehindProxy(parties, 'nginx', { program: 'registry-3.1' }),
+  'nginx with registry 3.1': (parties: MtlsParties) =>
+    startBehindProxy(parties, 'nginx', { program: 'registry-3.1' }),
 } as const;
 
 for (const [name, startFront] of Object.entries(starts))

@@ -38,7 +38,18 @@ const packages = {
 } as const;
 
 /** What Debian does not have; `.ci/go-parts` builds each, and says of which version. */
-export const goParts = ['crane', 'helm', 'oras', 'regctl', 'registry-3.0', 'registry-3.1'] as const;
+export const goParts = [
+  'buildctl',
+  'buildkitd',
+  'containerd-2',
+  'crane',
+  'ctr-2',
+  'helm',
+  'oras',
+  'regctl',
+  'registry-3.0',
+  'registry-3.1',
+] as const;
 
 export type Part = keyof typeof packages | (typeof goParts)[number];
 
