@@ -32,7 +32,7 @@ test.each(['text', 'json'])('an unverified token cannot write on the terminal: %
 test.each([
   [
     ['--plan', 'enterprise', '--claim', 'tid=acme', 'repository:customers/acme/app:*'],
-    'registry-token.yaml:64:11), as part of *\n  push ',
+    'registry-token.yaml), as part of *\n  push ',
   ],
   [
     [
@@ -55,7 +55,7 @@ test.each([
   ],
 ] as const)('explain shows how %j is understood', async (words, line) => {
   const { stdout } = await runCommand(explain, ['--config', 'etc/registry-token.yaml', ...words]);
-  expect(stdout).toContain(line);
+  expect(stdout.replaceAll(/:\d+:\d+\)/g, ')')).toContain(line);
 });
 
 test('explain --json has what was asked with * and what is left out', async () => {
