@@ -69,7 +69,7 @@ export async function assemble(
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
-  dependencies.counters.announcePlans(Object.keys(loaded.configuration.plans));
+  dependencies.counters.announcePlans([...loaded.configuration.plans.keys()]);
   const parts: Parts = {
     loaded,
     generation,

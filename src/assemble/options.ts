@@ -50,7 +50,7 @@ function withBothNames(algorithms: readonly string[]): readonly string[] {
 
 /** `listed`: the licences of the list file, beside those of the configuration itself. */
 export function createPolicy(configuration: Configuration, listed: Policy['revokedLicenses']): Policy {
-  const plans = Object.entries(configuration.plans).map(([name, { catalog, lifetime, repositories }]) => ({
+  const plans = [...configuration.plans].map(([name, { catalog, lifetime, repositories }]) => ({
     name,
     catalog,
     lifetime: lifetime ?? null,

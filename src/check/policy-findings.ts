@@ -30,7 +30,7 @@ function findLifetimes(loaded: LoadedConfiguration): Finding[] {
   const { signing, plans } = loaded.configuration;
   const lifetimes: [string[], number | undefined][] = [
     [['signing', 'lifetime'], signing.lifetime],
-    ...Object.entries(plans).map(([name, plan]): [string[], number | undefined] => [
+    ...[...plans].map(([name, plan]): [string[], number | undefined] => [
       ['plans', name, 'lifetime'],
       plan.lifetime,
     ]),

@@ -8,19 +8,31 @@ export interface Contradiction {
   readonly message: string;
 }
 
-/** What contradicts itself in the content of a configuration file. That a value is of a wrong kind is told elsewhere. */
-export function findContradictions(input: unknown): Contradiction[] {
-  return [...findUnknownPlans(input), ...findTwoPasswords(input), ...findReplayUrl(input)];
+/**
+ * What contradicts itself in the content of a configuration file. That a value is of a wrong kind is told elsewhere.
+ * `morePlans` are the names of plans that stand in other files; null where those could not be read.
+ */
+export function findContradictions(input: unknown, morePlans: readonly string[] | null): Contradiction[] {
+  return [
+    ...findNoPlans(input),
+    ...(morePlans === null ? [] : findUnknownPlans(input, morePlans)),
+    ...findTwoPasswords(input), ...findReplayUrl(input)];
 }
 
-function findUnknownPlans(input: unknown): Contradiction[] {
-  const plans = memberOf(input, 'plans');
-  if (typeof plans !== 'object' || plans === null || Array.isArray(plans)) return [];
+function findNoPlans(input: unknown): Contradiction[] {
+  if (memberOf(input, 'plans') !== undefined || memberOf(input, 'plansPath') !== undefined) return [];
+  return [{ path: ['plans'], input: undefined, message: 'is missing; it must be a mapping' }];
+}
+
+function findUnknownPlans(input: unknown, morePlans: readonly string[]): Contradiction[] {
+  const plans = memberOf(input, 'plans') ?? {};
+  if (typeof plans !== 'object' || Array.isArray(plans)) return [];
+  const names = new Set([...Object.keys(plans), ...morePlans]);
   const places: KeyPath[] = [['defaultPlan'], ['anonymousPlan'], ...planRulePaths(input)];
   return places.flatMap((path) => {
     const name = path.reduce((value: unknown, key) => memberOf(value, String(key)), input);
-    if (typeof name !== 'string' || name === '' || Object.hasOwn(plans, name)) return [];
-    return [{ path, input: name, message: `names no plan of plans (${planNames(plans)})` }];
+    if (typeof name !== 'string' || name === '' || names.has(name)) return [];
+    return [{ path, input: name, message: `names no plan of plans (${listOf(names)})` }];
   });
 }
 
@@ -31,9 +43,8 @@ function planRulePaths(input: unknown): KeyPath[] {
   return planRules.map((_, index) => ['authority', 'planRules', index, 'plan']);
 }
 
-function planNames(plans: object): string {
-  const names = Object.keys(plans);
-  return names.length === 0 ? 'which is empty' : `which has ${names.slice(0, 10).join(', ')}`;
+function listOf(names: ReadonlySet<string>): string {
+  return names.size === 0 ? 'which is empty' : `which has ${[...names].slice(0, 10).join(', ')}`;
 }
 
 function findTwoPasswords(input: unknown): Contradiction[] {
@@ -58,7 +69,8 @@ function findReplayUrl(input: unknown): Contradiction[] {
   return [{ path, input: undefined, message: 'stands with store: redis, and only there' }];
 }
 
-function memberOf(container: unknown, key: string): unknown {
+/** The own member of this name; undefined where there is none. */
+export function memberOf(container: unknown, key: string): unknown {
   return typeof container === 'object' && container !== null && Object.hasOwn(container, key)
     ? (container as Record<string, unknown>)[key]
     : undefined;

@@ -70,6 +70,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   anonymousPlan: 'The plan of requests without credentials: pull alone. None by default.',
   revokedLicenses: 'Licences that get nothing.',
   revokedLicensesPath: 'A file with more of them, one a line; # begins a comment.',
+  plansPath:
+    'A JSON file with further plans, for programs that write thousands: the same shape as plans, at most 64 MiB.',
   limits: 'Answers 429 and 503 beyond.',
   'limits.perSubject': 'Requests of one subject, such as 50/s, 100/m or 1000/h; as many at once.',
   'limits.inFlight': 'Requests under way at a time, in all workers; the rest are answered 503 at once.',

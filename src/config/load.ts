@@ -1,23 +1,26 @@
 /** The configuration from its file and the environment, checked whole: every mistake at once, or a value. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { z } from 'zod';
 import {
   type ConfigurationDocument,
   type KeyPath,
   parseConfigurationDocument,
 } from '../document/document.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
+import { decodeText } from '../document/text.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
 import { errorCode } from '../platform/errors.ts';
-import { findContradictions } from './contradictions.ts';
+import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
+import { inOrder, type PlansFile, emptyPlansFile, readPlansFile } from './plans-file.ts';
 import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
   /** The file, absolute. */
   readonly file: string;
+  /** The file that `plansPath` names, absolute; null where it names none. */
+  readonly plansFile: string | null;
   /** A path of the configuration, relative to the file, as an absolute one. */
   readonly resolvePath: (path: string) => string;
   /** Where this key stands: `file:line:column`, or the environment's variable. */
@@ -28,8 +31,9 @@ export interface LoadedConfiguration {
   readonly overrides: readonly { readonly key: string; readonly variable: string }[];
 }
 
-/** Some 10,000 rules; YAML takes half a second for so many bytes. */
-const MAX_BYTES = 1024 * 1024;
+/** Some 10,000 rules; YAML takes more than a second for so many bytes. */
+const MOST_YAML_BYTES = 1024 * 1024;
+const MOST_PLANS_BYTES = 64 * 1024 * 1024;
 const DEFAULT_FILES = ['etc/registry-token.yaml', '/etc/registry-token/registry-token.yaml'];
 
 /** Which file is read: the option, `REGISTRY_TOKEN_CONFIG`, or the first of the two default places that exists. */
@@ -47,20 +51,30 @@ export function findConfigurationFile(
   );
 }
 
+/** Reads a whole file, of at most so many bytes. Throws as Node does. */
+export type ReadFile = (file: string) => Buffer;
+
 /**
- * Reads and checks the configuration at each call. Throws ConfigurationFault with every mistake. While the file has the
- * same content, what was made of it is returned again.
+ * Reads and checks the configuration at each call. Throws ConfigurationFault with every mistake. While its files have the
+ * same content, what was made of them is returned again.
  */
 export function configurationLoader(
   file: string,
   env: Readonly<Record<string, string | undefined>>,
-): () => LoadedConfiguration {
-  let last: { readonly text: Buffer; readonly loaded: LoadedConfiguration } | null = null;
-  return () => {
-    if (last !== null && hasContent(file, last.text)) return last.loaded;
-    const text = readConfigurationFile(file);
-    last = { text, loaded: readConfiguration(text, file, env) };
-    return last.loaded;
+): (readFile?: ReadFile) => LoadedConfiguration {
+  let last: { readonly contents: ReadonlyMap<string, Buffer>; readonly loaded: LoadedConfiguration } | null =
+    null;
+  return (readFile = readFileSync) => {
+    if (last !== null && [...last.contents].every(([path, bytes]) => hasContent(path, bytes, readFile)))
+      return last.loaded;
+    const contents = new Map<string, Buffer>();
+    const loaded = loadConfiguration(file, env, (path) => {
+      const bytes = readFile(path);
+      contents.set(path, bytes);
+      return bytes;
+    });
+    last = { contents, loaded };
+    return loaded;
   };
 }
 
@@ -68,16 +82,10 @@ export function configurationLoader(
 export function loadConfiguration(
   file: string,
   env: Readonly<Record<string, string | undefined>>,
+  readFile: ReadFile = readFileSync,
 ): LoadedConfiguration {
-  return readConfiguration(readConfigurationFile(file), file, env);
-}
-
-function readConfiguration(
-  text: Buffer,
-  file: string,
-  env: Readonly<Record<string, string | undefined>>,
-): LoadedConfiguration {
-  const document = parseConfigurationDocument(text.toString('utf8'), file);
+  const text = decodeText(readConfigurationFile(file, readFile), file);
+  const document = parseConfigurationDocument(text, file);
   if (typeof document.value !== 'object' || document.value === null || Array.isArray(document.value))
     throw faultOf(
       file,
@@ -87,58 +95,126 @@ function readConfiguration(
   const { overrides, mistakes } = readOverrides(env, configurationSchema, document.value);
   const input = applyOverrides(document.value, overrides);
   const result = configurationSchema.safeParse(input, { reportInput: true });
-  const mistakeAt = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);
-  const issues: z.core.$ZodIssue[] = [
-    ...(result.error?.issues ?? []),
-    ...findContradictions(input).map((found) => ({
-      ...found,
-      code: 'custom' as const,
-      path: [...found.path],
-    })),
-  ];
+  const resolvePath = (path: string) => resolve(dirname(file), path);
+  const inFile = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);
+  const more = openPlansFile(input, { readFile, resolvePath, mistakeAt: inFile });
+  const mistakeAt = (path: KeyPath, message: string): Mistake =>
+    isOf(more, path)
+      ? { source: more.file, ...more.placeOfKey(path), key: formatKey(path), message }
+      : inFile(path, message);
+  const context = { schema: configurationSchema, holdsSecret, mistakeAt: inFile };
+  const contradictions = findContradictions(input, more === null || more.mistakes.length === 0 ? [...(more?.plans.keys() ?? [])] : null);
   const all = [
     ...mistakes,
-    ...issues.flatMap((issue) =>
-      explainIssue(issue, { schema: configurationSchema, holdsSecret, mistakeAt }),
-    ),
+    ...(result.error?.issues ?? []).flatMap((issue) => explainIssue(issue, context)),
+    ...contradictions.flatMap((found) => explainIssue({ ...found, code: 'custom', path: [...found.path] }, context)),
+    ...(more?.mistakes ?? []),
+    ...findDoublePlans(input, more, inFile),
   ];
-  if (all.length > 0 || result.data === undefined) throw new ConfigurationFault(all.sort(comparePlaces));
+  if (all.length > 0 || result.data === undefined)
+    throw new ConfigurationFault(all.sort((a, b) => comparePlaces(a, b, file)));
+  const plans = inOrder(result.data.plans, document, ['plans']);
   return {
-    configuration: result.data,
+    configuration: { ...result.data, plans: new Map([...plans, ...(more?.plans ?? [])]) },
     file,
-    resolvePath: (path) => resolve(dirname(file), path),
+    plansFile: more?.file ?? null,
+    resolvePath,
     placeOf: (path) => formatPlace(mistakeAt(path, '')),
     mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
     overrides: overrides.map(({ path, variable }) => ({ key: formatKey(path), variable })),
   };
 }
 
-/** In the order of the file; what has no place in it comes after. */
-function comparePlaces(a: Mistake, b: Mistake): number {
-  if (a.line === null || b.line === null) return Number(a.line === null) - Number(b.line === null);
-  return a.line - b.line || (a.column ?? 0) - (b.column ?? 0);
-}
-
-/** The text of a configuration file. Throws ConfigurationFault where it cannot be read, or is far too large. */
-export function readConfigurationFile(file: string): Buffer {
+/** The file that `plansPath` names; null where it names none. One that cannot be read has that as its mistake. */
+function openPlansFile(
+  input: unknown,
+  {
+    readFile,
+    resolvePath,
+    mistakeAt,
+  }: {
+    readonly readFile: ReadFile;
+    readonly resolvePath: (path: string) => string;
+    readonly mistakeAt: (path: KeyPath, message: string) => Mistake;
+  },
+): PlansFile | null {
+  const path = memberOf(input, 'plansPath');
+  if (typeof path !== 'string' || path === '') return null;
+  const file = resolvePath(path);
   try {
-    const { size } = statSync(file);
-    if (size > MAX_BYTES)
-      throw faultOf(
-        file,
-        `is ${size} bytes long; at most ${MAX_BYTES} are read as YAML: put long lists of plans into a JSON file, and name it in plansPath`,
-      );
-    return readFileSync(file);
+    return readPlansFile(readBounded(file, MOST_PLANS_BYTES, readFile), file);
   } catch (cause) {
-    if (cause instanceof ConfigurationFault) throw cause;
-    throw faultOf(file, `cannot be read (${errorCode(cause)})`);
+    const message =
+      cause instanceof TooLarge
+        ? `${file} has ${cause.size} bytes; at most ${MOST_PLANS_BYTES} are read`
+        : `${file} cannot be read (${errorCode(cause)})`;
+    return emptyPlansFile(file, [mistakeAt(['plansPath'], message)]);
   }
 }
 
-/** Whether a file holds exactly this. */
-function hasContent(file: string, text: Buffer): boolean {
+/** Whether this key belongs to a plan of the plans file. */
+function isOf(plansFile: PlansFile | null, [section, name]: KeyPath): plansFile is PlansFile {
+  return plansFile !== null && section === 'plans' && typeof name === 'string' && plansFile.plans.has(name);
+}
+
+function findDoublePlans(
+  input: unknown,
+  more: PlansFile | null,
+  mistakeAt: (path: KeyPath, message: string) => Mistake,
+): Mistake[] {
+  const plans = memberOf(input, 'plans');
+  if (more === null || typeof plans !== 'object' || plans === null) return [];
+  return [...more.plans.keys()]
+    .filter((name) => Object.hasOwn(plans, name))
+    .map((name) => {
+      const path = ['plans', name];
+      const message = `is also a plan of the configuration (${formatPlace(mistakeAt(path, ''))}); one of the two must go`;
+      return { source: more.file, ...more.placeOfKey(path), key: formatKey(path), message };
+    });
+}
+
+/** The configuration file's mistakes first, in the order of each file; what has no place in a file comes last. */
+function comparePlaces(a: Mistake, b: Mistake, file: string): number {
+  if (a.line === null || b.line === null) return Number(a.line === null) - Number(b.line === null);
+  if (a.source !== b.source) return Number(a.source !== file) - Number(b.source !== file);
+  return a.line - b.line || (a.column ?? 0) - (b.column ?? 0);
+}
+
+/** The content of a configuration file. Throws ConfigurationFault where it cannot be read, or is too large. */
+export function readConfigurationFile(file: string, readFile: ReadFile = readFileSync): Buffer {
   try {
-    return statSync(file).size === text.length && readFileSync(file).equals(text);
+    return readBounded(file, MOST_YAML_BYTES, readFile);
+  } catch (cause) {
+    throw faultOf(
+      file,
+      cause instanceof TooLarge
+        ? `has ${cause.size} bytes; at most ${MOST_YAML_BYTES} are read as YAML. Write long lists of plans to a JSON file and name it in plansPath`
+        : `cannot be read (${errorCode(cause)})`,
+    );
+  }
+}
+
+class TooLarge extends Error {
+  readonly size: number;
+
+  constructor(size: number) {
+    super();
+    this.size = size;
+  }
+}
+
+function readBounded(file: string, most: number, readFile: ReadFile): Buffer {
+  const { size } = statSync(file);
+  if (size > most) throw new TooLarge(size);
+  const bytes = readFile(file);
+  if (bytes.length > most) throw new TooLarge(bytes.length);
+  return bytes;
+}
+
+/** Whether a file holds exactly this. */
+function hasContent(file: string, bytes: Buffer, readFile: ReadFile): boolean {
+  try {
+    return statSync(file).size === bytes.length && readFile(file).equals(bytes);
   } catch {
     return false;
   }

@@ -142,17 +142,22 @@ const plan = z.strictObject({
   repositories: z.array(repositoryRule).default([]),
 });
 
+/** The plans by name: those of the configuration, and of the file that `plansPath` names. */
+export const plansSchema = z.record(z.string().regex(/^[\x21-\x7e]{1,64}$/), plan);
+export type Plans = z.output<typeof plansSchema>;
+
 export const configurationSchema = z.strictObject({
   server: server.prefault({}),
   authority,
   senderConstraint: senderConstraint.prefault({}),
   signing,
   registry,
-  plans: z.record(z.string().regex(/^[\x21-\x7e]{1,64}$/), plan),
+  plans: plansSchema.default({}),
   defaultPlan: text.optional(),
   anonymousPlan: text.optional(),
   revokedLicenses: z.array(text).default([]),
   revokedLicensesPath: path.optional(),
+  plansPath: path.optional(),
   limits: z.strictObject({ perSubject: rate().optional(), inFlight: z.int().min(1).optional() }).optional(),
   telemetry: z.strictObject({ listen: listenAddress() }).optional(),
   logging: z
@@ -164,8 +169,11 @@ export const configurationSchema = z.strictObject({
     .prefault({}),
 });
 
-/** The configuration: plain values that can be cloned into another thread. */
-export type Configuration = z.output<typeof configurationSchema>;
+/** The configuration, with the plans of `plansPath`: plain values that can be cloned into another thread. */
+export interface Configuration extends Omit<z.output<typeof configurationSchema>, 'plans'> {
+  /** In the order of the file, then of `plansPath`. */
+  readonly plans: ReadonlyMap<string, Plans[string]>;
+}
 
 /** Keys whose values no message may show. */
 export const secretKeys: ReadonlySet<string> = new Set([

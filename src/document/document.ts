@@ -31,6 +31,8 @@ export interface ConfigurationDocument {
   readonly placeOf: (path: KeyPath) => Place;
   /** The place of the last key of this path. */
   readonly placeOfKey: (path: KeyPath) => Place;
+  /** The keys of the mapping at this path, in the order of the text, which an object does not keep for names like "7". */
+  readonly keysOf: (path: KeyPath) => string[];
 }
 
 /** How often YAML aliases may be expanded: enough for reuse, too little to explode. */
@@ -103,6 +105,10 @@ export function parseConfigurationDocument(text: string, source: string): Config
         : undefined;
       const range = isScalar(pair?.key) ? pair.key.range : undefined;
       return range ? place(range[0]) : placeOf(path);
+    },
+    keysOf: (path) => {
+      const node = nodeAt(path);
+      return isMap(node) ? node.items.map(({ key }) => String(isScalar(key) ? key.value : key)) : [];
     },
   };
 }

@@ -84,6 +84,7 @@ export function restoreConfiguration({ configuration, file }: WorkerSetup): Load
   return {
     configuration,
     file,
+    plansFile: null,
     overrides: [],
     resolvePath: (path) => resolve(dirname(file), path),
     placeOf: () => file,

@@ -286,7 +286,7 @@ describe('a mistake in the environment', () => {
       expect(judge(sampleText, { [`REGISTRY_TOKEN_SIGNING__${name}`]: 'x' }).loaded).toBeNull();
     }
     const env = { REGISTRY_TOKEN_PLANS__constructor__CATALOG: 'true' };
-    expect(load(env).plans.constructor as unknown).toMatchObject({
+    expect(load(env).plans.get('constructor')).toMatchObject({
       catalog: true,
       repositories: { length: 0 },
     });

@@ -153,7 +153,7 @@ describe('a name that is not known', () => {
       );
     for (const name of ['x'.repeat(64), 'constructor', 'a.b:c/d'])
       expect(
-        loadText(JSON.stringify({ ...minimum, plans: { [name]: {} } })).configuration.plans[name],
+        loadText(JSON.stringify({ ...minimum, plans: { [name]: {} } })).configuration.plans.get(name),
       ).toEqual({
         catalog: false,
         repositories: [],

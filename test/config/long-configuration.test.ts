@@ -34,11 +34,11 @@ describe('a long configuration', () => {
   test('holds the rules of each plan', () => {
     const text = textOf(unchanged);
     const { configuration, placeOf } = loadText(text);
-    expect(Object.keys(configuration.plans)).toHaveLength(PLANS);
-    expect(Object.values(configuration.plans).flatMap(({ repositories }) => repositories)).toHaveLength(
+    expect(configuration.plans.size).toBe(PLANS);
+    expect([...configuration.plans.values()].flatMap(({ repositories }) => repositories)).toHaveLength(
       PLANS * RULES,
     );
-    const rules = configuration.plans['plan-32']?.repositories;
+    const rules = configuration.plans.get('plan-32')?.repositories;
     expect(rules).toHaveLength(RULES);
     expect(rules?.[7]).toEqual({ pattern: 'team-32/app-7/**', actions: ['pull', 'push'] });
     expect(placeOf(['plans', 'plan-32'])).toEndWith(`test.yaml:${lineOfPlan(32)}:3`);
@@ -53,10 +53,10 @@ describe('a long configuration', () => {
         number === 23 ? [...lines, '    catalog: true'].toSpliced(at, 0, '\t') : lines,
       ),
     );
-    expect(Object.values(configuration.plans).flatMap(({ repositories }) => repositories)).toHaveLength(
+    expect([...configuration.plans.values()].flatMap(({ repositories }) => repositories)).toHaveLength(
       PLANS * RULES,
     );
-    const withCatalog = Object.entries(configuration.plans).filter(([, { catalog }]) => catalog);
+    const withCatalog = [...configuration.plans].filter(([, { catalog }]) => catalog);
     expect(withCatalog.map(([name]) => name)).toEqual(['plan-23']);
   });
 
@@ -65,10 +65,10 @@ describe('a long configuration', () => {
     const before = loadText(textOf((lines) => lines)).configuration;
     const { configuration } = loadText(textOf(unchanged), env);
     for (let number = 0; number < PLANS; number += 1) {
-      const expected = before.plans[`plan-${number}`]?.repositories;
+      const expected = before.plans.get(`plan-${number}`)?.repositories;
       if (number === 7 && expected !== undefined)
         expected[3] = { pattern: 'other/*', actions: ['pull', 'push'] };
-      expect(configuration.plans[`plan-${number}`]?.repositories).toEqual(expected);
+      expect(configuration.plans.get(`plan-${number}`)?.repositories).toEqual(expected);
     }
   });
 
@@ -76,7 +76,7 @@ describe('a long configuration', () => {
     const { configuration } = loadText(`${head}${planLines(1).join('\n')}\n`, {
       REGISTRY_TOKEN_PLANS: '{one: {}}',
     });
-    expect(configuration.plans).toEqual({ one: { catalog: false, repositories: [] } });
+    expect([...configuration.plans]).toEqual([['one', { catalog: false, repositories: [] }]]);
   });
 });
 

@@ -55,8 +55,8 @@ describe('the sample', () => {
   });
 
   test('has a lifetime of a plan in seconds, and pull where a pattern names no action', () => {
-    expect(sample.plans.enterprise?.lifetime).toBe(900);
-    expect(sample.plans.community?.repositories).toEqual([
+    expect(sample.plans.get('enterprise')?.lifetime).toBe(900);
+    expect(sample.plans.get('community')?.repositories).toEqual([
       { pattern: 'stella-ops/public/*', actions: ['pull'] },
     ]);
   });

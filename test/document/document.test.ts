@@ -121,8 +121,8 @@ describe('an alias', () => {
       .replace('"community":', '"community": &c ')
       .replace(']}}}', ']}, "pro": *c}}');
     const { configuration } = loadText(later);
-    expect(configuration.plans.pro?.repositories).toEqual(configuration.plans.community?.repositories);
-    expect(configuration.plans.pro?.repositories).toHaveLength(1);
+    expect(configuration.plans.get('pro')?.repositories).toEqual(configuration.plans.get('community')?.repositories);
+    expect(configuration.plans.get('pro')?.repositories).toHaveLength(1);
   });
 
   test('is no merge key: YAML 1.2 has none', () => {
