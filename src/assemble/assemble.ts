@@ -76,7 +76,11 @@ export async function assemble(
     material,
     authorityKeys: continueAuthorityKeys(opened, previous),
     formerWindow: formerWindow(loaded, previous, now),
-    files: new Set([loaded.file, ...files.states.keys()]),
+    files: new Set([
+      loaded.file,
+      ...(loaded.plansFile === null ? [] : [loaded.plansFile]),
+      ...files.states.keys(),
+    ]),
     contents: files.contents,
   };
   return join(parts, dependencies);

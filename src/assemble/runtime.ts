@@ -44,7 +44,12 @@ export class Runtime {
     const files = new FileReader(loaded);
     const own = [loaded.file, fileState(loaded.file)] as const;
     const service = await assemble(loaded, files, dependencies, 1, null);
-    runtime = new Runtime(load, dependencies, service, new Map([own, ...files.states]));
+    runtime = new Runtime(
+      load,
+      dependencies,
+      service,
+      new Map([own, ...plansFileState(loaded), ...files.states]),
+    );
     return runtime;
   }
 
@@ -117,7 +122,7 @@ export class Runtime {
         this.#service.generation + 1,
         this.#service,
       );
-      this.#files = new Map([own, ...files.states]);
+      this.#files = new Map([own, ...plansFileState(loaded), ...files.states]);
     } catch (cause) {
       // Those in use that were not read this time count as they are now: they are no reason to fail again.
       const inUse = [...this.#service.files].map((path) => [path, fileState(path)] as const);
@@ -145,6 +150,10 @@ export class Runtime {
 
 /** A configuration without mistakes that not every thread answers by. */
 export class ReloadIncomplete extends Error {}
+
+function plansFileState({ plansFile }: LoadedConfiguration): [string, string][] {
+  return plansFile === null ? [] : [[plansFile, fileState(plansFile)]];
+}
 
 /** What only a restart can change. */
 function findFixed(before: LoadedConfiguration, after: LoadedConfiguration): Mistake[] {

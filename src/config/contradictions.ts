@@ -16,7 +16,9 @@ export function findContradictions(input: unknown, morePlans: readonly string[] 
   return [
     ...findNoPlans(input),
     ...(morePlans === null ? [] : findUnknownPlans(input, morePlans)),
-    ...findTwoPasswords(input), ...findReplayUrl(input)];
+    ...findTwoPasswords(input),
+    ...findReplayUrl(input),
+  ];
 }
 
 function findNoPlans(input: unknown): Contradiction[] {

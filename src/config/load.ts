@@ -7,12 +7,12 @@ import {
   parseConfigurationDocument,
 } from '../document/document.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
-import { decodeText } from '../document/text.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
+import { decodeText } from '../document/text.ts';
 import { errorCode } from '../platform/errors.ts';
 import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
-import { inOrder, type PlansFile, emptyPlansFile, readPlansFile } from './plans-file.ts';
+import { emptyPlansFile, inOrder, type PlansFile, readPlansFile } from './plans-file.ts';
 import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
 
 export interface LoadedConfiguration {
@@ -103,11 +103,16 @@ export function loadConfiguration(
       ? { source: more.file, ...more.placeOfKey(path), key: formatKey(path), message }
       : inFile(path, message);
   const context = { schema: configurationSchema, holdsSecret, mistakeAt: inFile };
-  const contradictions = findContradictions(input, more === null || more.mistakes.length === 0 ? [...(more?.plans.keys() ?? [])] : null);
+  const contradictions = findContradictions(
+    input,
+    more === null || more.mistakes.length === 0 ? [...(more?.plans.keys() ?? [])] : null,
+  );
   const all = [
     ...mistakes,
     ...(result.error?.issues ?? []).flatMap((issue) => explainIssue(issue, context)),
-    ...contradictions.flatMap((found) => explainIssue({ ...found, code: 'custom', path: [...found.path] }, context)),
+    ...contradictions.flatMap((found) =>
+      explainIssue({ ...found, code: 'custom', path: [...found.path] }, context),
+    ),
     ...(more?.mistakes ?? []),
     ...findDoublePlans(input, more, inFile),
   ];

@@ -25,7 +25,7 @@ export function readPlansFile(bytes: Uint8Array, file: string): PlansFile {
     document = parseJsonDocument(decodeText(bytes, file), file);
   } catch (cause) {
     if (!(cause instanceof ConfigurationFault)) throw cause;
-    return emptyPlansFile(file, cause.mistakes);
+    return emptyPlansFile(file, cause.mistakes.map(inPlans));
   }
   const placeOfKey = (path: KeyPath) => document.placeOfKey(path.slice(1));
   const mistakeAt = (path: KeyPath, message: string): Mistake => ({
@@ -35,8 +35,7 @@ export function readPlansFile(bytes: Uint8Array, file: string): PlansFile {
     message,
   });
   const result = plansSchema.safeParse(document.value, { reportInput: true });
-  if (result.success)
-    return { file, plans: inOrder(result.data, document, []), mistakes: [], placeOfKey };
+  if (result.success) return { file, plans: inOrder(result.data, document, []), mistakes: [], placeOfKey };
   const { issues } = result.error;
   const mistakes = issues
     .slice(0, MOST_MISTAKES)
@@ -44,6 +43,10 @@ export function readPlansFile(bytes: Uint8Array, file: string): PlansFile {
   if (issues.length > MOST_MISTAKES)
     mistakes.push(mistakeAt([], `has ${issues.length - MOST_MISTAKES} more mistakes`));
   return emptyPlansFile(file, mistakes);
+}
+
+function inPlans(mistake: Mistake): Mistake {
+  return mistake.key === '' ? mistake : { ...mistake, key: `plans.${mistake.key}` };
 }
 
 /** A file of which nothing is taken. */

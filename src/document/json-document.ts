@@ -124,7 +124,8 @@ function scanString(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
-    if (code < 0x20) throw new SyntaxFault(at, 'is not valid JSON: a line end or control character in a text');
+    if (code < 0x20)
+      throw new SyntaxFault(at, 'is not valid JSON: a line end or control character in a text');
     if (code !== BACKSLASH) continue;
     ESCAPE.lastIndex = at;
     if (!ESCAPE.test(text)) throw new SyntaxFault(at, 'is not valid JSON: an unknown escape after \\');

@@ -1,7 +1,10 @@
 /** No message shows a secret, wherever in a configuration somebody put it. */
-import { describe, expect, spyOn, test } from 'bun:test';
+import { describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test';
 import fc from 'fast-check';
 import { judge, minimum, sampleText, writeYaml } from './configuration-text.ts';
+
+// Many documents, on a machine that may be busy.
+setDefaultTimeout(60_000);
 
 const SECRET = 'hunter2hunter2';
 

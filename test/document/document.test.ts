@@ -1,9 +1,12 @@
 /** YAML as it comes: syntax errors, keys that stand twice, aliases, depth, and the places of it all. */
-import { describe, expect, test } from 'bun:test';
+import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import { parseDocument } from 'yaml';
 import { parseConfigurationDocument } from '../../src/document/document.ts';
 import { judge, loadText, minimum, sampleText } from '../config/configuration-text.ts';
+
+// Many documents, on a machine that may be busy.
+setDefaultTimeout(60_000);
 
 describe('a syntax error', () => {
   test.each([
@@ -121,7 +124,9 @@ describe('an alias', () => {
       .replace('"community":', '"community": &c ')
       .replace(']}}}', ']}, "pro": *c}}');
     const { configuration } = loadText(later);
-    expect(configuration.plans.get('pro')?.repositories).toEqual(configuration.plans.get('community')?.repositories);
+    expect(configuration.plans.get('pro')?.repositories).toEqual(
+      configuration.plans.get('community')?.repositories,
+    );
     expect(configuration.plans.get('pro')?.repositories).toHaveLength(1);
   });
 
