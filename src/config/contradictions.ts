@@ -23,7 +23,7 @@ export function findContradictions(input: unknown, morePlans: readonly string[] 
 
 function findNoPlans(input: unknown): Contradiction[] {
   if (memberOf(input, 'plans') !== undefined || memberOf(input, 'plansPath') !== undefined) return [];
-  return [{ path: ['plans'], input: undefined, message: 'is missing; it must be a mapping' }];
+  return [{ path: ['plans'], input: undefined, message: 'is missing; must be a mapping' }];
 }
 
 function findUnknownPlans(input: unknown, morePlans: readonly string[]): Contradiction[] {

@@ -91,7 +91,7 @@ describe('a mistake in a file of plans has its place:', () => {
     [
       'a key that is not known',
       '{"pro":\n{"catalogue":true}}',
-      'plans.json:2:2: plans.pro.catalogue: is no known key; the nearest is catalog',
+      'plans.json:2:2: plans.pro.catalogue: unknown key; did you mean `catalog`?',
     ],
     [
       'a value of another kind',
