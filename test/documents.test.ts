@@ -100,7 +100,7 @@ describe('README.md', () => {
 
   test('has 150 to 200 lines', () => {
     const lines = readme.split('\n').length - 1;
-    expect(lines).toBeGreaterThanOrEqual(130);
+    expect(lines).toBeGreaterThanOrEqual(150);
     expect(lines).toBeLessThanOrEqual(200);
   });
 

@@ -94,6 +94,22 @@ describeWith(['curl', 'docker-registry', 'openssl'], 'with the client and the na
     ]);
   });
 
+  test('the command that gets a token prints one that the registry takes', async () => {
+    await using home = await createTemporaryFolder();
+    const command = await readCommands('README.md', 'registry-token token', [
+      ['https://authority.example.com', authority.issuer],
+      ['--client-id ci', '--client-id builder'],
+      ['ci.secret', folder.at('secret')],
+      ['registry.example.com', registry.url],
+    ]);
+    const token = (await runAsPrinted(command, home)).trim();
+    const answer = await fetch(`${registry.url}/v2/team/app/tags/list`, {
+      headers: { Authorization: `Bearer ${token}` },
+    });
+    // Not 401: it is the repository that is not there.
+    expect(answer.status).toBe(404);
+  });
+
   describeWith(['skopeo', 'podman', 'helm'], 'through the agent', () => {
     test('skopeo, podman and helm work as printed', async () => {
       await using home = await createTemporaryFolder();
