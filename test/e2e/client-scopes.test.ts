@@ -1,9 +1,11 @@
-/** The scopes of stock clients against a real registry. */
+/** The scopes of stock clients against a real registry: what skopeo deletes, and what containerd pushes of another's layers. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { type ConfiguredService, startConfiguredService } from '../support/configured-service.ts';
+import { startContainerd } from '../support/containerd.ts';
 import { describeWith } from '../support/debian-parts.ts';
+import { imageId } from '../support/image-clients.ts';
 import { writeImage } from '../support/images.ts';
-import { run } from '../support/processes.ts';
+import { run, settled } from '../support/processes.ts';
 import { type Registry, startRegistry } from '../support/registry.ts';
 import { SERVICE } from '../support/tokens.ts';
 
@@ -17,12 +19,16 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'a registry, and a plan o
 
   beforeAll(async () => {
     service = await startConfiguredService({
+      logging: { level: 'info', format: 'json' },
       senderConstraint: { accept: ['none'] },
       plans: {
         maintainer: { repositories: [{ pattern: 'team/*', actions: ['pull', 'push', 'delete'] }] },
         developer: { repositories: [{ pattern: 'team/*', actions: ['pull', 'push'] }] },
+        publisher: { repositories: [{ pattern: 'public/*', actions: ['pull', 'push'] }] },
+        everyone: { repositories: [{ pattern: 'public/*' }] },
       },
-      defaultPlan: 'developer',
+      defaultPlan: 'everyone',
+      anonymousPlan: 'everyone',
     });
     registry = await startRegistry({
       realm: `${service.url}/token`,
@@ -83,5 +89,31 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'a registry, and a plan o
     const deleted = await skopeo(['delete', ...options, `docker://${target}`]);
     expect(deleted.exitCode).toBe(1);
     expect(await skopeo(['inspect', ...options, `docker://${target}`])).toMatchObject({ exitCode: 0 });
+  });
+
+  describeWith(['containerd-2', 'ctr-2'], 'containerd 2', () => {
+    test('pushes an image whose layers it pulled without credentials from a repository that its plan lacks', async () => {
+      await using containerd = await startContainerd(null, 'containerd-2');
+      const image = await newImage('base');
+      const base = `${registry.host}/public/base:1`;
+      await push(image, base, 'publisher');
+      expect(await containerd.fetch(base, null)).toMatchObject({ exitCode: 0 });
+      const target = `${registry.host}/team/derived:1`;
+      expect(await containerd.push(target, base, credentials('developer'))).toMatchObject({ exitCode: 0 });
+      const log = await settled(service.child.stderr);
+      const asked = log
+        .split('\n')
+        .find((line) => line.includes('team/derived') && line.includes('public/base'));
+      expect(JSON.parse(asked ?? '{}')).toMatchObject({
+        message: 'issued',
+        asked: ['repository:public/base:pull', 'repository:team/derived:pull,push'],
+        granted: ['repository:team/derived:pull,push'],
+      });
+      const options = ['--tls-verify=false', '--creds', credentials('developer')];
+      const { stdout } = await skopeo(['inspect', '--raw', '--config', ...options, `docker://${target}`]);
+      expect(new Bun.CryptoHasher('sha256').update(stdout.trimEnd()).digest('hex')).toBe(
+        await imageId(image),
+      );
+    });
   });
 });

@@ -1,4 +1,4 @@
-/** Debian's containerd without anything that runs a container, and its client `ctr`. */
+/** containerd without anything that runs a container, and its client `ctr`. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { type Child, createTemporaryFolder, type Finished, run, start } from './processes.ts';
 import { readSample } from './samples.ts';
@@ -11,7 +11,7 @@ export interface ContainerdOptions {
 }
 
 export interface Containerd extends AsyncDisposable {
-  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`; in the clear without. */
+  /** Fetches the blobs of `HOST/NAME:TAG` by `user:password`, or without credentials. */
   readonly fetch: (image: string, credentials: string | null) => Promise<Finished>;
   /** Pushes what was fetched as `image` to `target`. */
   readonly push: (target: string, image: string, credentials: string | null) => Promise<Finished>;
@@ -19,8 +19,14 @@ export interface Containerd extends AsyncDisposable {
   readonly has: (digest: string) => Promise<boolean>;
 }
 
+/** Debian's, or the newest of 2.x that `.ci/go-parts` builds. */
+export type ContainerdVersion = 'containerd' | 'containerd-2';
+
 /** `null` for registries in the clear. */
-export async function startContainerd(options: ContainerdOptions | null): Promise<Containerd> {
+export async function startContainerd(
+  options: ContainerdOptions | null,
+  version: ContainerdVersion = 'containerd',
+): Promise<Containerd> {
   const folder = await createTemporaryFolder();
   const address = folder.at('containerd.sock');
   await writeFile(folder.at('config.toml'), daemonConfiguration(folder.path, address));
@@ -29,7 +35,7 @@ export async function startContainerd(options: ContainerdOptions | null): Promis
     await mkdir(`${hosts}/${options.registryHost}`, { recursive: true });
     await writeFile(`${hosts}/${options.registryHost}/hosts.toml`, await hostsToml(options));
   }
-  const child: Child = start(['containerd', '--config', folder.at('config.toml')]);
+  const child: Child = start([version, '--config', folder.at('config.toml')]);
   const dispose = async () => {
     await child.stop();
     await folder[Symbol.asyncDispose]();
@@ -40,9 +46,12 @@ export async function startContainerd(options: ContainerdOptions | null): Promis
     await dispose();
     throw cause;
   }
-  const ctr = (...words: readonly string[]) => run(['ctr', '--address', address, ...words]);
-  const access = (credentials: string | null) =>
-    credentials === null ? ['--plain-http'] : ['--hosts-dir', hosts, '--user', credentials];
+  const program = version === 'containerd' ? 'ctr' : 'ctr-2';
+  const ctr = (...words: readonly string[]) => run([program, '--address', address, ...words]);
+  const access = (credentials: string | null) => [
+    ...(options === null ? ['--plain-http'] : ['--hosts-dir', hosts]),
+    ...(credentials === null ? [] : ['--user', credentials]),
+  ];
   return {
     fetch: (image, credentials) => ctr('content', 'fetch', ...access(credentials), image),
     push: (target, image, credentials) => ctr('images', 'push', ...access(credentials), target, image),
