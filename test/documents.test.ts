@@ -95,6 +95,18 @@ describe('tables', () => {
   });
 });
 
+test('each sample of etc is linked from etc/README.md', () => {
+  const samples = files.filter(
+    (path) =>
+      path.startsWith('etc/') &&
+      !/^etc\/(?:package|bench)\/|\.(?:md|svg|pem)$|\.schema\.json$|\.test\.yml$/.test(path),
+  );
+  expect(samples.length).toBeGreaterThan(10);
+  const reference = read('etc/README.md');
+  const missing = samples.filter((path) => !reference.includes(`](${path.slice('etc/'.length)})`));
+  expect(missing).toEqual([]);
+});
+
 describe('README.md', () => {
   const readme = read('README.md');
 

@@ -12,7 +12,7 @@ export interface Contents {
   readonly completions: { readonly bash: Entry; readonly zsh: Entry; readonly fish: Entry };
   /** `etc/` as it is in the repository, without what makes packages. */
   readonly samples: FileTree;
-  /** README, CHANGELOG, LICENSE. */
+  /** README, CHANGELOG, SECURITY, LICENSE. */
   readonly documents: FileTree;
   /** The sample of the configuration as a package installs it. */
   readonly packagedConfiguration: Entry;
@@ -32,7 +32,7 @@ export async function gatherContents(release: Release): Promise<Contents> {
     },
     samples: Object.fromEntries(paths.map((path) => [`etc/${path}`, { copyOf: `etc/${path}` }])),
     documents: Object.fromEntries(
-      ['README.md', 'CHANGELOG.md', 'LICENSE'].map((name) => [name, { copyOf: name }]),
+      ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'].map((name) => [name, { copyOf: name }]),
     ),
     packagedConfiguration: { text: packagedConfiguration(await readFile('etc/registry-token.yaml', 'utf8')) },
   };
