@@ -163,7 +163,7 @@ export class TlsTunnel {
   clientSent(bytes: Uint8Array): void {
     if (!this.isBusy) return;
     this.#stirred = true;
-    this.#toServer.push(bytes);
+    this.#toServer.push(withUsualExpect(bytes));
   }
 
   serverSent(bytes: Uint8Array): void {
@@ -253,4 +253,20 @@ export class TlsTunnel {
     if (this.#route !== null && this.#routes.get(this.#route) === this) this.#routes.delete(this.#route);
     this.#route = null;
   }
+}
+
+/**
+ * Writes the value of an `Expect` header in lower case. It is case-insensitive (RFC 9110 §10.1.1), but Bun sends
+ * `100 Continue` only for `100-continue`, and the client would wait for it. Only the case changes, so the message stays as
+ * long as it is. A header that arrives in two reads is left alone; such a client sends its body after a while.
+ */
+function withUsualExpect(bytes: Uint8Array): Uint8Array {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (!view.includes('100-')) return bytes;
+  const text = view.toString('latin1');
+  const usual = text.replace(
+    /(\r\nexpect:[ \t]*)(100-continue)(?=[ \t]*\r\n)/gi,
+    (_, name: string, value: string) => name + value.toLowerCase(),
+  );
+  return usual === text ? bytes : Buffer.from(usual, 'latin1');
 }

@@ -62,6 +62,23 @@ describeWith(['openssl'], 'the TLS listener', () => {
     expect((await client.get('/')).body).toBe('127.0.0.1');
   });
 
+  test.each(['100-continue', '100-Continue', '100-CONTINUE'])(
+    'answers Expect: %s with 100 before the body is sent, and leaves other bytes as they are',
+    async (expectation) => {
+      const { port } = start(async (request) => new Response(await request.text()));
+      using client = await connectTls(port);
+      const body = 'Expect: 100-Continue and \r\nEXPECT: 200-Continue\r\n';
+      const head = ['POST / HTTP/1.1', 'Host: localhost', `Content-Length: ${body.length}`];
+      for (const name of ['Expect', 'EXPECT']) {
+        client.write(`${head.join('\r\n')}\r\n${name}: ${expectation}\r\n\r\n`);
+        const interim = await client.answer();
+        expect(interim.head).toStartWith('HTTP/1.1 100');
+        client.write(body);
+        expect(await client.answer()).toMatchObject({ status: 200, body });
+      }
+    },
+  );
+
   test('closes a connection whose handshake does not come or does not go on', async () => {
     const { port } = start(answerOk, { limits: { handshakeSeconds: 0.3 } });
     for (const start of [Buffer.alloc(0), Buffer.from([0x16, 3, 1, 2, 0, 1, 0])]) {

@@ -215,3 +215,40 @@ describe('a body', () => {
     expect(status).toBe(400);
   });
 });
+
+describe('a method that no endpoint has', () => {
+  test.each(['OPTIONS', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND', 'QUERY', 'M-SEARCH', 'LINK'])(
+    '%s is 405 with the methods that are allowed',
+    async (method) => {
+      for (const [path, allow] of [
+        ['/token', 'GET, POST'],
+        ['/healthz', 'GET, HEAD'],
+      ] as const) {
+        const answer = await send({ method, target: path });
+        expectProblem(answer, 405, 'invalid_request');
+        expect(fieldsOf(answer, 'allow')).toEqual([allow]);
+      }
+    },
+  );
+
+  test('CONNECT is an answer of ours too', async () => {
+    expectProblem(await send({ method: 'CONNECT', target: 'registry.example.com:443' }), 404, 'not_found');
+  });
+
+  test.each(['FOO', 'get', 'Get'])(
+    'that Bun does not know ends the connection without an answer: %s',
+    async (method) => {
+      expect(await sendText(port, `${method} /token HTTP/1.1\r\nHost: x\r\n\r\n`)).toBe('');
+    },
+  );
+
+  test('of OPTIONS * is answered by Bun', async () => {
+    expect(await sendText(port, 'OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n')).toStartWith('HTTP/1.1 400');
+  });
+});
+
+test('a body is read though Bun answers an Expect of unusual case with no 100', async () => {
+  const body = `service=${SERVICE}`;
+  const head = [FORM, `Content-Length: ${body.length}`, 'Expect: 100-Continue'];
+  expectProblem(await send({ method: 'POST', target: '/token', headers: head, body }), 401, null);
+});
