@@ -45,9 +45,9 @@ export function reportClients(configuration: Configuration, registryHost: string
     {
       clients: 'containerd, nerdctl, the kubelet',
       served: 'yes',
-      how: `with the client certificate in hosts.toml of ${host}, and the credential helper or provider`,
+      how: `with the client certificate in hosts.toml of ${host}; a push on a base image that the plan does not allow needs containerd 2.x`,
     },
-    { clients: 'docker with the containerd store, docker 29', served: 'agent', how: BY_STORED_TOKEN },
+    { clients: 'docker before 29.5 with the containerd store', served: 'agent', how: BY_STORED_TOKEN },
     {
       clients: 'buildctl',
       served: 'yes',
@@ -66,7 +66,7 @@ function receivesCertificates({ server }: Configuration): boolean {
 
 /** dockerd takes a registry of 127.0.0.0/8 to be insecure, and uses no certs.d for it. */
 function reportGraphDriver(host: string): ClientReport {
-  const clients = 'docker 20.10 to 28 with the graph driver';
+  const clients = 'docker with the graph driver, docker from 29.5';
   const { hostname } = new URL(`https://${host}`);
   if (isLoopback(hostname))
     return { clients, served: 'agent', how: `${BY_STORED_TOKEN}: it shows no certificate to ${host}` };

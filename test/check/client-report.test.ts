@@ -36,7 +36,8 @@ const cases: readonly Case[] = [
     host: 'registry.example.com',
     expected: {
       'graph driver': 'yes',
-      'docker 29': 'agent',
+      'docker before 29.5': 'agent',
+      'docker from 29.5': 'yes',
       'docker build': 'agent',
       podman: 'yes',
       containerd: 'yes',

@@ -91,6 +91,21 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'a registry, and a plan o
     expect(await skopeo(['inspect', ...options, `docker://${target}`])).toMatchObject({ exitCode: 0 });
   });
 
+  describeWith(['containerd', 'ctr'], 'containerd 1.6', () => {
+    test('is given such a token too, and gives up where the registry does not let it mount', async () => {
+      await using containerd = await startContainerd(null);
+      const base = `${registry.host}/public/old-base:1`;
+      await push(await newImage('old-base'), base, 'publisher');
+      expect(await containerd.fetch(base, null)).toMatchObject({ exitCode: 0 });
+      const target = `${registry.host}/team/old-derived:1`;
+      const pushed = await containerd.push(target, base, credentials('developer'));
+      expect(pushed).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('insufficient_scope') });
+      const log = await settled(service.child.stderr);
+      const asked = log.split('\n').findLast((line) => line.includes('team/old-derived'));
+      expect(JSON.parse(asked ?? '{}')).toMatchObject({ message: 'issued' });
+    });
+  });
+
   describeWith(['containerd-2', 'ctr-2'], 'containerd 2', () => {
     test('pushes an image whose layers it pulled without credentials from a repository that its plan lacks', async () => {
       await using containerd = await startContainerd(null, 'containerd-2');

@@ -59,20 +59,22 @@ export interface ProxyFrontOptions {
   readonly program?: RegistryProgram;
   /** An address of this machine by which clients call it, with the certificate for it; default: loopback. */
   readonly address?: { readonly host: string; readonly server: TlsIdentity };
+  /** Whole sections of the service's configuration in place of the usual ones. */
+  readonly sections?: Section;
 }
 
 /** Registry and realm are both behind a proxy, each by its sample. */
 export async function startBehindProxy(
   parties: MtlsParties,
   name: ProxyName,
-  { program = 'docker-registry', address }: ProxyFrontOptions = {},
+  { program = 'docker-registry', address, sections = {} }: ProxyFrontOptions = {},
 ): Promise<Front> {
   await using parts = new AsyncDisposableStack();
   const [port, servicePort] = [await findFreePort(), await findFreePort()];
   const registryHost = `${address?.host ?? 'localhost'}:${port}`;
   const realm = `https://${registryHost}/token`;
   const believing = { trustedProxies: ['127.0.0.1/32'], clientCertificateHeader: certificateHeaders[name] };
-  const service = parts.use(await startServe(parties, servicePort, realm, believing));
+  const service = parts.use(await startServe(parties, servicePort, realm, believing, sections));
   const registry = parts.use(await startRegistryFor(parties, realm, { program, fromSample: true }));
   const proxy = parts.use(
     await startProxy(name, {
@@ -101,6 +103,7 @@ async function startServe(
   port: number,
   realm: string,
   server: Section,
+  sections: Section = {},
 ): Promise<Child> {
   const { authority, certificateAuthority, signing, folder, environment } = parties;
   const usual = serviceConfiguration({ authorityIssuer: authority.issuer, signing: { ...signing } }, port);
@@ -109,6 +112,7 @@ async function startServe(
     server: { ...(usual.server as Section), ...server },
     authority: { ...(usual.authority as Section), caPath: certificateAuthority.certificatePath },
     registry: { realm, allowedServices: [REGISTRY_SERVICE] },
+    ...sections,
   };
   const path = folder.at(`registry-token-${port}.yaml`);
   await writeFile(path, stringify(configuration));
