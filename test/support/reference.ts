@@ -4,6 +4,8 @@ import { configurationJsonSchema } from '../../src/config/json-schema.ts';
 import { configurationSchema } from '../../src/config/schema.ts';
 import { reasonTexts } from '../../src/reason-texts.ts';
 import { Refusal, reasons } from '../../src/refusal.ts';
+import { brokenSetups } from './broken-setups.ts';
+import { createCheckSite } from './check-site.ts';
 
 const REFERENCE = new URL('../../etc/README.md', import.meta.url);
 
@@ -144,9 +146,38 @@ export function reasonTable(): string {
   );
 }
 
+/** Each of the common broken setups, made for real, with what `check` says of it. */
+async function findingTable(): Promise<string> {
+  const rows = new Map<string, string>();
+  for (const { setup, keygen = [], breaks } of brokenSetups) {
+    await using site = await createCheckSite(...keygen);
+    await breaks(site);
+    for (const { severity, fault, mend } of await site.findings()) {
+      const [said, todo] = [fault, mend].map((text) => cell(literal(steady(text, site.folder.path))));
+      if (!rows.has(`${said}${todo}`))
+        rows.set(`${said}${todo}`, `| ${setup} | ${severity}: ${said} | ${todo} |`);
+    }
+  }
+  return ['| setup | `check` says | what to do |', '|---|---|---|', ...rows.values()].join('\n');
+}
+
+/** Without what differs from run to run: folders, ports, dates, users. */
+function steady(text: string, folder: string): string {
+  return text
+    .replaceAll(folder, 'DIR')
+    .replace(/127\.0\.0\.1:\d{4,}/g, '127.0.0.1:PORT')
+    .replace(/[A-Z][a-z]{2} {1,2}\d+ [\d:]+ \d{4} GMT/g, 'DATE')
+    .replace(/\d+ s (ahead|behind)/g, '300 s $1')
+    .replace(/user \d+ and group \d+/g, 'user UID and group GID');
+}
+
 /** etc/README.md with these tables in their places. Throws where a marker is missing. */
-export function withTables(page: string): string {
-  const tables = { configuration: configurationTable(), reasons: reasonTable() };
+export async function withTables(page: string): Promise<string> {
+  const tables = {
+    configuration: configurationTable(),
+    reasons: reasonTable(),
+    findings: await findingTable(),
+  };
   return Object.entries(tables).reduce((text, [name, table]) => {
     const [start, end] = [`<!-- ${name}: written by bun run schema -->`, `<!-- end of ${name} -->`];
     const [before, rest] = text.split(start);
@@ -160,4 +191,4 @@ export function readReference(): string {
   return readFileSync(REFERENCE, 'utf8');
 }
 
-if (import.meta.main) await Bun.write(REFERENCE, withTables(readReference()));
+if (import.meta.main) await Bun.write(REFERENCE, await withTables(readReference()));
