@@ -26,11 +26,15 @@ export const otherPaths = ['/healthz', '/readyz', '/metrics', '/.well-known/jwks
 
 export type Handle = (request: Request, connection: ClientConnection) => Promise<Response>;
 
-/** Returns one function for all endpoints. It never throws, and every response has an `X-Request-ID`. */
-export function createEndpoints(parts: EndpointParts): Handle {
+/**
+ * Returns one function for all endpoints. It never throws, and every response has an `X-Request-ID`. `inForce` returns the
+ * parts of the configuration in force.
+ */
+export function createEndpoints(inForce: () => EndpointParts): Handle {
   return async (request, connection) => {
+    const parts = inForce();
     const requestId = requestIdOf(request.headers, connection, parts.service.request.forwarded);
-    const response = await answer(request, connection, requestId, parts);
+    const response = await answer(request, connection, requestId, parts, inForce);
     response.headers.set('X-Request-ID', requestId);
     return response;
   };
@@ -41,12 +45,13 @@ async function answer(
   connection: ClientConnection,
   requestId: string,
   parts: EndpointParts,
+  inForce: () => EndpointParts,
 ): Promise<Response> {
   const path = pathOf(request.url);
   const accept = request.headers.get('accept');
   if (parts.tokenPaths.has(path)) {
     if (request.method === 'GET' || request.method === 'POST')
-      return answerTokenRequest(request, connection, requestId, parts.service);
+      return answerTokenRequest(request, connection, requestId, () => inForce().service);
     return methodNotAllowed(request.method, 'GET, POST', accept);
   }
   if (!otherPaths.some((other) => other === path)) return notFound(path, accept);

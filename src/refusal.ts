@@ -75,6 +75,8 @@ export interface RefusalOptions {
   readonly httpFault?: keyof typeof byHttpFault;
   /** Seconds after which the client may try again. */
   readonly retryAfter?: number;
+  /** Whether the connection ends with the answer: what else comes over it is not waited for. */
+  readonly closesConnection?: boolean;
 }
 
 /**
@@ -87,6 +89,7 @@ export class Refusal extends Error {
   readonly status: number;
   readonly error: string | null;
   readonly retryAfter: number | null;
+  readonly closesConnection: boolean;
 
   constructor(reason: Reason, detail: string, options: RefusalOptions = {}) {
     super(`${reason}: ${detail}`);
@@ -97,5 +100,6 @@ export class Refusal extends Error {
     this.status = row.status;
     this.error = row.error;
     this.retryAfter = options.retryAfter ?? null;
+    this.closesConnection = options.closesConnection ?? false;
   }
 }

@@ -1,5 +1,5 @@
 /** The token endpoint: five steps in order, one place that catches refusals, one decision per request. */
-import { type AuthenticateParts, authenticate, type Caller } from './authenticate/authenticate.ts';
+import { type AuthenticateParts, authenticate, type Caller, type Use } from './authenticate/authenticate.ts';
 import { authorize, type Grant } from './authorize/authorize.ts';
 import type { Policy } from './authorize/policy.ts';
 import { type IssueOptions, issue, type RegistryToken } from './issue/registry-token.ts';
@@ -8,6 +8,7 @@ import type { RunQueue } from './limit/run-queue.ts';
 import { Refusal } from './refusal.ts';
 import type { ClientConnection } from './request/client-connection.ts';
 import { clientAddress } from './request/forwarded-address.ts';
+import { readParameters } from './request/parameters.ts';
 import { parseTokenRequest, type TokenRequest, type TokenRequestOptions } from './request/token-request.ts';
 import { type ChallengeOptions, renderRefusal } from './respond/render-refusal.ts';
 import { renderToken } from './respond/render-token.ts';
@@ -31,10 +32,14 @@ export interface Decision {
   readonly refusal: Refusal | null;
   /** The error behind an `internal` refusal. Never sent to the client. */
   readonly fault: unknown;
+  /** Of the configuration that decided. */
+  readonly generation: number;
   readonly durationMs: number;
 }
 
 export interface ServiceParts {
+  /** Of the configuration that they are made of. */
+  readonly generation: number;
   readonly clock: Clock;
   readonly request: TokenRequestOptions;
   readonly queue: RunQueue;
@@ -47,15 +52,63 @@ export interface ServiceParts {
   readonly record: (decision: Decision) => void;
 }
 
-/** Answers a GET or POST to the token endpoint. Never throws. */
+/**
+ * Answers a GET or POST to the token endpoint. Never throws. What decides is the configuration in force when the answer is
+ * made: where `inForce` returns other parts than those that have decided, the request is decided again.
+ */
 export async function answerTokenRequest(
   httpRequest: Request,
   peer: ClientConnection,
   requestId: string,
-  parts: ServiceParts,
+  inForce: () => ServiceParts,
 ): Promise<Response> {
   const started = performance.now();
-  const { address, unreadable } = clientAddress(httpRequest.headers, peer.address, parts.request.forwarded);
+  using arrival = new Arrival(httpRequest, peer);
+  let decided: Decided;
+  do decided = await decide(arrival, inForce());
+  while (decided.parts !== inForce());
+  const { parts, response, ...found } = decided;
+  const durationMs = performance.now() - started;
+  parts.record({ requestId, ...found, generation: parts.generation, durationMs });
+  return response;
+}
+
+/** A request, and what must happen only once however often it is decided. */
+class Arrival implements Disposable {
+  readonly request: Request;
+  readonly peer: ClientConnection;
+  readonly use: Use = { isRecorded: false };
+  #parameters: Promise<URLSearchParams> | null = null;
+  #place: Disposable | null = null;
+
+  constructor(request: Request, peer: ClientConnection) {
+    this.request = request;
+    this.peer = peer;
+  }
+
+  readParameters(): Promise<URLSearchParams> {
+    this.#parameters ??= readParameters(this.request);
+    return this.#parameters;
+  }
+
+  async waitForTurn(queue: RunQueue): Promise<void> {
+    this.#place ??= await queue.enter();
+  }
+
+  [Symbol.dispose](): void {
+    this.#place?.[Symbol.dispose]();
+  }
+}
+
+/** What one configuration makes of a request. */
+interface Decided extends Omit<Decision, 'requestId' | 'generation' | 'durationMs'> {
+  readonly parts: ServiceParts;
+  readonly response: Response;
+}
+
+async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
+  const { headers } = arrival.request;
+  const { address, unreadable } = clientAddress(headers, arrival.peer.address, parts.request.forwarded);
   let request: TokenRequest | null = null;
   let caller: Caller | null = null;
   let grant: Grant | null = null;
@@ -64,10 +117,10 @@ export async function answerTokenRequest(
   let fault: unknown = null;
   let response: Response;
   try {
-    request = await parseTokenRequest(httpRequest, peer, parts.request);
-    using _place = await parts.queue.enter();
+    request = parseTokenRequest(arrival.request, await arrival.readParameters(), arrival.peer, parts.request);
+    await arrival.waitForTurn(parts.queue);
     // The clock is read only now, because reading the body may have taken a while.
-    caller = await authenticate(request, address, parts.authenticate, parts.clock);
+    caller = await authenticate(request, address, parts.authenticate, parts.clock, arrival.use);
     grant = authorize(caller, request.service, request.access, parts.policy);
     const token = await issue(grant, parts.issue, parts.signer, parts.clock());
     response = renderToken(token, request.method);
@@ -78,25 +131,10 @@ export async function answerTokenRequest(
       refusal = new Refusal('internal', 'The service failed.');
       fault = thrown;
     }
-    const refused = {
-      scheme: request?.credentials?.scheme ?? null,
-      accept: httpRequest.headers.get('accept'),
-    };
+    const refused = { scheme: request?.credentials?.scheme ?? null, accept: headers.get('accept') };
     const nonce = parts.authenticate.nonces?.current(parts.clock()) ?? null;
     response = renderRefusal(refusal, refused, parts.challenge, nonce);
   }
-  const durationMs = performance.now() - started;
-  parts.record({
-    requestId,
-    address,
-    unreadableAddress: unreadable,
-    request,
-    caller,
-    grant,
-    issued,
-    refusal,
-    fault,
-    durationMs,
-  });
-  return response;
+  const found = { address, unreadableAddress: unreadable, request, caller, grant, issued, refusal, fault };
+  return { ...found, parts, response };
 }

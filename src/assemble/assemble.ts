@@ -4,12 +4,12 @@
  */
 
 import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
+import { replaceableBefore } from '../authenticate/dpop-proof.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
-import type { FormerWindow } from '../authenticate/use-proof.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
-import { createEndpoints, type Handle } from '../endpoints.ts';
+import type { EndpointParts } from '../endpoints.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
@@ -36,20 +36,22 @@ export interface Service {
   readonly loaded: LoadedConfiguration;
   /** Which configuration this is: 1 at the start, one more at each reload. */
   readonly generation: number;
-  readonly handle: Handle;
+  readonly endpoints: EndpointParts;
   /** By the Authority's name. */
   readonly authorityKeys: ReadonlyMap<string, AuthorityKeys>;
   readonly signingKey: SigningKey;
-  readonly revokedLicenses: ReadonlySet<string>;
+  /** How many licences are revoked. */
+  readonly revokedLicenses: number;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
-  /** null where proofs have always been good for as long as now. */
-  readonly formerWindow: FormerWindow | null;
   /** Every file that it was made of, absolute. */
   readonly files: ReadonlySet<string>;
   /** What those held. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
-  readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
+  readonly observe: () => Pick<
+    Observations,
+    'authorityKeysAge' | 'signingCertificateExpiry' | 'replayEntries'
+  >;
 }
 
 /**
@@ -75,7 +77,6 @@ export async function assemble(
     generation,
     material,
     authorityKeys: continueAuthorityKeys(opened, previous),
-    formerWindow: formerWindow(loaded, previous, now),
     files: new Set([
       loaded.file,
       ...(loaded.plansFile === null ? [] : [loaded.plansFile]),
@@ -86,8 +87,7 @@ export async function assemble(
   return join(parts, dependencies);
 }
 
-interface Parts
-  extends Pick<Service, 'loaded' | 'generation' | 'authorityKeys' | 'formerWindow' | 'files' | 'contents'> {
+interface Parts extends Pick<Service, 'loaded' | 'generation' | 'authorityKeys' | 'files' | 'contents'> {
   readonly material: Material;
 }
 
@@ -96,32 +96,34 @@ interface Parts
  * one before it, for good.
  */
 function join({ material, ...parts }: Parts, dependencies: Dependencies): Service {
-  const { loaded, authorityKeys, formerWindow } = parts;
+  const { loaded, generation, authorityKeys } = parts;
   const { configuration } = loaded;
   const { clock, log, audit, counters, replayStore, rateTable } = dependencies;
   const { signingKey } = material;
   const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
+  const options = authenticateOptions(configuration);
+  const policy = createPolicy(configuration, material.revokedLicenses);
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
-  const handle = createEndpoints({
+  const endpoints: EndpointParts = {
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
     jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
     exposeMetrics: shareCollection(dependencies.exposeMetrics),
     failingParts: () => dependencies.findFailingParts(authorityKeys),
     service: {
+      generation,
       clock,
       request: requestOptions(configuration),
       queue: new RunQueue(
         share(configuration.limits?.inFlight ?? Number.POSITIVE_INFINITY, dependencies.workers),
       ),
       authenticate: {
-        options: authenticateOptions(configuration),
+        options,
         signatures: new Signatures(onlyAuthority(authorityKeys)),
         replayStore,
         rateLimits: rateLimits(configuration, rateTable),
         nonces: nonceRequired ? createNonces(material.nonceSecret ?? dependencies.nonceSecret) : null,
-        formerWindow,
       },
-      policy: createPolicy(configuration, material.revokedLicenses),
+      policy,
       signer: signingKey,
       issue: { issuer: configuration.signing.issuer, audience: configuration.signing.audience ?? null },
       challenge: challengeOptions(configuration),
@@ -132,16 +134,17 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
         countDecision(counters, decision);
       },
     },
-  });
+  };
   return {
     ...parts,
-    handle,
+    endpoints,
     signingKey,
-    revokedLicenses: material.revokedLicenses,
+    revokedLicenses: policy.revokedLicenses.size,
     tls: material.tls,
     observe: () => ({
       authorityKeysAge: ageOf(onlyAuthority(authorityKeys), clock()),
       signingCertificateExpiry: earliestExpiry(signingKey),
+      replayEntries: replayStore.count(replaceableBefore(options.dpop, clock())),
     }),
   };
 }
@@ -153,37 +156,6 @@ function continueAuthorityKeys(
 ): ReadonlyMap<string, AuthorityKeys> {
   const before = new Map([...(previous?.authorityKeys.values() ?? [])].map((keys) => [keys.source, keys]));
   return new Map([...opened].map(([name, keys]) => [name, before.get(keys.source) ?? keys]));
-}
-
-/** Seconds for which a request may go on under the service that was replaced: longer than Bun leaves it to idle. */
-const LAST_REQUESTS = 60;
-
-/**
- * Where proofs are now good for longer than before, those recorded before are still forgotten as early as then, and so
- * they must not be good for longer. Two such changes on end: the first window counts, for both.
- */
-function formerWindow(
-  loaded: LoadedConfiguration,
-  previous: Service | null,
-  now: number,
-): FormerWindow | null {
-  if (previous === null) return null;
-  const before = previous.formerWindow;
-  const seconds = proofWindow(previous.loaded);
-  if (proofWindow(loaded) <= seconds) return before;
-  const until = now + previous.loaded.configuration.authority.clockSkew + LAST_REQUESTS;
-  return {
-    until,
-    seconds: Math.min(
-      seconds,
-      before !== null && now < before.until + before.seconds ? before.seconds : seconds,
-    ),
-  };
-}
-
-/** Seconds for which a proof can pass. */
-function proofWindow({ configuration: { senderConstraint, authority } }: LoadedConfiguration): number {
-  return senderConstraint.dpop.maxAge + authority.clockSkew;
 }
 
 /** What one of several workers may have of a bound on all of them. */

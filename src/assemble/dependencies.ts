@@ -54,7 +54,7 @@ export interface DependencyOptions extends Context {
   /** Told of each key set of the Authority that was fetched. */
   readonly onKeySet: (keySet: FetchedKeySet) => void;
   /** Tells what only the service in use knows. */
-  readonly observe: () => Pick<Observations, 'authorityKeysAge' | 'signingCertificateExpiry'>;
+  readonly observe: () => Omit<Observations, 'replayCapacity' | 'auditDropped'>;
 }
 
 export function createDependencies(
@@ -67,7 +67,6 @@ export function createDependencies(
     counters,
     () => ({
       ...observe(),
-      replayEntries: replayStore.count(clock()),
       replayCapacity: replayStore.capacity,
       auditDropped: audit?.dropped() ?? null,
     }),

@@ -61,7 +61,10 @@ export function createPolicy(configuration: Configuration, listed: Policy['revok
     plans: new Map(plans.map((plan) => [plan.name, plan])),
     defaultPlan: configuration.defaultPlan ?? null,
     anonymousPlan: configuration.anonymousPlan ?? null,
-    revokedLicenses: { has: (license) => own.has(license) || listed.has(license) },
+    revokedLicenses: {
+      has: (license) => own.has(license) || listed.has(license),
+      size: listed.size + [...own].filter((license) => !listed.has(license)).length,
+    },
     grant: configuration.registry.grant,
     claimRules: new Map([['default', claimRules(configuration.authority)]]),
     lifetime: configuration.signing.lifetime,

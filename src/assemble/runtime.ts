@@ -2,7 +2,8 @@
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
-import type { Handle } from '../endpoints.ts';
+import { createEndpoints, type Handle } from '../endpoints.ts';
+import type { Observations } from '../telemetry/metrics.ts';
 import { assemble, type Service } from './assemble.ts';
 import { type Context, createDependencies, type MainDependencies } from './dependencies.ts';
 import { FileReader, fileState } from './files.ts';
@@ -10,10 +11,21 @@ import { FileReader, fileState } from './files.ts';
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
 
+/** Before there is a service. */
+const nothing = {
+  authorityKeysAge: null,
+  signingCertificateExpiry: null,
+  replayEntries: null,
+  configurationGeneration: null,
+  revokedLicenses: null,
+};
+
 export class Runtime {
   readonly dependencies: MainDependencies;
   readonly #load: () => LoadedConfiguration;
   #service: Service;
+  /** By which every thread answers: the service's own, except while a reload is under way or incomplete. */
+  #inForce: { readonly generation: number; readonly revokedLicenses: number };
   #files: ReadonlyMap<string, string>;
   #underWay: Promise<unknown> = Promise.resolve();
   #waiting: Promise<readonly Mistake[]> | null = null;
@@ -28,6 +40,7 @@ export class Runtime {
     this.#load = load;
     this.dependencies = dependencies;
     this.#service = service;
+    this.#inForce = pickInForce(service);
     this.#files = files;
   }
 
@@ -35,11 +48,10 @@ export class Runtime {
   static async create(load: () => LoadedConfiguration, context: Context): Promise<Runtime> {
     const loaded = load();
     let runtime: Runtime | null = null;
-    const nothing = { authorityKeysAge: null, signingCertificateExpiry: null };
     const dependencies = createDependencies(loaded, {
       ...context,
       onKeySet: (keySet) => runtime?.onKeySet?.(keySet),
-      observe: () => runtime?.service.observe() ?? nothing,
+      observe: () => runtime?.observe() ?? nothing,
     });
     const files = new FileReader(loaded);
     const own = [loaded.file, fileState(loaded.file)] as const;
@@ -56,8 +68,7 @@ export class Runtime {
   /** Told of each key set that was fetched. */
   onKeySet: ((keySet: FetchedKeySet) => void) | null = null;
 
-  /** Answers by the configuration in use when the request came; a reload meanwhile does not touch it. */
-  readonly handle: Handle = (request, connection) => this.#service.handle(request, connection);
+  readonly handle: Handle = createEndpoints(() => this.#service.endpoints);
 
   get service(): Service {
     return this.#service;
@@ -138,14 +149,25 @@ export class Runtime {
       metrics.reloaded('failure');
       throw new ReloadIncomplete(cause instanceof Error ? cause.message : 'unknown fault');
     }
+    this.#inForce = pickInForce(this.#service);
     metrics.reloaded('success');
     return [];
+  }
+
+  observe(): Omit<Observations, 'replayCapacity' | 'auditDropped'> {
+    const { generation, revokedLicenses } = this.#inForce;
+    return { ...this.#service.observe(), configurationGeneration: generation, revokedLicenses };
   }
 
   async #refreshKeys(): Promise<void> {
     const now = this.dependencies.clock();
     await Promise.all([...this.#service.authorityKeys.values()].map((keys) => keys.refreshIfNeeded(now)));
   }
+}
+
+/** Not the service itself, which would keep a former one in memory. */
+function pickInForce({ generation, revokedLicenses }: Service) {
+  return { generation, revokedLicenses };
 }
 
 /** A configuration without mistakes that not every thread answers by. */

@@ -21,7 +21,7 @@ import {
 import { checkWait, type RateLimits } from './rate-limits.ts';
 import type { UsedProofs } from './replay-store.ts';
 import type { Signatures } from './signatures.ts';
-import { type FormerWindow, useProof } from './use-proof.ts';
+import { useProof } from './use-proof.ts';
 
 /** Who asks: a sender whose OpTok and sender constraint hold, or nobody in particular. */
 export type Caller = VerifiedCaller | AnonymousCaller;
@@ -59,20 +59,25 @@ export interface AuthenticateParts {
   readonly rateLimits: RateLimits | null;
   /** null where no nonce is required. */
   readonly nonces: Nonces | null;
-  /** null where proofs have always been good for as long as now. */
-  readonly formerWindow: FormerWindow | null;
+}
+
+/** Whether a request has left its trace: its proof is recorded as used, and its caller has had one answer more. */
+export interface Use {
+  isRecorded: boolean;
 }
 
 /**
  * Verifies the request's OpTok and sender. Cheap checks come first, signatures after them, and the proof is
  * recorded as used last, so that nothing that is refused uses it up. `address` is the client's. `clock` in epoch
  * seconds: it is read again when the proof is recorded, because keys may have been waited for.
+ * What `use` says is recorded already is not recorded again.
  */
 export async function authenticate(
   request: TokenRequest,
   address: string,
   parts: AuthenticateParts,
   clock: () => number,
+  use: Use,
 ): Promise<Caller> {
   const now = clock();
   const { credentials, certificate } = request;
@@ -80,7 +85,8 @@ export async function authenticate(
   if (credentials === null) {
     if (options.anonymous !== 'accept' || !request.isAnonymous)
       throw new Refusal('credentials-missing', 'The request brings no access token.');
-    checkWait(rateLimits?.allowanceOf(`address:${clientNetwork(address)}`).take(now));
+    if (!use.isRecorded) checkWait(rateLimits?.allowanceOf(`address:${clientNetwork(address)}`).take(now));
+    use.isRecorded = true;
     return { kind: 'anonymous' };
   }
 
@@ -105,10 +111,11 @@ export async function authenticate(
   checkRequiredScopes(opTok, options.opTok);
   const allowance = rateLimits?.allowanceOf(`subject:${opTok.subject}`) ?? null;
   if (proof !== null && jkt !== null) {
-    checkWait(allowance?.secondsToWait(clock()));
+    if (!use.isRecorded) checkWait(allowance?.secondsToWait(clock()));
     await signatures.verifyProof(proof, jkt);
-    await useProof(proof, jkt, allowance, parts, clock());
-  } else checkWait(allowance?.take(clock()));
+    if (!use.isRecorded) await useProof(proof, jkt, allowance, parts, clock());
+  } else if (!use.isRecorded) checkWait(allowance?.take(clock()));
+  use.isRecorded = true;
   return { kind: 'verified', authority: 'default', subject: opTok.subject, claims: opTok.jws.payload };
 }
 

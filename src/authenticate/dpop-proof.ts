@@ -39,6 +39,10 @@ export interface ProofExpectations {
   readonly now: number;
 }
 
+/** The largest values, in seconds, that a configuration may set. RFC 9449 §11.1 has seconds or minutes in mind. */
+export const LARGEST_MAX_AGE = 300;
+export const LARGEST_CLOCK_SKEW = 300;
+
 const MAX_LENGTH = 8 * 1024;
 const MAX_JTI_LENGTH = 256;
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'];
@@ -111,9 +115,17 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
   return { jti, iat };
 }
 
-/** When the proof can no longer pass the time check: its entry must live until then. Epoch seconds. */
-export function replayDeadline(proof: DpopProof, options: DpopOptions): number {
-  return proof.issuedAt + options.maxAge + options.clockSkew;
+/**
+ * Until then a proof could pass the time check of some configuration, so its entry must live as long: the configuration may
+ * change while the entry is there, and processes that share a store may have different ones. Epoch seconds.
+ */
+export function replayDeadline(issuedAt: number): number {
+  return issuedAt + LARGEST_MAX_AGE + LARGEST_CLOCK_SKEW;
+}
+
+/** Entries with an earlier deadline are of proofs that these options refuse for their age: they may make room. */
+export function replaceableBefore({ maxAge, clockSkew }: DpopOptions, now: number): number {
+  return replayDeadline(now - maxAge - clockSkew);
 }
 
 function malformed(fault: string): Refusal {

@@ -5,10 +5,16 @@ export interface UsedProofs {
   /** It knows no proof that was used earlier. 0 for a store that outlives this process. */
   readonly rememberedSince: number;
   /**
-   * Records a 32-byte key until `deadline`, in one atomic step. `full` and `unavailable` mean that nothing is known of
-   * the key, so no token may be issued for it.
+   * Records a 32-byte key until `deadline`, in one atomic step. Entries with a deadline before `replaceable` may make
+   * room where there is none; keys with such a deadline are then not accepted any more. `full` and `unavailable` mean
+   * that nothing is known of the key, so no token may be issued for it.
    */
-  insert(key: Uint8Array, deadline: number, now: number): ReplayVerdict | Promise<ReplayVerdict>;
+  insert(
+    key: Uint8Array,
+    deadline: number,
+    now: number,
+    replaceable?: number,
+  ): ReplayVerdict | Promise<ReplayVerdict>;
 }
 
 /** And how whoever opens the store judges and closes it. */
@@ -17,8 +23,8 @@ export interface ReplayStore extends UsedProofs {
   open(): Promise<void>;
   /** Why no proof can be recorded now; null: ready. Never rejects. */
   failing(): Promise<string | null>;
-  /** How many entries have not expired; null where that is not known here. */
-  count(now: number): number | null;
+  /** How many entries have a deadline at or after `from`; null where that is not known here. */
+  count(from: number): number | null;
   /** How many entries fit; null where another program bounds them. */
   readonly capacity: number | null;
   /** What another thread of this process opens the same store by; null where each thread has a connection of its own. */

@@ -1,25 +1,13 @@
 /** The last check of a proof: it is recorded as used, and counts against its subject's rate limit. */
 import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
-import { type DpopOptions, type DpopProof, replayDeadline } from './dpop-proof.ts';
+import { type DpopOptions, type DpopProof, replaceableBefore, replayDeadline } from './dpop-proof.ts';
 import { type Allowance, checkWait } from './rate-limits.ts';
 import type { ReplayVerdict, UsedProofs } from './replay-store.ts';
-
-/**
- * Proofs dated before `until` were recorded while a proof was valid for only `seconds`. Their entries may be gone after
- * that.
- */
-export interface FormerWindow {
-  /** Epoch seconds. */
-  readonly until: number;
-  readonly seconds: number;
-}
 
 export interface UseProofParts {
   readonly options: { readonly dpop: DpopOptions };
   readonly replayStore: UsedProofs;
-  /** null if the validity of proofs has not been raised. */
-  readonly formerWindow: FormerWindow | null;
 }
 
 /**
@@ -30,21 +18,16 @@ export async function useProof(
   proof: DpopProof,
   thumbprint: string,
   allowance: Allowance | null,
-  { options, replayStore, formerWindow }: UseProofParts,
+  { options, replayStore }: UseProofParts,
   now: number,
 ): Promise<void> {
   const key = createHash('sha256')
     .update(`${thumbprint.length}:${thumbprint}${proof.jti.length}:${proof.jti}`)
     .digest();
-  // Checked again after waiting for keys: a proof whose entry may be gone must not be accepted.
   const { issuedAt } = proof;
+  // Checked again after waiting for keys: an entry that makes room must not be that of a fresh proof.
   if (issuedAt < now - options.dpop.maxAge)
     throw new Refusal('proof-time', 'The proof became too old while the request was processed.');
-  if (formerWindow !== null && issuedAt < formerWindow.until && now > issuedAt + formerWindow.seconds)
-    throw new Refusal(
-      'proof-time',
-      'The proof was made before senderConstraint.dpop.maxAge was raised, and is older than the previous limit.',
-    );
   // Read in the same step as the insert, so that both refer to the same memory.
   if (issuedAt < replayStore.rememberedSince)
     throw new Refusal(
@@ -56,7 +39,12 @@ export async function useProof(
   checkWait(allowance?.take(now));
   let verdict: ReplayVerdict | null = null;
   try {
-    verdict = await replayStore.insert(key, replayDeadline(proof, options.dpop), now);
+    verdict = await replayStore.insert(
+      key,
+      replayDeadline(issuedAt),
+      now,
+      replaceableBefore(options.dpop, now),
+    );
   } finally {
     if (verdict !== 'first') allowance?.giveBack();
   }

@@ -9,7 +9,7 @@ export interface Policy {
   readonly defaultPlan: string | null;
   /** The plan of a request without credentials; null where there is none. */
   readonly anonymousPlan: string | null;
-  readonly revokedLicenses: { readonly has: (license: string) => boolean };
+  readonly revokedLicenses: Pick<ReadonlySet<string>, 'has' | 'size'>;
   /** `strict`: one denial refuses the request. `intersection`: what is allowed is granted. */
   readonly grant: 'strict' | 'intersection';
   /** What the claims of each Authority's OpToks mean, by the Authority's name. */

@@ -203,7 +203,10 @@ async function reload(runtime: Runtime, log: Log): Promise<void> {
   try {
     const mistakes = await runtime.reload();
     for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
-    if (mistakes.length === 0) log.info('reloaded', { configuration: runtime.service.loaded.file });
+    if (mistakes.length === 0) {
+      const { loaded, generation } = runtime.service;
+      log.info('reloaded', { configuration: loaded.file, generation });
+    }
   } catch (cause) {
     log.error('not reloaded', { fault: cause instanceof Error ? cause.name : 'unknown fault' });
   }

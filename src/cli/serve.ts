@@ -109,7 +109,15 @@ Example:
       () => void reload(),
     );
     const { version, commit } = buildInfo();
-    log.info('ready', { url: listeners.url, configuration: file, version, commit });
+    const { generation, revokedLicenses } = runtime.service;
+    log.info('ready', {
+      url: listeners.url,
+      configuration: file,
+      generation,
+      revokedLicenses,
+      version,
+      commit,
+    });
     manager.ready(status);
     if (isReloadWanted) void reload();
     await stopRequested;
@@ -171,7 +179,8 @@ async function reloadAndTell(runtime: Runtime, log: Log): Promise<boolean> {
   }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
   if (mistakes.length > 0) return false;
-  log.info('reloaded', { configuration: runtime.service.loaded.file });
+  const { loaded, generation, revokedLicenses } = runtime.service;
+  log.info('reloaded', { configuration: loaded.file, generation, revokedLicenses });
   warnOfLaxity(runtime, log);
   return true;
 }

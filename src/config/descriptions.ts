@@ -44,7 +44,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   'senderConstraint.dpop.bearerScheme': 'Whether "Authorization: Bearer" may stand beside a proof.',
   'senderConstraint.replay': 'The memory of used proofs.',
   'senderConstraint.replay.store': 'redis where several nodes answer.',
-  'senderConstraint.replay.capacity': 'Proofs that are remembered; when full, requests are answered 503.',
+  'senderConstraint.replay.capacity':
+    'Used proofs that fit. Those too old for maxAge make room; when there are none, requests are answered 503.',
   'senderConstraint.replay.url': 'redis:// or rediss://, with store: redis.',
   signing: 'The key that signs registry tokens.',
   'signing.issuer': "The iss of registry tokens: the registry's auth.token.issuer.",

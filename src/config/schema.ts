@@ -1,5 +1,6 @@
 /** The configuration: every key, its kind, its default. */
 import { z } from 'zod';
+import { LARGEST_CLOCK_SKEW, LARGEST_MAX_AGE } from '../authenticate/dpop-proof.ts';
 import { findPatternFault } from '../authorize/pattern.ts';
 import { certificateHeader, duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
 
@@ -70,7 +71,7 @@ const authority = z.strictObject({
     .default(['registry.token.issue']),
   algorithms: verificationAlgorithms,
   tokenTypes: z.array(text).min(1).default(['at+jwt']),
-  clockSkew: duration(0, 300).default(30),
+  clockSkew: duration(0, LARGEST_CLOCK_SKEW).default(30),
   claims: z
     .strictObject({
       subject: claim.default('sub'),
@@ -90,7 +91,7 @@ const senderConstraint = z.strictObject({
   dpop: z
     .strictObject({
       algorithms: verificationAlgorithms,
-      maxAge: duration(1, 3600).default(60),
+      maxAge: duration(1, LARGEST_MAX_AGE).default(60),
       nonce: z.enum(['off', 'required']).default('off'),
       nonceSecretPath: path.optional(),
       bearerScheme: z.enum(['accept', 'refuse']).default('accept'),

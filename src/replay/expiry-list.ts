@@ -57,13 +57,13 @@ export class ExpiryList {
     this.#seconds[at + FIRST_ENTRY] = entry;
   }
 
-  /** Takes an entry out whose second has passed; 0 where there is none. What is taken out is remembered as freed. */
-  takeExpired(now: number): number {
+  /** Takes an entry out whose second is before `end`; 0 where there is none. What is taken out is remembered as freed. */
+  takeExpired(end: number): number {
     for (;;) {
       const second = this.#state[EARLIEST] ?? 0;
       const at = second * SECOND;
       const when = this.#whenOf(second);
-      if (second === 0 || when >= now) return 0;
+      if (second === 0 || when >= end) return 0;
       const entry = this.#seconds[at + FIRST_ENTRY] ?? 0;
       if (entry !== 0) {
         this.#state[FREED_UP_TO] = Math.max(this.#state[FREED_UP_TO] ?? 0, when);
@@ -79,11 +79,11 @@ export class ExpiryList {
     }
   }
 
-  /** How many entries have not expired. */
-  count(now: number): number {
+  /** How many entries end at or after `from`. */
+  count(from: number): number {
     let sum = 0;
     for (let second = this.#after(0); second !== 0; second = this.#after(second))
-      if (this.#whenOf(second) >= now) sum += this.#seconds[second * SECOND + COUNT] ?? 0;
+      if (this.#whenOf(second) >= from) sum += this.#seconds[second * SECOND + COUNT] ?? 0;
     return sum;
   }
 

@@ -10,7 +10,7 @@ export type { ReplayMemory };
 const LAST_SECOND = 2 ** 32 - 1;
 
 /**
- * A live entry is never evicted: when no entry is free, the answer is `full`. 32 bytes an entry, and 4 to 8 for its
+ * An entry that may still matter is never evicted: when no entry is free or replaceable, the answer is `full`. 32 bytes an entry, and 4 to 8 for its
  * bucket; what was never used takes no memory of the machine.
  */
 export class MemoryReplayStore implements ReplayStore {
@@ -43,12 +43,12 @@ export class MemoryReplayStore implements ReplayStore {
    * `unavailable` also where the lock is not to be had, where the deadline has passed, and for entries that may have
    * been freed too early by a clock that was ahead.
    */
-  insert(key: Uint8Array, deadline: number, now: number): ReplayVerdict {
+  insert(key: Uint8Array, deadline: number, now: number, replaceable = now): ReplayVerdict {
     const when = Math.max(1, Math.ceil(deadline));
     if (!(now <= when && when <= LAST_SECOND)) return 'unavailable';
     if (!this.#lock.acquire()) return 'unavailable';
     try {
-      return this.#table.insert(key, when, now);
+      return this.#table.insert(key, when, now, replaceable);
     } finally {
       this.#lock.release();
     }
@@ -63,10 +63,10 @@ export class MemoryReplayStore implements ReplayStore {
   async close(): Promise<void> {}
 
   /** null where the lock is not to be had. */
-  count(now: number): number | null {
+  count(from: number): number | null {
     if (!this.#lock.acquire()) return null;
     try {
-      return this.#table.count(now);
+      return this.#table.count(from);
     } finally {
       this.#lock.release();
     }

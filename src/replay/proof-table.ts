@@ -41,8 +41,11 @@ export class ProofTable {
     this.#expiry = new ExpiryList(views);
   }
 
-  /** Of the key 128 bits count. `when` is a whole second, not before `now`, through which the entry lives. */
-  insert(key: Uint8Array, when: number, now: number): ReplayVerdict {
+  /**
+   * Of the key 128 bits count. `when` is a whole second, not before `now`, through which the entry lives. Where no entry
+   * is free, one that ends before `replaceable` is.
+   */
+  insert(key: Uint8Array, when: number, now: number, replaceable = now): ReplayVerdict {
     for (let freed = 0; freed < FREED_PER_INSERT; freed += 1) if (!this.#freeExpired(now)) break;
     const a = wordAt(key, 0);
     const b = wordAt(key, 4);
@@ -50,10 +53,11 @@ export class ProofTable {
     const d = wordAt(key, 12);
     const bucket = secretHash(this.#secret, this.#bucketBits, a, b, c, d);
     if (this.#isRemembered(bucket, a, b, c, d, now)) return 'replayed';
-    // The clock was ahead: an entry like this one may have been freed too early.
+    // An entry like this one may have been freed too early: the clock was ahead, or there was no room.
     if (when <= (this.#state[FREED_UP_TO] ?? 0)) return 'unavailable';
     const second = this.#expiry.secondOf(when);
-    const entry = second === 0 ? 0 : this.#takeUnused();
+    let entry = second === 0 ? 0 : this.#takeUnused();
+    if (entry === 0 && second !== 0 && this.#freeExpired(replaceable)) entry = this.#takeUnused();
     if (entry === 0) return 'full';
     const at = entry * ENTRY;
     this.#entries[at] = a;
@@ -67,9 +71,9 @@ export class ProofTable {
     return 'first';
   }
 
-  /** How many entries have not expired. */
-  count(now: number): number {
-    return this.#expiry.count(now);
+  /** How many entries end at or after `from`. */
+  count(from: number): number {
+    return this.#expiry.count(from);
   }
 
   /** An entry that has expired and was not freed yet does not count. */
@@ -95,9 +99,9 @@ export class ProofTable {
     return entry === 0 ? used + 1 : entry;
   }
 
-  /** Frees one; false where none has expired. */
-  #freeExpired(now: number): boolean {
-    const entry = this.#expiry.takeExpired(now);
+  /** Frees one that ends before `end`; false where there is none. */
+  #freeExpired(end: number): boolean {
+    const entry = this.#expiry.takeExpired(end);
     if (entry === 0) return false;
     const at = entry * ENTRY;
     const entries = this.#entries;

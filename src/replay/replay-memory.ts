@@ -24,7 +24,7 @@ export const NEXT_SECOND = 2;
 export const COUNT = 3;
 
 /**
- * Seconds with entries: those of one clock are 4201 at most (maxAge 1 h, clockSkew 5 min), those of a clock that was set
+ * Seconds with entries: those of one clock are 900 at most (maxAge and clockSkew of 5 min, and a proof dated ahead), those of a clock that was set
  * back stay beside the new ones.
  */
 export const SECONDS = 65_536;

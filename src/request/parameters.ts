@@ -1,22 +1,28 @@
 /** The parameters of a token request: the query on GET, the form on POST. */
 import { BodyTooLarge, readBody } from '../platform/bounded-body.ts';
+import { settleWithin } from '../platform/wait.ts';
 import { Refusal } from '../refusal.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
+/** How long a body may take: the configuration that decides is that of its end. */
+const MAX_BODY_MS = 10_000;
 const FORM = 'application/x-www-form-urlencoded';
 
 /**
  * Reads the parameters from the query of a GET or the form of a POST. Throws `malformed-request` for a body that is not a
- * form (415), is larger than 64 KiB (413), ends early, or is not UTF-8.
+ * form (415), is larger than 64 KiB (413), ends early, takes longer than `maxBodyMs`, or is not UTF-8.
  */
-export async function readParameters(request: Request): Promise<URLSearchParams> {
+export async function readParameters(
+  request: Request,
+  maxBodyMs: number = MAX_BODY_MS,
+): Promise<URLSearchParams> {
   if (request.method !== 'POST') return new URLSearchParams(queryOf(request.url));
   const mediaType = request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
   if (mediaType !== FORM)
     throw new Refusal('malformed-request', `The body of a POST must be ${FORM}.`, {
       httpFault: 'media-type',
     });
-  return new URLSearchParams(await readText(request));
+  return new URLSearchParams(await readText(request, maxBodyMs));
 }
 
 /** The value of a parameter that must not be repeated; undefined if it is absent or empty. */
@@ -32,9 +38,9 @@ function queryOf(url: string): string {
   return mark === -1 ? '' : url.slice(mark + 1);
 }
 
-async function readText(request: Request): Promise<string> {
+async function readText(request: Request, maxMs: number): Promise<string> {
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
-  const body = await readBytes(request);
+  const body = await readBytes(request, maxMs);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(body);
   } catch {
@@ -42,10 +48,15 @@ async function readText(request: Request): Promise<string> {
   }
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+async function readBytes(request: Request, maxMs: number): Promise<Uint8Array> {
   try {
-    return await readBody(request, MAX_BODY_BYTES);
+    return await settleWithin(maxMs, readBody(request, MAX_BODY_BYTES), () => {
+      throw new Refusal('malformed-request', `The body took longer than ${maxMs / 1000} s.`, {
+        closesConnection: true,
+      });
+    });
   } catch (cause) {
+    if (cause instanceof Refusal) throw cause;
     if (cause instanceof BodyTooLarge) throw tooLarge();
     throw new Refusal('malformed-request', 'The body ended early.');
   }

@@ -7,7 +7,7 @@ import type { ClientCertificate, ClientConnection } from './client-connection.ts
 import { type Credentials, parseCredentials, parseProofHeader } from './credentials.ts';
 import type { ForwardedOptions } from './forwarded.ts';
 import { clientCertificate } from './forwarded-certificate.ts';
-import { readParameters, singleParameter } from './parameters.ts';
+import { singleParameter } from './parameters.ts';
 import { parseScopes, type ResourceActions } from './resource-scope.ts';
 
 export interface TokenRequest {
@@ -34,16 +34,17 @@ export interface TokenRequestOptions {
 const SERVICE = /^[\x20-\x7e]{1,255}$/;
 
 /**
- * Parses a GET or POST to the token endpoint. Throws `malformed-request`, `malformed-scope`,
- * `service-not-allowed`, `credentials-ambiguous` or `certificate-untrusted`. `peer` is the other end of the connection.
+ * Parses a GET or POST to the token endpoint, whose `parameters` have been read. Throws `malformed-request`,
+ * `malformed-scope`, `service-not-allowed`, `credentials-ambiguous` or `certificate-untrusted`. `peer` is the other end of the
+ * connection.
  */
-export async function parseTokenRequest(
+export function parseTokenRequest(
   request: Request,
+  parameters: URLSearchParams,
   peer: ClientConnection,
   options: TokenRequestOptions,
-): Promise<TokenRequest> {
+): TokenRequest {
   const method = request.method === 'POST' ? 'POST' : 'GET';
-  const parameters = await readParameters(request);
   const credentials = parseCredentials(request.headers, method === 'POST' ? parameters : null);
   const service = singleParameter(parameters, 'service');
   if (service === undefined) throw new Refusal('malformed-request', 'The parameter service is missing.');

@@ -47,13 +47,14 @@ export function renderRefusal(
   options: ChallengeOptions,
   dpopNonce: string | null,
 ): Response {
-  const { status, error, reason, detail, retryAfter } = refusal;
+  const { status, error, reason, detail, retryAfter, closesConnection } = refusal;
   const exact = status < 500 && status !== 401;
   const description = exact ? detail : (coarse[error ?? 'none'] ?? detail);
   const headers = new Headers();
   if (status === 401) addChallenges(headers, challengedScheme(error, scheme), error, description, options);
   if (error === 'use_dpop_nonce' && dpopNonce !== null) headers.set('DPoP-Nonce', dpopNonce);
   if (retryAfter !== null) headers.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
+  if (closesConnection) headers.set('Connection', 'close');
   return renderProblem(
     {
       status,

@@ -78,7 +78,7 @@ function prettyValue(value: unknown): string {
 /** The one line of a decision: who asked for what, from where, and what became of it. */
 export function logDecision(
   log: Log,
-  { requestId, request, caller, grant, issued, refusal, fault, address, durationMs }: Decision,
+  { requestId, request, caller, grant, issued, refusal, fault, address, durationMs, generation }: Decision,
 ): void {
   const fields = {
     subject: caller?.kind === 'verified' ? caller.subject : null,
@@ -93,6 +93,7 @@ export function logDecision(
     address,
     jti: issued?.jti ?? null,
     requestId,
+    generation,
     durationMs: Math.round(durationMs * 1000) / 1000,
   };
   if (refusal === null) log.info('issued', fields);

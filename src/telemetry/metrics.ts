@@ -34,6 +34,9 @@ export interface Observations {
   readonly signingCertificateExpiry: number | null;
   /** Lines that the audit file has not got. */
   readonly auditDropped: number | null;
+  /** Of the configuration by which every thread answers. */
+  readonly configurationGeneration: number | null;
+  readonly revokedLicenses: number | null;
 }
 
 /** The process as the operating system counts it. */
@@ -170,6 +173,12 @@ function observeService(meter: Meter, observe: () => Observations): void {
     'When the first of the signing certificates ends.',
     () => observe().signingCertificateExpiry,
   );
+  gauge(
+    'registry_token_configuration_generation',
+    'Which configuration every thread answers by: 1 at the start, one more at each reload.',
+    () => observe().configurationGeneration,
+  );
+  gauge('registry_token_revoked_licenses', 'Licences that are revoked.', () => observe().revokedLicenses);
   meter
     .createObservableCounter('registry_token_audit_dropped_total', {
       description: 'Decisions that the audit file has not got.',

@@ -3,7 +3,7 @@ import { assemble, type Service } from '../assemble/assemble.ts';
 import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
 import { FileReader } from '../assemble/files.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
-import type { FailingPart } from '../endpoints.ts';
+import { createEndpoints, type FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { listen } from '../server/listen.ts';
@@ -28,7 +28,7 @@ export async function startWorkerService(
   await dependencies.replayStore.open();
   const address = {
     ...setup.listen,
-    handle: (...request: Parameters<Service['handle']>) => service.handle(...request),
+    handle: createEndpoints(() => service.endpoints),
     sharesPort: true,
   };
   const listener = service.tls === null ? listen(address) : listenTls({ ...address, material: service.tls });

@@ -88,7 +88,7 @@ describe('a reload', () => {
     const unused = site.proof(opTok);
     expect(await ask(runtime, '', ahead, opTok)).toBe(200);
     site.clock.now = started + 10;
-    expect(await reloadWith(runtime, { senderConstraint: { dpop: { maxAge: '10m' } } })).toEqual([]);
+    expect(await reloadWith(runtime, { senderConstraint: { dpop: { maxAge: '5m' } } })).toEqual([]);
     expect(await ask(runtime, '', unused, opTok)).toBe(200);
     for (const later of [11, 60, 117, 300]) {
       site.clock.now = started + later;

@@ -144,6 +144,17 @@ describe('an OpTok', () => {
     expect(await askWith(sections, { opTok })).toMatchObject({ reason });
   });
 
+  test('is good until authority.clockSkew after its end, and that long before its beginning', async () => {
+    site.configure({ authority: { clockSkew: 7 } });
+    const runtime = await site.open();
+    const reasonOf = async (claims: Record<string, unknown>) =>
+      (await ask(runtime, { opTok: { claims } })).reason;
+    const { now } = site.clock;
+    for (const inside of [{ exp: now - 6 }, { nbf: now + 7 }]) expect(await reasonOf(inside)).toBeNull();
+    expect(await reasonOf({ exp: now - 7 })).toBe('token-expired');
+    expect(await reasonOf({ nbf: now + 8 })).toBe('token-not-yet-valid');
+  });
+
   test('may have a type of the list in any letter case and with application/', async () => {
     const asked = { opTok: { header: { typ: 'at+jwt' } } };
     for (const type of ['AT+JWT', 'application/at+jwt', 'Application/At+Jwt'])
@@ -171,6 +182,18 @@ describe('a proof', () => {
     ['nonce', { senderConstraint: { dpop: { nonce: 'required' } } }, {}, 'proof-nonce'],
   ])('is refused by senderConstraint.dpop.%s', async (_, sections, asked, reason) => {
     expect(await askWith(sections, asked)).toMatchObject({ reason });
+  });
+
+  test('is good until it is as old as senderConstraint.dpop.maxAge, and ahead by authority.clockSkew at most', async () => {
+    const sections = { senderConstraint: { dpop: { maxAge: '20s' } }, authority: { clockSkew: 7 } };
+    site.configure(sections);
+    site.clock.now -= 100;
+    const runtime = await site.open();
+    site.clock.now += 100;
+    const reasonOf = async (iat: number) => (await ask(runtime, { proof: { claims: { iat } } })).reason;
+    const { now } = site.clock;
+    for (const inside of [now - 20, now, now + 7]) expect(await reasonOf(inside)).toBeNull();
+    for (const outside of [now - 21, now + 8]) expect(await reasonOf(outside)).toBe('proof-time');
   });
 
   test('with the nonce of the refusal is taken, by another node with the same secret too', async () => {

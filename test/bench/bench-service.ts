@@ -25,7 +25,7 @@ const AUDIENCE = 'registry';
 /** Its keys come from a file; nobody is asked. */
 const ISSUER = 'https://authority.bench.example';
 /** Proofs are prepared beforehand: this is how long they may wait. */
-const PROOF_AGE = '10m';
+const PROOF_AGE = '5m';
 const READY_MS = 15_000;
 
 /** Starts it on a free port, with all that this cell needs, and waits until it takes proofs. */

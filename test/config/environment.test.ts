@@ -16,8 +16,8 @@ describe('a variable', () => {
     [
       'with more of them',
       'SENDER_CONSTRAINT__DPOP__MAX_AGE',
-      '10m',
-      { senderConstraint: { dpop: { maxAge: 600 } } },
+      '4m',
+      { senderConstraint: { dpop: { maxAge: 240 } } },
     ],
     ['of the top level', 'DEFAULT_PLAN', 'enterprise', { defaultPlan: 'enterprise' }],
     ['of a list item', 'AUTHORITY__AUDIENCES__0', 'a', { authority: { audiences: ['a'] } }],

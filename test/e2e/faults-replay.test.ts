@@ -187,7 +187,7 @@ describeWith(['redis-server'], 'fault: Redis is restarted', () => {
 });
 
 describeWith(['redis-server'], 'fault: Redis is full', () => {
-  test.concurrent('requests are 503 until entries have expired, and no proof is accepted twice meanwhile', async () => {
+  test.concurrent('requests are 503 until it has room, and no proof is accepted twice meanwhile', async () => {
     await using redis = await startRedis();
     const { senderConstraint } = onRedis(redis);
     await using service = await startService({
@@ -202,7 +202,9 @@ describeWith(['redis-server'], 'fault: Redis is full', () => {
     expectUnavailable(refused);
     expect((await again()).status).not.toBe(200);
     expect(await settled(service.output)).toContain('"replay-full"');
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0');
     expect(await untilIssued(service, 10_000)).toBeLessThan(5000);
+    expect((await again()).status).not.toBe(200);
   });
 });
 

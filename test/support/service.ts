@@ -8,17 +8,16 @@ import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
 import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
 import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
-import type { FormerWindow } from '../../src/authenticate/use-proof.ts';
 import { createFileAuthorityKeys } from '../../src/authority/file-authority-keys.ts';
 import type { ClaimRules, Plan, Policy } from '../../src/authorize/policy.ts';
-import { createEndpoints, type FailingPart, type Handle } from '../../src/endpoints.ts';
+import { createEndpoints, type EndpointParts, type FailingPart, type Handle } from '../../src/endpoints.ts';
 import type { Signer } from '../../src/issue/signer.ts';
 import { openSigningKey, type SigningKey } from '../../src/keys/signing-key.ts';
 import { RunQueue } from '../../src/limit/run-queue.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import type { ClientConnection } from '../../src/request/client-connection.ts';
 import type { ForwardedOptions } from '../../src/request/forwarded.ts';
-import type { Decision } from '../../src/service.ts';
+import type { Decision, ServiceParts } from '../../src/service.ts';
 import { createKey, type TestKey } from './keys.ts';
 import {
   AUDIENCE,
@@ -54,11 +53,14 @@ export interface HarnessOptions {
   readonly forwarded?: ForwardedOptions;
   readonly nonces?: Nonces;
   readonly audience?: string;
-  readonly formerWindow?: FormerWindow;
 }
 
 export interface Harness {
   readonly handle: Handle;
+  /** Puts other parts in force, as a reload does. */
+  readonly reconfigure: (change: Partial<ServiceParts>) => void;
+  /** The usual policy, changed. */
+  readonly policy: (change: Partial<Policy>) => Policy;
   /** Of every request to the token endpoint, in the order of the answers. */
   readonly decisions: Decision[];
   /** Epoch seconds; may be set. */
@@ -78,12 +80,13 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
   const clientKey = options.clientKey ?? (await createKey('ES256'));
   const signingKey = await createSigningKey('ES256');
   const decisions: Decision[] = [];
-  const handle = createEndpoints({
+  let parts: EndpointParts = {
     tokenPaths: new Set(['/token', '/auth/token']),
     jwks: { keys: [signingKey.publicJwk] },
     failingParts: async () => options.failingParts ?? [],
     exposeMetrics: async () => 'registry_token_replay_entries 0\n',
     service: {
+      generation: 1,
       clock: () => clock.now,
       request: {
         allowedServices: allowedServices(options.allowedServices),
@@ -100,7 +103,6 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
         replayStore: options.replayStore ?? MemoryReplayStore.create(1000, NOW - 86_400),
         rateLimits: options.rateLimits ?? null,
         nonces: options.nonces ?? null,
-        formerWindow: options.formerWindow ?? null,
       },
       policy: { ...defaultPolicy(), ...options.policy },
       signer: options.signer ?? signingKey,
@@ -108,9 +110,14 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
       challenge: { realm: SIGNING_ISSUER, dpopAlgorithms: ['ES256', 'EdDSA'] },
       record: (decision) => decisions.push(decision),
     },
-  });
+  };
   return {
-    handle,
+    handle: createEndpoints(() => parts),
+    reconfigure: (change) => {
+      const { generation } = parts.service;
+      parts = { ...parts, service: { ...parts.service, generation: generation + 1, ...change } };
+    },
+    policy: (change) => ({ ...defaultPolicy(), ...change }),
     decisions,
     clock,
     authorityKey,

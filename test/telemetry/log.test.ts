@@ -135,6 +135,7 @@ describe('the line of a decision', async () => {
       address: '192.0.2.7',
       jti: decodePart(String(body.token), 1).jti,
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      generation: 1,
       durationMs: expect.any(Number),
     });
   });

@@ -14,6 +14,8 @@ const observations: Observations = {
   replayCapacity: 1000,
   authorityKeysAge: 12.5,
   signingCertificateExpiry: 1_900_000_000,
+  configurationGeneration: 3,
+  revokedLicenses: 5,
   auditDropped: 5,
 };
 const usage = { cpuSeconds: 1.5, residentBytes: 50_000_000, startedAt: 1_800_000_000 };
@@ -38,6 +40,8 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_replay_entries', 'gauge', []],
   ['registry_token_replay_capacity', 'gauge', []],
   ['registry_token_config_reload_total', 'counter', ['result']],
+  ['registry_token_configuration_generation', 'gauge', []],
+  ['registry_token_revoked_licenses', 'gauge', []],
   ['registry_token_worker_deaths_total', 'counter', []],
   ['registry_token_audit_dropped_total', 'counter', []],
   ['registry_token_signing_certificate_expiry_timestamp_seconds', 'gauge', []],
