@@ -95,6 +95,22 @@ describe('tables', () => {
   });
 });
 
+test('each test that the table of reliability names is there', () => {
+  const [, section = ''] = /^## Reliability\n(.*?)^## /ms.exec(read('etc/README.md')) ?? [];
+  const paths = new Map(
+    [...section.matchAll(/\b([A-Z]) is `(test\/[^`]+)`|, ([A-Z]) `(test\/[^`]+)`/g)].map(([, a, b, c, d]) => [
+      a ?? c,
+      b ?? d ?? '',
+    ]),
+  );
+  const named = [...section.matchAll(/ ([A-Z]) \*(.+?)\* \|$/gm)].map(([, letter, title = '']) => ({
+    letter,
+    title,
+  }));
+  expect(named.length).toBeGreaterThan(8);
+  expect(named.filter(({ letter, title }) => !read(paths.get(letter) ?? '').includes(title))).toEqual([]);
+});
+
 test('each sample of etc is linked from etc/README.md', () => {
   const samples = files.filter(
     (path) =>
