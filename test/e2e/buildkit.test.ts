@@ -10,6 +10,8 @@ import { createImageClient } from '../support/image-clients.ts';
 import { writeImage } from '../support/images.ts';
 import { type Front, startBehindProxy } from '../support/mtls-fronts.ts';
 import { createMtlsParties, type MtlsParties } from '../support/mtls-parties.ts';
+import { createTemporaryFolder } from '../support/processes.ts';
+import { runBinary } from '../support/running-service.ts';
 
 setDefaultTimeout(60_000);
 
@@ -52,6 +54,27 @@ describeAsRoot(
           /denied: The plan enterprise does not allow repository:elsewhere\/derived/,
         ),
       });
+    });
+
+    test('builds on a private base and pushes, by a token that --docker-config stored', async () => {
+      const certificateFolder = await parties.certificateFolder(parties.alice);
+      const skopeo = createImageClient('skopeo', parties.folder);
+      const access = { authFile: user.authFile, environment: user.environment, certificateFolder };
+      const base = `${front.registryHost}/team-a/stored-base:1`;
+      expect(await skopeo.push(await parties.newImage(), base, access)).toMatchObject({ exitCode: 0 });
+      await using home = await createTemporaryFolder();
+      const scopes = ['repository:team-a/stored-base:pull', 'repository:team-b/stored:pull,push'];
+      const stored = await runBinary([
+        ...['token', '--profile', 'alice', '--profiles', user.profilesPath],
+        ...scopes.flatMap((scope) => ['--scope', scope]),
+        ...['--docker-config', home.at('config.json')],
+      ]);
+      expect(stored).toMatchObject({ exitCode: 0 });
+      await using buildkit = await startBuildKit({ host: front.registryHost, certificateFolder });
+      const target = `${front.registryHost}/team-b/stored:1`;
+      const built = await buildkit.build(derivedFrom(base), target, { DOCKER_CONFIG: home.path });
+      expect(built).toMatchObject({ exitCode: 0 });
+      expect((await skopeo.pull(target, access)).id).not.toBeNull();
     });
   },
 );
