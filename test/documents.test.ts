@@ -95,6 +95,13 @@ describe('tables', () => {
   });
 });
 
+test('each runtime dependency has a row with its reason in src/README.md, and no other package has', () => {
+  const [, section = ''] = /^## Dependencies\n(.*?)^## /ms.exec(read('src/README.md')) ?? [];
+  const rows = [...section.matchAll(/^\| (`.+`) \| .+ \|$/gm)].map(([, names = '']) => names);
+  const named = rows.flatMap((names) => [...names.matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+  expect(named.sort()).toEqual(Object.keys(JSON.parse(read('package.json')).dependencies).sort());
+});
+
 test('each test that the table of reliability names is there', () => {
   const [, section = ''] = /^## Reliability\n(.*?)^## /ms.exec(read('etc/README.md')) ?? [];
   const paths = new Map(
