@@ -74,7 +74,7 @@ describe('links', () => {
 });
 
 describe('tables', () => {
-  test('those of etc/README.md are made from the sources: bun run schema writes them', async () => {
+  test('and examples of etc/README.md are made from the sources: bun run schema writes them', async () => {
     expect(readReference()).toBe(await withTables(readReference()));
   });
 

@@ -1,11 +1,15 @@
-/** The tables of etc/README.md that are made from the sources: `bun run schema` writes them between their markers. */
+/** The tables and examples of etc/README.md that are made from the sources: `bun run schema` writes them between their markers. */
 import { readFileSync } from 'node:fs';
+import { check } from '../../src/cli/check.ts';
+import { explain } from '../../src/cli/explain.ts';
 import { configurationJsonSchema } from '../../src/config/json-schema.ts';
 import { configurationSchema } from '../../src/config/schema.ts';
 import { reasonTexts } from '../../src/reason-texts.ts';
 import { Refusal, reasons } from '../../src/refusal.ts';
 import { brokenSetups } from './broken-setups.ts';
 import { createCheckSite } from './check-site.ts';
+import { createTemporaryFolder } from './processes.ts';
+import { runCommand } from './run-command.ts';
 
 const REFERENCE = new URL('../../etc/README.md', import.meta.url);
 
@@ -171,12 +175,53 @@ function steady(text: string, folder: string): string {
     .replace(/user \d+ and group \d+/g, 'user UID and group GID');
 }
 
+const EXPLAINED = [
+  '--plan',
+  'enterprise',
+  '--claim',
+  'tid=acme',
+  'repository:customers/acme/app:push',
+  'repository:customers/globex/app:push',
+];
+
+/** What `explain` says with the sample. */
+async function explainExample(): Promise<string> {
+  const sample = new URL('../../etc/registry-token.yaml', import.meta.url).pathname;
+  const { stdout } = await runCommand(explain, ['--config', sample, ...EXPLAINED]);
+  const output = stdout.replaceAll(sample, 'etc/registry-token.yaml').trimEnd();
+  return `\`\`\`console\n$ registry-token explain ${EXPLAINED.join(' ')}\n${output}\n\`\`\``;
+}
+
+/** A configuration of two mistakes, and a third in the environment. */
+const MISTAKEN = `server: { listne: 127.0.0.1:8085 }
+authority:
+  issuer: https://authority.example.com
+  audiences: [registry]
+  algorithms: [ES256, none]
+signing: { issuer: registry-token.example.com, keyPath: registry-signing.pem }
+registry: { realm: https://registry.example.com/token }
+plans: { team: { repositories: [{ pattern: team/** }] } }
+`;
+
+/** What `check` says of it. */
+async function mistakesExample(): Promise<string> {
+  await using folder = await createTemporaryFolder();
+  const path = folder.at('registry-token.yaml');
+  await Bun.write(path, MISTAKEN);
+  const { stderr } = await runCommand(check, ['--config', path], '', {
+    REGISTRY_TOKEN_SERVER__LISTEN: 'abc',
+  });
+  return `\`\`\`\n${stderr.replaceAll(`${folder.path}/`, '').trimEnd()}\n\`\`\``;
+}
+
 /** etc/README.md with these tables in their places. Throws where a marker is missing. */
 export async function withTables(page: string): Promise<string> {
   const tables = {
     configuration: configurationTable(),
     reasons: reasonTable(),
     findings: await findingTable(),
+    explain: await explainExample(),
+    mistakes: await mistakesExample(),
   };
   return Object.entries(tables).reduce((text, [name, table]) => {
     const [start, end] = [`<!-- ${name}: written by bun run schema -->`, `<!-- end of ${name} -->`];
