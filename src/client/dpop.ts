@@ -7,7 +7,7 @@ import {
   randomBytes,
   randomUUID,
 } from 'node:crypto';
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { CompactSign, calculateJwkThumbprint, type JWK } from 'jose';
 import { errorCode } from '../platform/errors.ts';
 import { PemFault, parsePrivateKeyOrJwk } from '../platform/pem.ts';
@@ -30,15 +30,27 @@ export function generateDpopKey(): Promise<DpopKey> {
 }
 
 /**
- * Reads the key in a PEM or JWK file. Where the file does not exist, it is made with a new P-256 key, for its owner
- * alone (0600): as a JWK where its name ends in .jwk or .json, else as PKCS#8. Throws ClientFault.
+ * Reads the key in a PEM or JWK file. Unless it must exist, a file that does not is created with a P-256 key, readable by its
+ * owner alone (0600): as a JWK if its name ends in .jwk or .json, else as PKCS#8. Warns of a file that others can read.
+ * Throws ClientFault.
  */
-export async function openDpopKey(path: string): Promise<{ readonly key: DpopKey; readonly isNew: boolean }> {
+export async function openDpopKey(
+  path: string,
+  { mustExist = false, warn = () => {} }: { mustExist?: boolean; warn?: (warning: string) => void } = {},
+): Promise<{ readonly key: DpopKey; readonly isNew: boolean }> {
   const found = readKeyFile(path);
+  if (found === null && mustExist) throw new ClientFault(`the DPoP key ${path} does not exist`);
   const isNew = found === null && create(path);
   const text = found ?? readKeyFile(path);
   if (text === null)
-    throw new ClientFault(`the DPoP key ${path} is a link that leads nowhere, or was just removed`);
+    throw new ClientFault(
+      `the DPoP key ${path} is a link to a file that does not exist, or was just removed`,
+    );
+  const { mode } = statSync(path);
+  if ((mode & 0o077) !== 0)
+    warn(
+      `the DPoP key ${path} can be read by other users (mode ${(mode & 0o777).toString(8)}); chmod 600 it`,
+    );
   return { key: await parseDpopKey(text, path), isNew };
 }
 

@@ -25,20 +25,28 @@ export interface OpTokRequest {
   readonly resources: readonly string[];
   /** What some Authorities have for it; null for none. */
   readonly audience: string | null;
-  /** The key to bind the OpTok to; null where the certificate of the TLS connection is what binds it. */
+  /** The key to bind the OpTok to; null if the certificate of the TLS connection binds it. */
   readonly dpopKey: DpopKey | null;
+  /** What the OpTok must be bound by; null to accept either. */
+  readonly bind: Binding | null;
 }
 
-/** An OpTok and how it is to be brought to a resource: with a proof by this key, or over TLS with the certificate. */
+export type Binding = 'dpop' | 'certificate';
+
+/** An OpTok and how it is brought to a resource: with a proof by this key, or over TLS with the certificate. */
 export interface OpTok {
   readonly accessToken: string;
   readonly dpopKey: DpopKey | null;
+  /** It is bound to nothing: whoever sees it can use it, so it only goes to a realm that the user has named. */
+  readonly isBearer: boolean;
 }
 
-/** An OpTok as it came from the Authority. */
+/** An OpTok as it came from the Authority, or as it was found. */
 export interface NewOpTok extends OpTok {
-  /** Epoch seconds; null where the Authority does not say. */
+  /** Epoch seconds; null if unknown. */
   readonly expiresAt: number | null;
+  /** Whether it may be kept for the next use. */
+  readonly isReusable: boolean;
 }
 
 const STEP = 'OpTok';
@@ -93,12 +101,16 @@ export async function requestOpTok(
     typeof lifetime === 'number' && lifetime >= 0 ? askedAt + Math.min(lifetime, LONGEST_LIFETIME_S) : null;
   switch (tokenType.toLowerCase()) {
     case 'dpop':
-      if (dpopKey !== null) return { accessToken, dpopKey, expiresAt };
+      if (dpopKey !== null) return { accessToken, dpopKey, expiresAt, isBearer: false, isReusable: true };
       throw fault('answered with a DPoP token though it was sent no proof');
     case 'bearer':
+      if (request.bind === 'dpop')
+        throw fault(
+          'took the proof and answered with a Bearer token; let it bind the access tokens of this client by DPoP',
+        );
       if (clientCertificate !== null) {
         checkCertificateBinding(accessToken, clientCertificate.certificate);
-        return { accessToken, dpopKey: null, expiresAt };
+        return { accessToken, dpopKey: null, expiresAt, isBearer: false, isReusable: true };
       }
       throw fault(
         'took the proof and answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
@@ -175,7 +187,8 @@ export function certificateThumbprint(certificate: string): string {
   return createHash('sha256').update(new X509Certificate(certificate).raw).digest('base64url');
 }
 
-function claimsOf(accessToken: string): Readonly<Record<string, unknown>> {
+/** The claims of a JWT, not verified; none if it is no JWT. */
+export function claimsOf(accessToken: string): Readonly<Record<string, unknown>> {
   try {
     const claims: unknown = JSON.parse(
       Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8'),

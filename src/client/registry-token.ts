@@ -18,6 +18,8 @@ export interface RegistryTokenRequest {
   /** The URL of the token service, as the registry's challenge names it. */
   readonly realm: string;
   readonly service: string;
+  /** Whether the user has named the realm, and not just the registry: only there may a bearer token go. */
+  readonly isRealmNamed: boolean;
   /** `repository:name:pull`; none for an authentication check. */
   readonly scopes: readonly string[];
 }
@@ -40,6 +42,11 @@ export async function requestRegistryToken(
   request: RegistryTokenRequest,
   parts: ClientParts,
 ): Promise<RegistryToken> {
+  if (opTok.isBearer && !request.isRealmNamed)
+    throw new ClientFault(
+      `${STEP}: the OpTok is a bearer token, which is sent only to a realm that you name: set realm in the profile, or --realm`,
+      403,
+    );
   const url = urlOf(request);
   const { answer, sent } = await sendUntilSettled(opTok, url, parts);
   if (answer.status !== 200) {

@@ -47,7 +47,9 @@ test('a file that is there is never written to, whatever it holds', async () => 
 test('a link that leads nowhere is not followed to a new key', async () => {
   await using folder = await createTemporaryFolder();
   symlinkSync(folder.at('elsewhere'), folder.at('dpop.pem'));
-  await expect(openDpopKey(folder.at('dpop.pem'))).rejects.toThrow('dpop.pem is a link that leads nowhere');
+  await expect(openDpopKey(folder.at('dpop.pem'))).rejects.toThrow(
+    'dpop.pem is a link to a file that does not exist',
+  );
   expect(readdirSync(folder.path)).toEqual(['dpop.pem']);
 });
 

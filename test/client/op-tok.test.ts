@@ -39,6 +39,7 @@ function ask(
       resources: [],
       audience: null,
       dpopKey,
+      bind: null,
       ...request,
     },
     createClientParts({ now: NOW }, http),
@@ -58,7 +59,13 @@ async function faultOf(attempt: Promise<unknown>): Promise<string> {
 test('the request is one form with one proof, and the secret is form-encoded before it is joined', async () => {
   await using server = startFakeServer(() => Response.json(granted));
   const opTok = await ask(server, { resources: ['urn:a', 'urn:b'], audience: 'registry' });
-  expect(opTok).toEqual({ accessToken: 'op.tok.1', dpopKey, expiresAt: NOW + 60 });
+  expect(opTok).toEqual({
+    accessToken: 'op.tok.1',
+    dpopKey,
+    expiresAt: NOW + 60,
+    isBearer: false,
+    isReusable: true,
+  });
   const [heard] = server.heardAt('/token');
   expect([...(heard?.form ?? [])]).toEqual([
     ['grant_type', 'client_credentials'],

@@ -30,9 +30,13 @@ async function serve(options: HarnessOptions = {}) {
   return { harness, realm, [Symbol.asyncDispose]: () => server.stop(true) };
 }
 
-function ask(realm: string, opTok: OpTok, clock = { now: NOW }) {
+function ask(realm: string, given: Omit<OpTok, 'isBearer'>, clock = { now: NOW }) {
   const parts = createClientParts(clock);
-  return { parts, answer: requestRegistryToken(opTok, { realm, service: SERVICE, scopes }, parts) };
+  const opTok = { ...given, isBearer: false };
+  return {
+    parts,
+    answer: requestRegistryToken(opTok, { realm, service: SERVICE, isRealmNamed: false, scopes }, parts),
+  };
 }
 
 async function faultOf(attempt: Promise<unknown>): Promise<string> {
@@ -183,4 +187,22 @@ test('nothing is said of the clocks where they are not at fault', async () => {
   await using server = refuse(401, 'invalid_token', { Date: new Date(0).toUTCString() });
   const fault = await faultOf(ask(`${server.url}/token`, { accessToken: 'op.tok.1', dpopKey }).answer);
   expect(fault).not.toContain('clock');
+});
+
+test('a bearer token goes to a realm that the user has named, over https or loopback, and to no other', async () => {
+  await using server = startFakeServer(() => Response.json({ token: 'registry.token.1' }));
+  const opTok = { accessToken: 'op.tok.1', dpopKey: null, isBearer: true };
+  const bring = (realm: string, isRealmNamed: boolean) =>
+    requestRegistryToken(
+      opTok,
+      { realm, service: SERVICE, isRealmNamed, scopes },
+      createClientParts({ now: NOW }),
+    );
+  await expect(bring(`${server.url}/token`, false)).rejects.toThrow('set realm in the profile, or --realm');
+  await expect(bring('http://192.0.2.1/token', true)).rejects.toThrow(
+    'neither an https URL nor one on loopback',
+  );
+  expect(server.heard).toHaveLength(0);
+  expect((await bring(`${server.url}/token`, true)).token).toBe('registry.token.1');
+  expect(server.heard[0]?.headers.get('authorization')).toBe('Bearer op.tok.1');
 });

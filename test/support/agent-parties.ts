@@ -85,7 +85,7 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
       opToks += 1;
       const expiresAt = clock.now + OP_TOK_LIFETIME;
       await Bun.sleep(5);
-      return { accessToken: `op.tok.${opToks}`, dpopKey, expiresAt };
+      return { accessToken: `op.tok.${opToks}`, dpopKey, expiresAt, isBearer: false, isReusable: true };
     },
     realm: pins.realm ?? null,
     service: pins.service ?? null,

@@ -4,7 +4,7 @@ import { AgentRefusal } from '../../client/agent/check-request.ts';
 import { type AgentAddress, type AgentTls, doorOf, listenForClients } from '../../client/agent/listen.ts';
 import type { TransferListener } from '../../client/agent/transfers.ts';
 import { ClientFault } from '../../client/client-fault.ts';
-import { openAuthorityClient } from '../../client/client-settings.ts';
+import { openClient } from '../../client/client-settings.ts';
 import { loadCertificateAuthorities, loadClientCertificate } from '../../client/files.ts';
 import { errorCode } from '../../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../../platform/loopback.ts';
@@ -18,12 +18,12 @@ import {
   UsageError,
 } from '../command.ts';
 import {
+  clientDependencies,
   clientOptions,
   clientOptionsHelp,
   failingByFaults,
   readClient,
   registryOptions,
-  wallClockSurroundings,
 } from './options.ts';
 
 /** Milliseconds for running transfers at the end. */
@@ -86,9 +86,10 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
   });
   const log = createLog('info', isTerminal ? 'pretty' : 'json', tell);
   const stop = new AbortController();
-  const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
-    ...wallClockSurroundings(stop.signal),
-    onNewKey: (path, { algorithm }) => log.info('made the DPoP key', { path, algorithm }),
+  const { parts, requestOpTok } = openClient(settings, 'ourselves', {
+    ...clientDependencies({ env, tell }, stop.signal),
+    onNewKey: (path, { algorithm }) => log.info('created the DPoP key', { path, algorithm }),
+    warn: (warning) => log.warn(warning),
   });
   const running = createAgent({
     registry,

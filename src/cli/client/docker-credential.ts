@@ -1,10 +1,21 @@
 /** `docker-credential`: Docker's credential helper protocol, with OpToks bound to the client certificate as secrets. */
-import { forgetBoundOpTok, obtainBoundOpTok, openOpTokCache } from '../../client/bound-op-tok.ts';
+
 import { ClientFault } from '../../client/client-fault.ts';
+import {
+  forgetOpTokAsPassword,
+  obtainOpTokAsPassword,
+  openOpTokCache,
+} from '../../client/op-tok-as-password.ts';
 import { buildInfo } from '../../telemetry/build-info.ts';
 import { type Command, type CommandContext, ConfigurationFault, readWords, UsageError } from '../command.ts';
-import { toClientSettings, wallClockSurroundings } from './options.ts';
-import { findProfileForHost, findProfilesFile, loadProfiles, type NamedProfile } from './profile.ts';
+import { clientDependencies, toClientSettings } from './options.ts';
+import {
+  findProfileForHost,
+  findProfilesFile,
+  loadProfiles,
+  type NamedProfile,
+  type Profile,
+} from './profile.ts';
 
 /** The name that docker calls a helper `registry-token` by: a link of this name to the program is the helper. */
 export const CREDENTIAL_HELPER_NAME = 'docker-credential-registry-token';
@@ -24,70 +35,90 @@ type Action = (typeof ACTIONS)[number];
 
 export const dockerCredential: Command = {
   name: 'docker-credential',
-  summary: "is docker's credential helper, for OpToks bound to a client certificate",
+  summary: "docker's credential helper, for OpToks bound to a client certificate",
   help: `Usage: docker-credential-registry-token (get | list | store | erase | version)
-       registry-token docker-credential (get | list | store | erase | version) [--profiles FILE]
+       registry-token docker-credential (get | list | store | erase | version) [--profiles FILE] [options]
 
 Docker's credential helper protocol, for docker, podman, skopeo, buildah, oras, regctl and helm; crane has no option for
-the client certificate that belongs to it. They find it by a link to this program in their PATH, and by credHelpers in
-their configuration:
+the client certificate that the OpTok is bound to. They find it by a link to this program in their PATH, and by credHelpers
+in their configuration:
 
   ln -s /usr/bin/registry-token /usr/local/bin/docker-credential-registry-token
   { "credHelpers": { "registry.example.com": "registry-token" } }
 
   get      reads a host and prints {"ServerURL", "Username", "Secret"}: the secret is an OpTok that the Authority
-           bound to the certificate of the profile for that host. The client must show the same certificate to the
+           bound to the certificate of the profile for that host. The client must present the same certificate to the
            realm: put it in its certificate folder (certs.d/HOST/client.cert and client.key)
   list     prints the hosts of the profiles
-  store    stores nothing. It succeeds for what get gave (docker login gives it back), and fails for a password
+  store    stores nothing. It succeeds for what get printed (docker login passes it back), and fails for a password
   erase    removes the OpTok of that host from the cache
   version  prints name and version
 
-A profile is for its hosts, or its registry where it lists none. The profiles are read from
-$XDG_CONFIG_HOME/registry-token/client.yaml (where that variable is not set, ~/.config/...), else from
+A profile is for its hosts, or for its registry if it lists none. The profiles are read from
+$XDG_CONFIG_HOME/registry-token/client.yaml (~/.config/... if that variable is not set), else from
 /etc/registry-token/client.yaml, or from --profiles FILE.
 
-An OpTok is kept below $XDG_RUNTIME_DIR/registry-token (folder 0700, file 0600) until a minute before its end; where
-the variable is not set, each call gets a new one.
+An OpTok from the Authority is kept below $XDG_RUNTIME_DIR/registry-token (folder 0700, file 0600) while at least half of its
+life is left; if the variable is not set, each call gets a new one. A profile may have opTokPath, opTokEnv or opTokCommand
+in place of an Authority; that OpTok is read at each call. If it is a bearer token, the profile needs a realm, and
+the OpTok is given away only while the registry names that realm.
 
-Exit codes: 0, and 1 with the reason on standard output, as the protocol wants it; 2 usage.
+  --profiles FILE            the file with the profiles
+  --op-tok-path FILE, --op-tok-env NAME, --op-tok-command COMMAND
+                             an OpTok that exists already, in place of the profile's
+  --realm URL                the only realm that may get a bearer token
+
+Exit codes: 0, and 1 with the reason on standard output, where docker looks for it; 2 usage.
 
 Example:
   echo registry.example.com | docker-credential-registry-token get
 `,
   run: async (context) => {
-    const [action, path] = readAction(context.args);
+    const [action, options] = readAction(context.args);
     try {
-      const said = await actions[action](context, path);
+      const said = await actions[action](context, options);
       if (said !== '') context.print(`${said}\n`);
       return 0;
     } catch (cause) {
-      // docker shows what a failed helper has on standard output; standard error may reach nobody.
-      const isExpected = cause instanceof ClientFault || cause instanceof ConfigurationFault;
+      // docker shows one line, and what a failed helper printed on standard output; standard error may reach nobody.
+      const isExpected =
+        cause instanceof ClientFault || cause instanceof ConfigurationFault || cause instanceof UsageError;
       if (!isExpected) throw cause;
-      context.print(`${cause.message}\n`);
+      context.print(`${cause.message.trim().replaceAll('\n', '; ')}\n`);
       return 1;
     }
   },
 };
 
+const helperOptions = {
+  profiles: { type: 'string' },
+  'op-tok-path': { type: 'string' },
+  'op-tok-env': { type: 'string' },
+  'op-tok-command': { type: 'string' },
+  realm: { type: 'string' },
+} as const;
+
+type HelperOptions = { readonly [Name in keyof typeof helperOptions]?: string | undefined };
+
 /** Returns what goes to standard output; empty for nothing. */
-type Act = (context: CommandContext, profilesPath: string | undefined) => Promise<string>;
+type Act = (context: CommandContext, options: HelperOptions) => Promise<string>;
 
 const actions: Readonly<Record<Action, Act>> = {
-  get: async (context, path) => {
+  get: async (context, options) => {
     const serverUrl = await readServerUrl(context);
-    const { profile } = requireProfile(readProfiles(context, path), serverUrl);
-    const cache = openOpTokCache(context.env.XDG_RUNTIME_DIR);
-    const { accessToken } = await obtainBoundOpTok(
-      toClientSettings({}, profile),
-      cache,
-      wallClockSurroundings(),
+    const registry = hostOf(serverUrl);
+    const profile = findProfile(context, options, registry);
+    if (profile === null) throw new ClientFault(protocolTexts.notFound);
+    const { accessToken } = await obtainOpTokAsPassword(
+      toClientSettings(options, profile),
+      { registry, realm: options.realm ?? profile.realm ?? null },
+      openOpTokCache(context.env.XDG_RUNTIME_DIR),
+      clientDependencies(context),
     );
     return JSON.stringify({ ServerURL: serverUrl, Username: CREDENTIAL_USER, Secret: accessToken });
   },
-  list: async (context, path) => {
-    const hosts = readProfiles(context, path).flatMap((profile) => profile.hosts);
+  list: async (context, options) => {
+    const hosts = readProfiles(context, options).flatMap((profile) => profile.hosts);
     return JSON.stringify(Object.fromEntries(hosts.map((host) => [host, CREDENTIAL_USER])));
   },
   store: async ({ readInput }) => {
@@ -97,15 +128,14 @@ const actions: Readonly<Record<Action, Act>> = {
     if (typeof user !== 'string' || user === '') throw new ClientFault(protocolTexts.noUser);
     if (user === CREDENTIAL_USER) return '';
     throw new ClientFault(
-      'nothing is stored: this helper keeps no passwords, it gets a new OpTok each time; write a profile for the ' +
+      'nothing was stored: this helper keeps no passwords and gets a new OpTok each time; write a profile for the ' +
         'registry in client.yaml, and log in without a password',
     );
   },
-  erase: async (context, path) => {
-    const serverUrl = await readServerUrl(context);
-    const found = findProfileForHost(readProfiles(context, path), hostOf(serverUrl));
-    if (found === null) return '';
-    forgetBoundOpTok(toClientSettings({}, found.profile), openOpTokCache(context.env.XDG_RUNTIME_DIR));
+  erase: async (context, options) => {
+    const profile = findProfile(context, options, hostOf(await readServerUrl(context)));
+    if (profile === null) return '';
+    forgetOpTokAsPassword(toClientSettings(options, profile), openOpTokCache(context.env.XDG_RUNTIME_DIR));
     return '';
   },
   version: async () => `${CREDENTIAL_HELPER_NAME} ${buildInfo().version}`,
@@ -116,25 +146,31 @@ export function hostOf(serverUrl: string): string {
   return serverUrl.replace(/^https?:\/\//i, '').replace(/\/.*$/s, '');
 }
 
-function readAction(args: readonly string[]): readonly [Action, string | undefined] {
-  const { values, positionals } = readWords(args, { profiles: { type: 'string' } });
+function readAction(args: readonly string[]): readonly [Action, HelperOptions] {
+  const { values, positionals } = readWords(args, helperOptions);
   const [word, stray] = positionals;
   const action = ACTIONS.find((name) => name === word);
   if (action === undefined || stray !== undefined)
-    throw new UsageError(`one of ${ACTIONS.join(', ')} is wanted`);
-  return [action, values.profiles];
+    throw new UsageError(`expected one of ${ACTIONS.join(', ')}`);
+  return [action, values];
 }
 
-/** No file is no profile. Throws ConfigurationFault. */
-function readProfiles({ env }: CommandContext, path: string | undefined): readonly NamedProfile[] {
+/** No file is no profile, and a service account's token comes from a kubelet only. Throws ConfigurationFault. */
+function readProfiles({ env }: CommandContext, { profiles: path }: HelperOptions): readonly NamedProfile[] {
   const { file, exists } = findProfilesFile(path, env);
-  return exists ? loadProfiles(file) : [];
+  return exists ? loadProfiles(file).filter(({ profile }) => profile.serviceAccountToken !== true) : [];
 }
 
-function requireProfile(profiles: readonly NamedProfile[], serverUrl: string): NamedProfile {
-  const found = findProfileForHost(profiles, hostOf(serverUrl));
-  if (found === null) throw new ClientFault(protocolTexts.notFound);
-  return found;
+/** null if there is no profile for this registry, and no option names an OpTok. */
+function findProfile(
+  context: CommandContext,
+  options: HelperOptions,
+  registry: string,
+): Partial<Profile> | null {
+  const found = findProfileForHost(readProfiles(context, options), registry);
+  if (found !== null) return found.profile;
+  const { 'op-tok-path': path, 'op-tok-env': name, 'op-tok-command': command } = options;
+  return [path, name, command].every((option) => option === undefined) ? null : {};
 }
 
 async function readServerUrl({ readInput }: CommandContext): Promise<string> {
@@ -150,5 +186,5 @@ function parseCredentials(text: string): Readonly<Record<string, unknown>> {
   } catch {
     // Told below: what JSON.parse says may quote a password.
   }
-  throw new ClientFault('the credentials on standard input are no JSON object');
+  throw new ClientFault('the credentials on standard input are not a JSON object');
 }

@@ -3,6 +3,7 @@ import { ClientFault } from '../../client/client-fault.ts';
 import { makeDpopProof, openDpopKey, proofTarget } from '../../client/dpop.ts';
 import { parseSecret, readSecretFile } from '../../client/files.ts';
 import { isAccessToken } from '../../client/op-tok.ts';
+import { escapeText } from '../../platform/escape.ts';
 import { type Command, CommandFailure, readOptions, required, UsageError } from '../command.ts';
 
 export const dpopProof: Command = {
@@ -53,7 +54,9 @@ Example:
     try {
       proofTarget(url); // before a key is made for nothing
       const accessToken = await readAccessToken(accessTokenOption, accessTokenPath, readInput);
-      const { key, isNew } = await openDpopKey(keyPath);
+      const { key, isNew } = await openDpopKey(keyPath, {
+        warn: (warning) => tell(`Warning: ${escapeText(warning)}\n`),
+      });
       const proof = await makeDpopProof(
         key,
         { method, url, accessToken, nonce: options.nonce ?? null },
@@ -61,7 +64,7 @@ Example:
       );
       if (isNew)
         tell(
-          `Made the key ${keyPath} (${key.algorithm}). Access tokens must be bound to it: cnf.jkt ${key.thumbprint}\n`,
+          `Created the key ${keyPath} (${key.algorithm}). Access tokens must be bound to it: cnf.jkt ${key.thumbprint}\n`,
         );
       print(`${proof}\n`);
       return 0;

@@ -4,7 +4,10 @@ import {
   clientAuthenticationMethods,
 } from '../../client/client-authentication.ts';
 import { ClientFault } from '../../client/client-fault.ts';
-import type { ClientSettings, ClientSurroundings } from '../../client/client-settings.ts';
+import type { AuthoritySource, ClientDependencies, ClientSettings } from '../../client/client-settings.ts';
+import type { GivenOpTok } from '../../client/given-op-tok.ts';
+import type { Binding } from '../../client/op-tok.ts';
+import { escapeText } from '../../platform/escape.ts';
 import { type Command, type CommandContext, CommandFailure, required, UsageError } from '../command.ts';
 import { chooseProfile, findProfilesFile, loadProfiles, type Profile } from './profile.ts';
 
@@ -24,6 +27,10 @@ export const clientOptions = {
   'authority-scope': { type: 'string' },
   audience: { type: 'string' },
   resource: { type: 'string', multiple: true },
+  'op-tok-path': { type: 'string' },
+  'op-tok-env': { type: 'string' },
+  'op-tok-command': { type: 'string' },
+  bind: { type: 'string' },
   'dpop-key': { type: 'string' },
   ca: { type: 'string' },
 } as const;
@@ -31,24 +38,33 @@ export const clientOptions = {
 /** For the help of a command that takes them. */
 export const clientOptionsHelp = `The profile:
   --profile NAME             takes what is not given here from this profile
-  --profiles FILE            the file with the profiles: $XDG_CONFIG_HOME/registry-token/client.yaml (where that
-                             variable is not set, ~/.config/...), else /etc/registry-token/client.yaml
-The Authority:
+  --profiles FILE            the file with the profiles. Default: $XDG_CONFIG_HOME/registry-token/client.yaml
+                             (~/.config/... if that variable is not set), else /etc/registry-token/client.yaml
+An OpTok from the Authority:
   --authority URL            its issuer, exactly as its access tokens name it
   --client-id ID             the client
-  --client-secret-path FILE  its secret; in the form (client_secret_post) where the Authority takes it only there
+  --client-secret-path FILE  its secret; sent in the form (client_secret_post) if the Authority takes it only there
   --client-key FILE          its key, PEM or JWK (private_key_jwt, RFC 7523)
-  --client-key-id ID         the kid that the Authority knows the key by: that of the JWK where not given
-  --assertion-audience URL   whom the assertions are for: the issuer where not given; some want the token endpoint
-  --cert FILE, --key FILE    its certificate and key, PEM (tls_client_auth); shown to the realm too
-  --client-auth METHOD       how the client shows who it is, where the above leaves a choice: client_secret_basic,
+  --client-key-id ID         the kid that the Authority knows the key by. Default: the kid of the JWK
+  --assertion-audience URL   the audience of assertions. Default: the issuer; some Authorities want the token endpoint
+  --cert FILE, --key FILE    its certificate and key, PEM (tls_client_auth); also presented to the realm
+  --client-auth METHOD       how the client authenticates, if the above leaves a choice: client_secret_basic,
                              client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
-  --authority-scope SCOPE    the scope of the OpTok: registry.token.issue where not given
-  --audience NAME            the audience of the OpTok, for Authorities that are told it like this
+  --authority-scope SCOPE    the scope of the OpTok. Default: registry.token.issue
+  --audience NAME            the audience of the OpTok, for Authorities that take this parameter
   --resource URI             the same by RFC 8707; may be repeated
-  --dpop-key FILE            the key to bind the OpTok to, PEM or JWK; made where the file does not exist.
-                             Without it: the certificate, where the Authority binds to certificates, else a key
-                             that is made for this one run
+An OpTok that exists already, in place of --authority and --client-id; it is read again at each use:
+  --op-tok-path FILE         in a file of this user or of root
+  --op-tok-env NAME          in an environment variable
+  --op-tok-command COMMAND   printed by a shell command within 15 s
+Its cnf says what it is bound to. One that is bound to nothing is a bearer token: it is sent only to a realm that
+you name (--realm, or realm in the profile), over https.
+For both:
+  --bind BINDING             what the OpTok must be bound to: dpop or certificate. Default: the DPoP key if one is
+                             named, else the certificate if the Authority says that it binds to certificates, else
+                             a DPoP key
+  --dpop-key FILE            the DPoP key, PEM or JWK; created if the file does not exist. Without it, a new key
+                             is used for this one run
   --ca FILE                  the certificate authorities to trust in place of the system's, PEM
 `;
 
@@ -57,38 +73,73 @@ export type ClientOptionValues = {
   readonly [Name in Exclude<keyof typeof clientOptions, 'resource'>]?: string | undefined;
 } & { readonly resource?: readonly string[] | undefined };
 
-/** The profile that is named; an empty one where none is. Throws ConfigurationFault. */
+/** The profile of this name; an empty one if none is named. Throws ConfigurationFault. */
 export function readProfile(
   { profile: name, profiles: path }: ClientOptionValues,
   env: Readonly<Record<string, string | undefined>>,
 ): Partial<Profile> {
   if (name === undefined) {
     if (path !== undefined)
-      throw new UsageError('--profiles is given, and --profile, which names one, is not');
+      throw new UsageError('--profiles needs --profile, the name of one of its profiles');
     return {};
   }
   const { file } = findProfilesFile(path, env);
   return chooseProfile(loadProfiles(file), name, file).profile;
 }
 
-/** Throws UsageError where something is missing or contradicts another. */
+/** Throws UsageError if something is missing or contradicts another. */
 export function toClientSettings(options: ClientOptionValues, profile: Partial<Profile>): ClientSettings {
-  const authority = required(options.authority ?? profile.authority, 'authority');
-  const clientId = required(options['client-id'] ?? profile.clientId, 'client-id');
   if ((options.cert === undefined) !== (options.key === undefined))
-    throw new UsageError('--cert and --key come together');
+    throw new UsageError('--cert and --key must be given together');
+  const certPath = options.cert ?? profile.certPath;
+  const keyPath = options.key ?? profile.keyPath;
+  const certificate = certPath === undefined || keyPath === undefined ? null : { certPath, keyPath };
+  return {
+    source: givenOpTok(options, profile) ?? authoritySource(options, profile, certificate !== null),
+    bind: parseBind(options.bind) ?? profile.bind ?? null,
+    certificate,
+    caPath: options.ca ?? profile.caPath ?? null,
+    dpopKeyPath: options['dpop-key'] ?? profile.dpopKeyPath ?? null,
+  };
+}
+
+/** An option that names a source of OpToks replaces that of the profile. null if the OpTok comes from an Authority. */
+function givenOpTok(options: ClientOptionValues, profile: Partial<Profile>): GivenOpTok | null {
+  const sourcesOf = (path?: string, name?: string, command?: string): GivenOpTok[] => [
+    ...(path === undefined ? [] : [{ kind: 'path', path } as const]),
+    ...(name === undefined ? [] : [{ kind: 'env', name } as const]),
+    ...(command === undefined ? [] : [{ kind: 'command', command } as const]),
+  ];
+  const own = sourcesOf(options['op-tok-path'], options['op-tok-env'], options['op-tok-command']);
+  if (own.length + (options.authority === undefined ? 0 : 1) > 1)
+    throw new UsageError('--authority, --op-tok-path, --op-tok-env and --op-tok-command exclude each other');
+  if (own[0] !== undefined) return own[0];
+  if (options.authority !== undefined) return null;
+  return sourcesOf(profile.opTokPath, profile.opTokEnv, profile.opTokCommand)[0] ?? null;
+}
+
+function authoritySource(
+  options: ClientOptionValues,
+  profile: Partial<Profile>,
+  hasCertificate: boolean,
+): AuthoritySource {
+  const authority = options.authority ?? profile.authority;
+  if (authority === undefined)
+    throw new UsageError(
+      '--authority (or --op-tok-path, --op-tok-env, --op-tok-command, --profile) is missing',
+    );
   if (options['client-secret-path'] !== undefined && options['client-key'] !== undefined)
     throw new UsageError('--client-secret-path and --client-key exclude each other');
-  // Another way to show who the client is replaces that of the profile.
+  // Another way to authenticate replaces that of the profile.
   const credential =
     options['client-secret-path'] === undefined && options['client-key'] === undefined
       ? { secretPath: profile.clientSecretPath, keyPath: profile.clientKeyPath }
       : { secretPath: options['client-secret-path'], keyPath: options['client-key'] };
-  const certPath = options.cert ?? profile.certPath;
-  const keyPath = options.key ?? profile.keyPath;
-  if (credential.secretPath === undefined && credential.keyPath === undefined && certPath === undefined)
+  const clientId = required(options['client-id'] ?? profile.clientId, 'client-id');
+  if (credential.secretPath === undefined && credential.keyPath === undefined && !hasCertificate)
     throw new UsageError('--client-secret-path, or --client-key, or --cert and --key, is missing');
   return {
+    kind: 'authority',
     authority,
     clientId,
     authenticationMethod: parseMethod(options['client-auth']) ?? profile.clientAuth ?? null,
@@ -96,9 +147,6 @@ export function toClientSettings(options: ClientOptionValues, profile: Partial<P
     clientKeyPath: credential.keyPath ?? null,
     clientKeyId: options['client-key-id'] ?? profile.clientKeyId ?? null,
     assertionAudience: options['assertion-audience'] ?? profile.assertionAudience ?? null,
-    certificate: certPath === undefined || keyPath === undefined ? null : { certPath, keyPath },
-    caPath: options.ca ?? profile.caPath ?? null,
-    dpopKeyPath: options['dpop-key'] ?? profile.dpopKeyPath ?? null,
     scope: options['authority-scope'] ?? profile.authorityScope ?? 'registry.token.issue',
     resources: options.resource ?? profile.resources ?? [],
     audience: options.audience ?? profile.audience ?? null,
@@ -109,7 +157,12 @@ function parseMethod(text: string | undefined): ClientAuthenticationMethod | nul
   if (text === undefined) return null;
   const found = clientAuthenticationMethods.find((method) => method === text);
   if (found !== undefined) return found;
-  throw new UsageError(`--client-auth is one of ${clientAuthenticationMethods.join(', ')}`);
+  throw new UsageError(`--client-auth must be one of ${clientAuthenticationMethods.join(', ')}`);
+}
+
+function parseBind(text: string | undefined): Binding | null {
+  if (text === undefined || text === 'dpop' || text === 'certificate') return text ?? null;
+  throw new UsageError('--bind must be dpop or certificate');
 }
 
 /** Beside `clientOptions`. */
@@ -119,7 +172,7 @@ export const registryOptions = {
   service: { type: 'string' },
 } as const;
 
-/** As given, else as the profile has it. */
+/** From the options, else from the profile. */
 export type RegistryPlace = { readonly [Name in keyof typeof registryOptions]: string | undefined };
 
 /** Throws UsageError and ConfigurationFault. */
@@ -138,20 +191,25 @@ export function readClient(
   };
 }
 
-/** The time and the pauses of this machine, which end when `stop` is aborted; of keys that are made nobody is told. */
-export function wallClockSurroundings(stop?: AbortSignal): ClientSurroundings {
+/** Time, environment and warnings of this process; pauses end when `stop` is aborted. */
+export function clientDependencies(
+  { env, tell }: Pick<CommandContext, 'env' | 'tell'>,
+  stop?: AbortSignal,
+): ClientDependencies {
   return {
+    env,
     clock: () => Date.now() / 1000,
     pause: async (milliseconds) => {
       await Bun.sleep(milliseconds);
       if (stop?.aborted === true) throw new ClientFault('interrupted; nothing was written');
     },
     ...(stop === undefined ? {} : { stop }),
-    onNewKey: () => {},
+    onNewKey: (path, { algorithm }) => tell(`Created the DPoP key ${path} (${algorithm}).\n`),
+    warn: (warning) => tell(`Warning: ${escapeText(warning)}\n`),
   };
 }
 
-/** A command whose ClientFaults are failures, in their own words. */
+/** Ends a command with exit code 1 and the message of a ClientFault. */
 export function failingByFaults(run: Command['run']): Command['run'] {
   return async (context) => {
     try {

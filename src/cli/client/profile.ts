@@ -18,8 +18,8 @@ const registry = text.refine(isRegistry, {
 });
 
 const profileSchema = z.strictObject({
-  authority: httpUrl(),
-  clientId: text,
+  authority: httpUrl().optional(),
+  clientId: text.optional(),
   clientAuth: z.enum(clientAuthenticationMethods).optional(),
   clientSecretPath: text.optional(),
   clientKeyPath: text.optional(),
@@ -32,6 +32,12 @@ const profileSchema = z.strictObject({
   authorityScope: z.string().optional(),
   audience: text.optional(),
   resources: z.array(text).optional(),
+  opTokPath: text.optional(),
+  opTokEnv: text.optional(),
+  opTokCommand: text.optional(),
+  /** The kubelet's request brings the OpTok: the token of the pod's service account. */
+  serviceAccountToken: z.boolean().optional(),
+  bind: z.enum(['dpop', 'certificate']).optional(),
   realm: httpUrl().optional(),
   registry: registry.optional(),
   service: text.optional(),
@@ -54,7 +60,28 @@ export interface NamedProfile {
 
 const FILE = 'registry-token/client.yaml';
 const MACHINE_FILE = `/etc/${FILE}`;
-const paths = ['clientSecretPath', 'clientKeyPath', 'certPath', 'keyPath', 'caPath', 'dpopKeyPath'] as const;
+const paths = [
+  'clientSecretPath',
+  'clientKeyPath',
+  'certPath',
+  'keyPath',
+  'caPath',
+  'dpopKeyPath',
+  'opTokPath',
+] as const;
+
+/** What only a profile with an Authority has. */
+const authorityKeys = [
+  'clientId',
+  'clientAuth',
+  'clientSecretPath',
+  'clientKeyPath',
+  'clientKeyId',
+  'assertionAudience',
+  'authorityScope',
+  'audience',
+  'resources',
+] as const;
 
 /**
  * Which file is read: the option, else the user's, else the machine's. Where neither of these is there, the
@@ -133,16 +160,42 @@ function findContradictions(
           "is a certificate's key, and certPath is missing; clientKeyPath is for private_key_jwt",
         ),
       );
-    if (profile.clientSecretPath !== undefined && profile.clientKeyPath !== undefined)
-      mistakes.push(at('clientKeyPath', 'and clientSecretPath exclude each other'));
-    if (
-      [profile.clientSecretPath, profile.clientKeyPath, profile.certPath].every((path) => path === undefined)
-    )
-      mistakes.push(
-        mistakeAt(['profiles', name], 'needs clientSecretPath, clientKeyPath, or certPath and keyPath'),
-      );
-    return mistakes;
+    if (profile.bind === 'certificate' && profile.certPath === undefined)
+      mistakes.push(at('bind', 'is certificate, which needs certPath and keyPath'));
+    const missing = (message: string) => mistakeAt(['profiles', name], message);
+    return [...mistakes, ...findSourceMistakes(profile, at, missing)];
   });
+}
+
+/** An OpTok comes from one place. */
+function findSourceMistakes(
+  profile: Profile,
+  at: (key: keyof Profile, message: string) => Mistake,
+  missing: (message: string) => Mistake,
+): Mistake[] {
+  const sources = (['authority', 'opTokPath', 'opTokEnv', 'opTokCommand'] as const).filter(
+    (key) => profile[key] !== undefined,
+  );
+  const [source, second] = profile.serviceAccountToken
+    ? [...sources, 'serviceAccountToken' as const]
+    : sources;
+  if (source === undefined)
+    return [missing('needs authority, opTokPath, opTokEnv, opTokCommand or serviceAccountToken')];
+  if (second !== undefined) return [at(second, `and ${source} exclude each other`)];
+  if (source !== 'authority') {
+    const surplus = authorityKeys.filter((key) => profile[key] !== undefined);
+    const mistakes = surplus.map((key) => at(key, `needs authority, and this profile has ${source}`));
+    if (source === 'serviceAccountToken' && profile.realm === undefined)
+      mistakes.push(at(source, 'is a bearer token, so it needs realm, the only URL that it may be sent to'));
+    return mistakes;
+  }
+  const mistakes: Mistake[] = [];
+  if (profile.clientId === undefined) mistakes.push(missing('needs clientId beside authority'));
+  if (profile.clientSecretPath !== undefined && profile.clientKeyPath !== undefined)
+    mistakes.push(at('clientKeyPath', 'and clientSecretPath exclude each other'));
+  if ([profile.clientSecretPath, profile.clientKeyPath, profile.certPath].every((path) => path === undefined))
+    mistakes.push(missing('needs clientSecretPath, clientKeyPath, or certPath and keyPath'));
+  return mistakes;
 }
 
 function findSharedHosts(

@@ -1,19 +1,19 @@
 /** `token`: gets an OpTok from the Authority, brings it to the realm, and prints or stores the registry token. */
 import { registryHost, requestChallenge } from '../../client/challenge.ts';
-import { openAuthorityClient } from '../../client/client-settings.ts';
+import { openClient } from '../../client/client-settings.ts';
 import { checkDockerConfig, storeRegistryToken } from '../../client/docker-config.ts';
 import type { HttpOptions } from '../../client/http.ts';
 import { type RegistryToken, requestRegistryToken } from '../../client/registry-token.ts';
 import { shellWord } from '../../platform/quoting.ts';
 import { type Command, type CommandContext, readOptions, required, UsageError } from '../command.ts';
 import {
+  clientDependencies,
   clientOptions,
   clientOptionsHelp,
   failingByFaults,
   type RegistryPlace,
   readClient,
   registryOptions,
-  wallClockSurroundings,
 } from './options.ts';
 
 export const token: Command = {
@@ -79,13 +79,15 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
 
   const stop = new AbortController();
   void stopRequested.then(() => stop.abort());
-  const { parts, requestOpTok } = openAuthorityClient(settings, 'any', {
-    ...wallClockSurroundings(stop.signal),
-    onNewKey: (path, { algorithm }) => tell(`Made the DPoP key ${path} (${algorithm}).\n`),
-  });
+  const dependencies = clientDependencies({ env, tell }, stop.signal);
+  const { parts, requestOpTok } = openClient(settings, 'ourselves', dependencies);
   const tokenService = await findRealm(place, parts.http);
   const opTok = await requestOpTok();
-  const registryToken = await requestRegistryToken(opTok, { ...tokenService, scopes: options.scope }, parts);
+  const registryToken = await requestRegistryToken(
+    opTok,
+    { ...tokenService, isRealmNamed: place.realm !== undefined, scopes: options.scope },
+    parts,
+  );
   if (store !== null) {
     await storeRegistryToken(store.path, { host: store.host, token: registryToken.token }, parts.pause);
     tell(`Stored the registry token for ${store.host} in ${store.path}${lifetimeOf(registryToken)}.\n`);

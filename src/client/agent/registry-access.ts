@@ -115,7 +115,7 @@ export class RegistryAccess {
     if (service === '') throw fault('no service');
     if (this.#options.service !== null && this.#options.service !== service)
       throw fault(`the service ${excerpt(service)} and not the one that was given to the agent`);
-    return { realm, service };
+    return { realm, service, isRealmNamed: this.#options.realm !== null };
   }
 
   async #requestToken(request: RegistryTokenRequest): Promise<ObtainedToken<BoundToken>> {
@@ -134,7 +134,7 @@ export class RegistryAccess {
     const { token, answer } = await requestRegistryToken(opTok, request, this.#options.parts);
     const lifetime = answer.expires_in;
     return {
-      value: { token, binding: opTok.dpopKey === null ? 'by the certificate' : 'by DPoP' },
+      value: { token, binding: bindingOf(opTok) },
       lifetime: typeof lifetime === 'number' && lifetime > 0 ? lifetime : UNKNOWN_LIFETIME_S,
     };
   }
@@ -144,8 +144,14 @@ export class RegistryAccess {
     return this.#opToks.get('', 'moment', async () => {
       const askedAt = parts.clock();
       const opTok = await requestOpTok();
+      if (!opTok.isReusable) return { value: opTok, lifetime: 0 };
       const lifetime = opTok.expiresAt === null ? UNKNOWN_LIFETIME_S : opTok.expiresAt - askedAt;
       return { value: opTok, lifetime };
     });
   }
+}
+
+function bindingOf({ dpopKey, isBearer }: OpTok): string {
+  if (isBearer) return 'by a bearer token';
+  return dpopKey === null ? 'by the certificate' : 'by DPoP';
 }

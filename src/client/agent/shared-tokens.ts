@@ -2,7 +2,7 @@
 
 export interface ObtainedToken<Value> {
   readonly value: Value;
-  /** Seconds, from the moment it was asked for. */
+  /** Seconds, from the moment it was asked for; 0: it is not used again. */
   readonly lifetime: number;
 }
 
@@ -58,6 +58,7 @@ export class SharedTokens<Value> {
     const askedAt = this.#clock();
     const { value, lifetime } = await obtain();
     this.#kept.delete(key);
+    if (lifetime <= 0) return value;
     this.#kept.set(key, { value, lifetime, expiresAt: askedAt + lifetime });
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= MAX_KEPT) break;

@@ -63,7 +63,6 @@ profile: {}
 `;
   expect(mistakesOf(text)).toEqual([
     '3:5: profiles.one.authority: must be an http or https URL without user name and password, not "authority.example.com"',
-    '3:5: profiles.one.clientId: is missing; must be text',
     '6:5: profiles.one.clientAuth: must be one of client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, not "basic"',
     '5:5: profiles.one.clientSecretPath: must not be empty',
     '4:5: profiles.one.clientID: unknown key; did you mean `clientId`?',
@@ -92,6 +91,25 @@ test.each([
   expect(mistakesOf(`profiles:\n  one: { ${minimal}, ${line} }\n`)).toEqual([
     expect.stringContaining(message),
   ]);
+});
+
+test.each([
+  ['{}', 'profiles.one: needs authority, opTokPath, opTokEnv, opTokCommand or serviceAccountToken'],
+  ['{ opTokPath: t, opTokEnv: T }', 'one.opTokEnv: and opTokPath exclude each other'],
+  [`{ ${minimal}, opTokCommand: c }`, 'one.opTokCommand: and authority exclude each other'],
+  ['{ opTokPath: t, clientId: c }', 'one.clientId: needs authority, and this profile has opTokPath'],
+  ['{ authority: https://a.example.com, clientSecretPath: s }', 'one: needs clientId beside authority'],
+  ['{ serviceAccountToken: true }', 'one.serviceAccountToken: is a bearer token, so it needs realm'],
+  ['{ opTokPath: t, bind: certificate }', 'one.bind: is certificate, which needs certPath and keyPath'],
+  ['{ opTokPath: t, bind: mtls }', 'one.bind: must be one of dpop, certificate'],
+])('an OpTok comes from one place: %s', (profile, message) => {
+  expect(mistakesOf(`profiles:\n  one: ${profile}\n`)).toEqual([expect.stringContaining(message)]);
+});
+
+test('a profile with an OpTok that exists needs neither Authority nor client', () => {
+  const [one, two] = load('profiles: { one: { opTokPath: run/t }, two: { opTokEnv: T, bind: dpop } }');
+  expect(one?.profile).toEqual({ opTokPath: folder.at('run/t') });
+  expect(two?.profile).toEqual({ opTokEnv: 'T', bind: 'dpop' });
 });
 
 test('a client that could not show who it is is a mistake', () => {
@@ -166,5 +184,5 @@ test('a file that cannot be read is told', () => {
 
 test('the sample in etc has no mistakes', () => {
   const profiles = loadProfiles(new URL('../../../etc/client.yaml', import.meta.url).pathname);
-  expect(profiles.map(({ name }) => name)).toEqual(['node', 'ci', 'laptop']);
+  expect(profiles.map(({ name }) => name)).toEqual(['node', 'ci', 'laptop', 'job', 'pods']);
 });

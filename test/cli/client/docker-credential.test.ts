@@ -2,8 +2,10 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dockerCredential, hostOf } from '../../../src/cli/client/docker-credential.ts';
+import { openDpopKey } from '../../../src/client/dpop.ts';
 import { type ClientSite, createClientSite } from '../../support/client-profiles.ts';
 import { describeWith } from '../../support/debian-parts.ts';
+import { startFakeServer } from '../../support/fake-server.ts';
 import { runCommand } from '../../support/run-command.ts';
 
 const NOT_FOUND = 'credentials not found in native keychain\n';
@@ -88,7 +90,7 @@ describeWith(['openssl'], 'the credential helper', () => {
     expect(readdirSync(site.folder.path)).toEqual(before);
   });
 
-  test.each([[60], [undefined]])(
+  test.each([[0], [undefined]])(
     'an OpTok that is good for %p seconds is handed on and not kept',
     async (lifetime) => {
       site.gives.expires_in = lifetime;
@@ -115,6 +117,48 @@ describeWith(['openssl'], 'the credential helper', () => {
     expect(exitCode).toBe(1);
     expect(stdout).toContain(message);
     expect(stdout).not.toContain('c2ln');
+  });
+
+  test('a bearer token is given away only while the registry names the realm of the profile', async () => {
+    let realm = 'https://token.example.com/token';
+    await using registry = startFakeServer(
+      () =>
+        new Response(null, {
+          status: 401,
+          headers: { 'WWW-Authenticate': `Bearer realm="${realm}",service="s"` },
+        }),
+    );
+    const host = new URL(registry.url).host;
+    const bearer = `e30.${Buffer.from('{"sub":"pod"}').toString('base64url')}.c2ln`;
+    const own = { opTokEnv: 'OPTOK', hosts: [host] };
+    const get = () => call('get', host, { OPTOK: bearer });
+    site.writeProfiles(() => ({ own: { ...own, realm } }));
+    expect(JSON.parse((await get()).stdout)).toMatchObject({ Secret: bearer });
+    realm = 'https://evil.example.com/token';
+    const refused = await get();
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stdout).toContain('names the realm https://evil.example.com/token, and the profile');
+    site.writeProfiles(() => ({ own }));
+    expect((await get()).stdout).toContain('set realm in the profile');
+  });
+
+  test('an OpTok that is bound to a DPoP key is not given to docker, which cannot make proofs', async () => {
+    site.writeProfiles(() => ({
+      own: { opTokEnv: 'OPTOK', dpopKeyPath: 'dpop.pem', hosts: ['r.example.com'] },
+    }));
+    const { key } = await openDpopKey(site.folder.at('dpop.pem'));
+    const claims = Buffer.from(JSON.stringify({ cnf: { jkt: key.thumbprint } })).toString('base64url');
+    const { exitCode, stdout } = await call('get', 'r.example.com', { OPTOK: `e30.${claims}.c2ln` });
+    expect(exitCode).toBe(1);
+    expect(stdout).toContain("use 'agent' or 'token'");
+  });
+
+  test('mistakes in the profiles are one line on standard output', async () => {
+    site.writeProfiles(() => ({ one: {}, two: { bind: 'certificate', opTokEnv: 'T' } }));
+    const { exitCode, stdout } = await call('get', 'registry.example.com');
+    expect([exitCode, stdout.split('\n').length]).toEqual([1, 2]);
+    expect(stdout).toContain('profiles.one: needs authority, opTokPath');
+    expect(stdout).toContain('profiles.two.bind: is certificate, which needs certPath and keyPath');
   });
 
   test('a profile without a certificate is told what it lacks', async () => {
@@ -179,11 +223,11 @@ describeWith(['openssl'], 'the credential helper', () => {
   test.each([
     [
       { ServerURL: 'r', Username: 'me', Secret: 'hunter2' },
-      'nothing is stored: this helper keeps no passwords',
+      'nothing was stored: this helper keeps no passwords',
     ],
     [{ ServerURL: '', Username: 'me', Secret: 'hunter2' }, 'no credentials server URL\n'],
     [{ ServerURL: 'r', Username: '', Secret: 'hunter2' }, 'no credentials username\n'],
-    ['hunter2', 'the credentials on standard input are no JSON object'],
+    ['hunter2', 'the credentials on standard input are not a JSON object'],
   ])('store of %j fails, and does not repeat the password', async (credentials, message) => {
     const { exitCode, stdout, stderr } = await call('store', JSON.stringify(credentials));
     expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' });

@@ -1,6 +1,6 @@
 /** `dpop-proof`: one proof on standard output, everything else elsewhere. */
 import { expect, test } from 'bun:test';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dpopProof } from '../../../src/cli/client/dpop-proof.ts';
 import { MemoryReplayStore } from '../../../src/replay/memory-replay-store.ts';
 import { ask, expectToken } from '../../support/ask.ts';
@@ -16,7 +16,7 @@ test('prints one proof that the service takes, and nothing else', async () => {
   const now = Date.now() / 1000;
   const harness = await createHarness({ clientKey, replayStore: MemoryReplayStore.create(10, now - 60) });
   harness.clock.now = now;
-  writeFileSync(folder.at('dpop.jwk'), JSON.stringify(clientKey.privateJwk));
+  writeFileSync(folder.at('dpop.jwk'), JSON.stringify(clientKey.privateJwk), { mode: 0o600 });
   const opTok = harness.opTok();
   const args = ['--url', REALM, '--key', folder.at('dpop.jwk'), '--access-token', opTok];
   const { exitCode, stdout, stderr } = await runCommand(dpopProof, args);
@@ -37,7 +37,7 @@ test('the key is made where the file does not exist, and its thumbprint is told 
   ];
   const first = await runCommand(dpopProof, args);
   expect(first.exitCode).toBe(0);
-  expect(first.stderr).toMatch(/^Made the key .*k\.pem \(ES256\)\. .* cnf\.jkt [\w-]{43}\n$/);
+  expect(first.stderr).toMatch(/^Created the key .*k\.pem \(ES256\)\. .* cnf\.jkt [\w-]{43}\n$/);
   expect(statSync(folder.at('k.pem')).mode & 0o777).toBe(0o600);
   const claims = decodePart(first.stdout.trim(), 1);
   expect(claims).toMatchObject({ htm: 'POST', htu: 'https://authority.example.com/token' });
@@ -45,6 +45,18 @@ test('the key is made where the file does not exist, and its thumbprint is told 
   const second = await runCommand(dpopProof, args);
   expect(second.stderr).toBe('');
   expect(decodePart(second.stdout.trim(), 0)).toEqual(decodePart(first.stdout.trim(), 0));
+});
+
+test.each([0o640, 0o604])('a key file of mode %o, which others can read, is a warning', async (mode) => {
+  await using folder = await createTemporaryFolder();
+  const args = ['--url', REALM, '--key', folder.at('k.pem')];
+  await runCommand(dpopProof, args);
+  chmodSync(folder.at('k.pem'), mode);
+  const { exitCode, stderr } = await runCommand(dpopProof, args);
+  expect(exitCode).toBe(0);
+  expect(stderr).toBe(
+    `Warning: the DPoP key ${folder.at('k.pem')} can be read by other users (mode ${mode.toString(8)}); chmod 600 it\n`,
+  );
 });
 
 test.each([

@@ -154,7 +154,7 @@ describe('with oidc-provider and the service', () => {
     const { exitCode, stdout, stderr } = await getByProfile('build');
     expect({ exitCode, stderr }).toEqual({
       exitCode: 0,
-      stderr: `Made the DPoP key ${folder.at('dpop.jwk')} (ES256).\n`,
+      stderr: `Created the DPoP key ${folder.at('dpop.jwk')} (ES256).\n`,
     });
     expect(decodePart(stdout.trim(), 1)).toMatchObject({ sub: 'builder' });
     expectToken(await getByProfile('sign'), 'signer');

@@ -1,7 +1,9 @@
 /** `token`: from a client's credentials to a registry token, with oidc-provider and the real service. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { clientDependencies, toClientSettings } from '../../../src/cli/client/options.ts';
 import { token } from '../../../src/cli/client/token.ts';
+import { openClient } from '../../../src/client/client-settings.ts';
 import { certificateThumbprint } from '../../../src/client/op-tok.ts';
 import { type Authority, startAuthority } from '../../support/authority.ts';
 import { describeWith } from '../../support/debian-parts.ts';
@@ -52,6 +54,62 @@ describe('with oidc-provider and the service', () => {
     });
   });
 
+  test('an OpTok that exists already is brought with the DPoP key that it is bound to', async () => {
+    const settings = toClientSettings(
+      {
+        authority: authority.issuer,
+        'client-id': 'builder',
+        'client-secret-path': folder.at('secret'),
+        'dpop-key': folder.at('given.pem'),
+      },
+      {},
+    );
+    const dependencies = clientDependencies({ env: {}, tell: () => {} });
+    const { accessToken } = await openClient(settings, 'ourselves', dependencies).requestOpTok();
+    writeFileSync(folder.at('given.optok'), `${accessToken}\n`);
+    const ask = (...args: readonly string[]) =>
+      runCommand(token, ['--realm', service.realm, '--service', SERVICE, ...args], '', {
+        OPTOK: accessToken,
+        PATH: '/usr/bin:/bin',
+      });
+    const key = ['--dpop-key', folder.at('given.pem')];
+    for (const source of [
+      ['--op-tok-path', folder.at('given.optok')],
+      ['--op-tok-env', 'OPTOK'],
+      ['--op-tok-command', `cat ${folder.at('given.optok')}`],
+    ]) {
+      const { exitCode, stdout, stderr } = await ask(...source, ...key);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+      expect(decodePart(stdout.trim(), 1)).toMatchObject({ sub: 'builder' });
+    }
+    expect(await ask('--op-tok-env', 'OPTOK')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('is bound to a DPoP key; name its file'),
+    });
+    expect(await ask('--op-tok-env', 'OPTOK', '--dpop-key', folder.at('none.pem'))).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('none.pem does not exist'),
+    });
+  });
+
+  test('a bearer token is not sent to a realm that only the registry names', async () => {
+    const bearer = `e30.${Buffer.from('{}').toString('base64url')}.c2ln`;
+    await using registry = startFakeServer(
+      () =>
+        new Response(null, {
+          status: 401,
+          headers: { 'WWW-Authenticate': `Bearer realm="${service.realm}",service="${SERVICE}"` },
+        }),
+    );
+    const ask = (...args: readonly string[]) =>
+      runCommand(token, ['--registry', registry.url, '--op-tok-env', 'OPTOK', ...args], '', {
+        OPTOK: bearer,
+      });
+    expect((await ask()).stderr).toContain('set realm in the profile, or --realm');
+    // The realm is named, so the service is asked, and refuses what is no token of its Authority.
+    expect((await ask('--realm', service.realm)).stderr).toContain('answered 401');
+  });
+
   test('without a scope the token is good for a login', async () => {
     const { stdout } = await get();
     expect(decodePart(stdout.trim(), 1)).toMatchObject({ access: [] });
@@ -67,7 +125,7 @@ describe('with oidc-provider and the service', () => {
     const first = await get('--dpop-key', folder.at('dpop.pem'));
     expect(first).toMatchObject({
       exitCode: 0,
-      stderr: `Made the DPoP key ${folder.at('dpop.pem')} (ES256).\n`,
+      stderr: `Created the DPoP key ${folder.at('dpop.pem')} (ES256).\n`,
     });
     expect(await get('--dpop-key', folder.at('dpop.pem'))).toMatchObject({ exitCode: 0, stderr: '' });
     const confirmations = service.harness.decisions.slice(-2).map(({ caller }) => {
@@ -122,20 +180,25 @@ describe('with oidc-provider and the service', () => {
 const client = ['--authority', 'https://a', '--client-id', 'b', '--client-secret-path', 's'];
 
 test.each([
-  [[], '--authority is missing'],
+  [[], '--authority (or --op-tok-path, --op-tok-env, --op-tok-command, --profile) is missing'],
   [['--authority', 'https://a'], '--client-id is missing'],
   [client.slice(0, 4), '--client-secret-path, or --client-key, or --cert and --key, is missing'],
   [client, '--realm, or --registry to ask for it, is missing'],
   [[...client, '--realm', 'https://r'], '--service, or --registry to ask for it, is missing'],
-  [[...client, '--cert', 'c'], '--cert and --key come together'],
-  [[...client, '--key', 'k'], '--cert and --key come together'],
+  [[...client, '--cert', 'c'], '--cert and --key must be given together'],
+  [[...client, '--key', 'k'], '--cert and --key must be given together'],
   [[...client, '--client-key', 'k'], '--client-secret-path and --client-key exclude each other'],
   [
     [...client, '--client-auth', 'basic'],
-    '--client-auth is one of client_secret_basic, client_secret_post, ',
+    '--client-auth must be one of client_secret_basic, client_secret_post, ',
+  ],
+  [[...client, '--bind', 'mtls'], '--bind must be dpop or certificate'],
+  [
+    [...client, '--op-tok-env', 'T'],
+    '--authority, --op-tok-path, --op-tok-env and --op-tok-command exclude each other',
   ],
   [[...client, '--json', '--env'], '--json, --env and --docker-config exclude each other'],
-  [['--profiles', 'f'], '--profiles is given, and --profile, which names one, is not'],
+  [['--profiles', 'f'], '--profiles needs --profile, the name of one of its profiles'],
   [[...client, '--realm', 'https://r', '--service', 's', '--docker-config', 'c'], '--registry is missing'],
 ])('%j is a usage error', async (args, message) => {
   const { exitCode, stderr } = await runCommand(token, args);

@@ -1,4 +1,4 @@
-/** OpToks are kept in the session's runtime folder alone, for their owner alone, until a minute before their end. */
+/** OpToks are kept in the session's runtime folder alone, for their owner alone, while half of their life is left. */
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import {
   chmodSync,
@@ -9,11 +9,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { openOpTokCache } from '../../src/client/bound-op-tok.ts';
+import { openOpTokCache } from '../../src/client/op-tok-as-password.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
 
 const NOW = 1_800_000_000;
-const opTok = { accessToken: 'op.tok.1', expiresAt: NOW + 600 };
+const opTok = { accessToken: 'op.tok.1', expiresAt: NOW + 600, lifetime: 600 };
 
 let folder: TemporaryFolder;
 
@@ -34,11 +34,11 @@ test('what is kept is found by its key alone, by the next process too', () => {
   expect(openOpTokCache(folder.path).find('other', NOW)).toBeNull();
 });
 
-test('it is given out until a minute before its end', () => {
+test('it is given out while half of its life is left', () => {
   const cache = openOpTokCache(folder.path);
   cache.keep('key', opTok);
-  expect(cache.find('key', NOW + 539)).toEqual(opTok);
-  expect(cache.find('key', NOW + 540)).toBeNull();
+  expect(cache.find('key', NOW + 300)).toEqual(opTok);
+  expect(cache.find('key', NOW + 301)).toBeNull();
 });
 
 test('the folder is 0700 and the file 0600, and their names tell nothing', () => {
