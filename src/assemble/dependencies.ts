@@ -1,5 +1,6 @@
 /** What outlives a reload: clock, log, counts, metrics, and the memory of used proofs and of used rates. */
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { AuthorityKeys, FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { ReplayStore } from '../authenticate/replay-store.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
@@ -7,6 +8,7 @@ import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import type { RedisTarget } from '../replay/redis-link.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -58,10 +60,10 @@ export interface DependencyOptions extends Context {
 }
 
 export function createDependencies(
-  { configuration }: LoadedConfiguration,
+  loaded: LoadedConfiguration,
   { clock, log, audit = null, processUsage, push = null, onKeySet, observe }: DependencyOptions,
 ): MainDependencies {
-  const replayStore = createReplayStore(configuration, { clock, log });
+  const replayStore = createReplayStore(loaded, { clock, log });
   const counters = new Counters();
   const metrics = createMetrics(
     counters,
@@ -94,18 +96,45 @@ export function createDependencies(
 }
 
 function createReplayStore(
-  { senderConstraint: { replay } }: Configuration,
-  { clock, log }: Pick<Context, 'clock' | 'log'>,
+  loaded: LoadedConfiguration,
+  context: Pick<Context, 'clock' | 'log'>,
 ): ReplayStore {
-  if (replay.url === undefined) return MemoryReplayStore.create(replay.capacity, clock());
-  return openRedis(replay.url, { clock, log });
+  const { replay } = loaded.configuration.senderConstraint;
+  if (replay.store === 'memory') return MemoryReplayStore.create(replay.capacity, context.clock());
+  return openRedis(loaded, context);
 }
 
-/** A connection of this thread's own. */
-export function openRedis(url: string, { clock, log }: Pick<Context, 'clock' | 'log'>): ReplayStore {
-  const onChange = (fault: string | null) =>
-    fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault });
-  return new RedisReplayStore({ url, clock, onChange });
+/** Connections of this thread's own. */
+export function openRedis(
+  { configuration, resolvePath }: Pick<LoadedConfiguration, 'configuration' | 'resolvePath'>,
+  { clock, log }: Pick<Context, 'clock' | 'log'>,
+): ReplayStore {
+  const { replay } = configuration.senderConstraint;
+  const { passwordPath, caPath } = replay;
+  const read = (path: string) => readFileSync(resolvePath(path), 'utf8');
+  return new RedisReplayStore({
+    target: redisTarget(replay),
+    // At each connection, not once: a new password needs no restart.
+    readSecrets: () => ({
+      password: passwordPath === undefined ? null : read(passwordPath).replace(/\r?\n$/, ''),
+      ca: caPath === undefined ? null : read(caPath),
+    }),
+    minReplicas: replay.minReplicas ?? 0,
+    clockSkew: configuration.authority.clockSkew,
+    clock,
+    onChange: (fault) =>
+      fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault }),
+  });
+}
+
+function redisTarget({
+  url = '',
+  sentinels,
+  master = '',
+  cluster,
+}: Configuration['senderConstraint']['replay']): RedisTarget {
+  if (sentinels !== undefined) return { kind: 'sentinel', sentinels, master };
+  return cluster === undefined ? { kind: 'server', url } : { kind: 'cluster', nodes: cluster };
 }
 
 /** What cannot do its work now, each with why. `now` in epoch seconds. */

@@ -73,7 +73,7 @@ export class FileReader {
   #reportUnreadable(key: string, file: string, cause: unknown): null {
     const code = errorCode(cause);
     // A password that was written where its path belongs is not shown.
-    const shown = key === 'signing.keyPasswordPath' ? 'the file' : file;
+    const shown = key.endsWith('asswordPath') ? 'the file' : file;
     this.report(key, `${shown} cannot be read (${code})`);
     return null;
   }

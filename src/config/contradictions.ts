@@ -17,7 +17,7 @@ export function findContradictions(input: unknown, morePlans: readonly string[] 
     ...findNoPlans(input),
     ...(morePlans === null ? [] : findUnknownPlans(input, morePlans)),
     ...findTwoPasswords(input),
-    ...findReplayUrl(input),
+    ...findReplayTargets(input),
   ];
 }
 
@@ -62,13 +62,36 @@ function findTwoPasswords(input: unknown): Contradiction[] {
   ];
 }
 
-function findReplayUrl(input: unknown): Contradiction[] {
+const redisTargets = ['url', 'sentinels', 'cluster'];
+const redisKeys = [...redisTargets, 'master', 'passwordPath', 'caPath', 'minReplicas'];
+
+/** Where Redis is: said once, and only where it is the store. */
+function findReplayTargets(input: unknown): Contradiction[] {
   const replay = memberOf(memberOf(input, 'senderConstraint'), 'replay');
+  const has = (key: string) => memberOf(replay, key) !== undefined;
+  const mistake = (key: string, message: string): Contradiction => ({
+    path: ['senderConstraint', 'replay', key],
+    input: undefined,
+    message,
+  });
   const store = memberOf(replay, 'store') ?? 'memory';
-  const url = memberOf(replay, 'url');
-  if ((store !== 'memory' && store !== 'redis') || (store === 'redis') === (url !== undefined)) return [];
-  const path = ['senderConstraint', 'replay', 'url'];
-  return [{ path, input: undefined, message: 'stands with store: redis, and only there' }];
+  if (store === 'memory')
+    return redisKeys.filter(has).map((key) => mistake(key, 'stands with store: redis, and only there'));
+  if (store !== 'redis') return [];
+  const [target, ...others] = redisTargets.filter(has);
+  if (target === undefined)
+    return [mistake('url', 'is missing: store: redis needs url, or sentinels and master, or cluster')];
+  const mistakes = others.map((key) => mistake(key, `stands beside ${target}: one of the two`));
+  if (has('sentinels') && !has('master'))
+    mistakes.push(mistake('master', 'is missing: the name by which the sentinels know the master'));
+  if (has('master') && !has('sentinels'))
+    mistakes.push(mistake('master', 'stands with sentinels, and only there'));
+  const url = URL.parse(String(memberOf(replay, 'url')));
+  if (has('passwordPath') && url !== null && url.password !== '')
+    mistakes.push(mistake('passwordPath', 'stands beside a password in url: one of the two'));
+  if (has('caPath') && url?.protocol === 'redis:')
+    mistakes.push(mistake('caPath', 'stands beside a url without TLS: write rediss://'));
+  return mistakes;
 }
 
 /** The own member of this name; undefined where there is none. */

@@ -46,7 +46,15 @@ export const descriptions: Readonly<Record<string, string>> = {
   'senderConstraint.replay.store': 'redis where several nodes answer.',
   'senderConstraint.replay.capacity':
     'Used proofs that fit. Those too old for maxAge make room; when there are none, requests are answered 503.',
-  'senderConstraint.replay.url': 'redis:// or rediss://, with store: redis.',
+  'senderConstraint.replay.url': 'One Redis or Valkey: redis:// or rediss://, with store: redis.',
+  'senderConstraint.replay.sentinels': 'In place of url: the Sentinels that know the master.',
+  'senderConstraint.replay.master': 'The name by which the Sentinels know it.',
+  'senderConstraint.replay.cluster': 'In place of url: some nodes of a Redis Cluster.',
+  'senderConstraint.replay.passwordPath': 'A file with the password of Redis, in place of one in url.',
+  'senderConstraint.replay.caPath':
+    'PEM: the authority of the certificates of rediss://; with sentinels or cluster it turns TLS on.',
+  'senderConstraint.replay.minReplicas':
+    'Replicas that must acknowledge a proof before its token is issued; otherwise 503. Default: 0.',
   signing: 'The key that signs registry tokens.',
   'signing.issuer': "The iss of registry tokens: the registry's auth.token.issuer.",
   'signing.audience': 'The aud of every token; where the key is absent, the service that was asked for.',

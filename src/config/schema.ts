@@ -102,6 +102,12 @@ const senderConstraint = z.strictObject({
       store: z.enum(['memory', 'redis']).default('memory'),
       capacity: z.int().min(1000).max(50_000_000).default(1_000_000),
       url: redisUrl().optional(),
+      sentinels: z.array(listenAddress()).min(1).optional(),
+      master: text.optional(),
+      cluster: z.array(listenAddress()).min(1).optional(),
+      passwordPath: path.optional(),
+      caPath: path.optional(),
+      minReplicas: z.int().min(0).max(10).optional(),
     })
     .prefault({}),
 });
@@ -181,4 +187,5 @@ export const secretKeys: ReadonlySet<string> = new Set([
   'signing.keyPassword',
   'signing.keyPasswordPath',
   'senderConstraint.replay.url',
+  'senderConstraint.replay.passwordPath',
 ]);

@@ -1,72 +1,133 @@
-/** The replay store that several processes share: Redis, one key a proof, `SET … NX PX`. */
-import { RedisClient } from 'bun';
+/** The replay store that several processes share: Redis, one key a proof. */
+import { randomUUID } from 'node:crypto';
+import { LARGEST_CLOCK_SKEW, replayDeadline } from '../authenticate/dpop-proof.ts';
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
 import { errorCode } from '../platform/errors.ts';
-import { settleWithin } from '../platform/wait.ts';
+import {
+  openLink,
+  RedisFault,
+  type RedisLink,
+  type RedisMaster,
+  type RedisPartition,
+  type RedisSecrets,
+  type RedisTarget,
+} from './redis-link.ts';
+import { INSERT, LOOK } from './redis-scripts.ts';
 
 export interface RedisReplayOptions {
-  /** `redis://` or `rediss://`, with user name and password where Redis wants them: a secret. */
-  readonly url: string;
+  readonly target: RedisTarget;
+  /** Read at each connection, so that a new password is used without a restart. Throws where a file cannot be read. */
+  readonly readSecrets: () => RedisSecrets;
+  /** How many replicas must have a proof before it counts as recorded. */
+  readonly minReplicas: number;
+  /** Seconds by which the clocks of Redis and of this machine may differ. */
+  readonly clockSkew: number;
   readonly clock: () => number;
   /** Told when the connection is lost or cannot be made, and when it is back: a fault without a secret, or null. */
   readonly onChange: (fault: string | null) => void;
 }
 
-const PREFIX = 'registry-token:proof:';
 const RECONNECT_MS = 250;
-const ANSWER_MS = 1000;
+const LOOK_MS = 1000;
+/** For `WAIT`; less than what an answer may take. */
+const REPLICATION_MS = 700;
+/** Of the difference of two clocks, an answer's way is part. */
+const UNDER_WAY = 1;
+/** Seconds from the date of a proof to the deadline of its entry. */
+const WINDOW = replayDeadline(0);
+
+/** A link that was judged good, and the scripts that its masters know. */
+interface OpenLink extends RedisLink {
+  readonly scripts: { readonly look: string; readonly insert: string };
+  readonly replication: ReadonlyMap<RedisMaster, Replication>;
+}
+
+/** The marker of a partition as it was last seen. */
+interface Marker {
+  readonly id: string;
+  readonly beat: number;
+  /** Whose connection it was seen over. */
+  readonly link: OpenLink;
+  /** Epoch seconds. */
+  readonly since: number;
+  /** Seconds of this process's clock. */
+  readonly settledAt: number;
+}
 
 /**
- * Connects by itself and again after each loss. While there is no connection, and when Redis does not answer
- * within a second, the verdict is `unavailable`. Proofs from before Redis itself started are not vouched for,
- * whatever it has restored from disk: its last moments may be missing there. A Redis that refuses to write, or
- * that drops entries when it is full, counts as none.
+ * Connects by itself and again after each loss. While there is no connection, and when Redis does not answer within a
+ * second, the verdict is `unavailable`. Once a second Redis's role, eviction policy and clock are looked at, and the marker that
+ * shows whether entries were lost; a Redis that may forget entries counts as none.
  */
 export class RedisReplayStore implements ReplayStore {
   readonly capacity = null;
   readonly memory = null;
   readonly #options: RedisReplayOptions;
-  #client: RedisClient | null = null;
-  #startedAt = Number.NEGATIVE_INFINITY;
-  /** Which run of Redis was connected last. */
-  #run: string | null = null;
+  readonly #differenceAllowed: number;
+  #open: OpenLink | null = null;
+  /** By the partition's prefix. */
+  readonly #markers = new Map<string, Marker>();
+  /** The latest date, in milliseconds, of a proof that was recorded. */
+  #latest = 0;
+  /** Whether entries may have been dropped since the last look that was good. */
+  #mayHaveForgotten = false;
   #fault: string | null = 'not connected yet';
   #opening: Promise<void> | null = null;
-  #checking: Promise<void> | null = null;
-  #reconnect: ReturnType<typeof setTimeout> | null = null;
+  #looking: Promise<void> | null = null;
+  #timer: ReturnType<typeof setTimeout> | null = null;
   #closed = false;
 
   constructor(options: RedisReplayOptions) {
     this.#options = options;
+    // Entries live long enough for two clocks that differ so from Redis's, and no more.
+    this.#differenceAllowed = Math.min(options.clockSkew + UNDER_WAY, LARGEST_CLOCK_SKEW);
   }
 
-  /** When the Redis that is connected started. While none is, `insert` alone has the answer: `unavailable`. */
+  /**
+   * Since when no entry was lost. While there is no connection, `insert` alone has the answer: `unavailable`. Just after a
+   * loss it lies ahead: another process may have recorded proofs that were dated ahead.
+   */
   get rememberedSince(): number {
-    return this.#startedAt;
+    if (this.#open === null) return Number.NEGATIVE_INFINITY;
+    const now = this.#options.clock();
+    let since = Number.NEGATIVE_INFINITY;
+    for (const marker of this.#markers.values())
+      since = Math.max(since, now < marker.settledAt ? now + LARGEST_CLOCK_SKEW : marker.since);
+    return since;
   }
 
   async insert(key: Uint8Array, deadline: number, now: number): Promise<ReplayVerdict> {
-    const client = this.#client;
-    if (client === null) return 'unavailable';
-    const name = PREFIX + Buffer.from(key).toString('base64url');
-    const milliseconds = Math.max(1, Math.ceil((deadline - now) * 1000));
+    const open = this.#open;
+    const partition = open?.partitions[(key[0] ?? 0) % open.partitions.length];
+    const marker = this.#markers.get(partition?.prefix ?? '');
+    if (open === null || partition === undefined || marker === undefined) return 'unavailable';
+    const { prefix, master } = partition;
+    const issuedAt = Math.ceil((deadline - WINDOW) * 1000);
     try {
-      const answer = await answerOf(client.send('SET', [name, '1', 'NX', 'PX', String(milliseconds)]));
-      return answer === 'OK' ? 'first' : 'replayed';
+      const answer = await master.command([
+        ...['EVALSHA', open.scripts.insert, '2'],
+        ...[`${prefix}proof:${Buffer.from(key).toString('base64url')}`, markerOf(partition)],
+        ...[marker.id, milliseconds(deadline), String(issuedAt)],
+        ...[milliseconds(now), milliseconds(this.#differenceAllowed)],
+      ]);
+      if (answer === 'replayed') return 'replayed';
+      if (answer === 'silent') throw new RedisFault('Redis was silent: it is looked at again');
+      if (answer === 'moved' || answer === 'clock') void this.#look();
+      if (answer !== 'first') return 'unavailable';
+      this.#latest = Math.max(this.#latest, issuedAt);
+      await open.replication.get(master)?.wait();
+      return 'first';
     } catch (cause) {
       // Redis with `maxmemory-policy noeviction` refuses to write when it is full; its connection is well.
       if (isFull(cause)) return 'full';
-      this.#lose(client, faultOf(cause));
+      this.#lose(open, cause);
       return 'unavailable';
     }
   }
 
-  /** Asks Redis, once for all who ask at a time. */
+  /** Looks at Redis, once for all who ask at a time. */
   async failing(): Promise<string | null> {
-    this.#checking ??= this.#ping().finally(() => {
-      this.#checking = null;
-    });
-    await this.#checking;
+    await this.#look();
     return this.#fault;
   }
 
@@ -86,68 +147,133 @@ export class RedisReplayStore implements ReplayStore {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#reconnect !== null) clearTimeout(this.#reconnect);
-    const client = this.#client;
-    this.#client = null;
-    client?.close();
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const open = this.#open;
+    this.#open = null;
+    open?.close();
   }
 
   async #connect(): Promise<void> {
-    if (this.#closed || this.#client !== null) return;
-    let client: RedisClient | null = null;
+    if (this.#closed || this.#open !== null) return;
+    let link: RedisLink | null = null;
+    let isLost = false;
     try {
-      client = new RedisClient(this.#options.url, {
-        autoReconnect: false,
-        enableOfflineQueue: false,
-        // Only to end what was given up below: whichever is first should say so in the same words.
-        connectionTimeout: 2 * ANSWER_MS,
+      const { target, readSecrets, minReplicas } = this.#options;
+      let open: OpenLink | null = null;
+      link = await openLink(target, readSecrets(), () => {
+        isLost = true;
+        if (open !== null) this.#lose(open, null);
       });
-      await answerOf(client.connect());
-      const { run, uptime } = await readRun(client);
-      await checkWrites(client);
-      if (this.#closed) return client.close();
-      const connected = client;
-      connected.onclose = () => this.#lose(connected, faultOf(null));
-      const now = this.#options.clock();
-      // Uptime is the difference of two whole seconds: up to one less than it says. A run other than the last may
-      // be a replica in its place, which may not know the last proofs however long it runs.
-      const changed = this.#run !== null && this.#run !== run;
-      this.#startedAt = changed ? now : now - Math.max(0, uptime - 1);
-      this.#run = run;
-      this.#client = connected;
+      open = {
+        ...link,
+        scripts: await loadScripts(link),
+        replication: new Map(
+          minReplicas === 0
+            ? []
+            : link.masters.map((master) => [master, new Replication(master, minReplicas)]),
+        ),
+      };
+      await this.#lookOver(open);
+      if (this.#closed || isLost) throw new Error('closed');
+      this.#open = open;
       this.#setFault(null);
+      this.#after(LOOK_MS, () => this.#look());
     } catch (cause) {
-      client?.close();
+      link?.close();
       this.#setFault(faultOf(cause));
-      this.#retry();
+      this.#after(RECONNECT_MS, () => this.open());
     }
   }
 
-  async #ping(): Promise<void> {
-    const client = this.#client;
-    if (client === null) return;
+  #look(): Promise<void> {
+    const open = this.#open;
+    if (open === null) return Promise.resolve();
+    this.#looking ??= this.#lookOver(open)
+      .then(
+        () => {
+          if (this.#open === open) this.#after(LOOK_MS, () => this.#look());
+        },
+        (cause) => this.#lose(open, cause),
+      )
+      .finally(() => {
+        this.#looking = null;
+      });
+    return this.#looking;
+  }
+
+  /** Throws where a master is not to be relied on. */
+  async #lookOver(open: OpenLink): Promise<void> {
     try {
-      await answerOf(client.send('PING', []));
+      const runs = new Map(
+        await Promise.all(open.masters.map(async (master) => [master, await readRun(master)] as const)),
+      );
+      await Promise.all(
+        open.partitions.map(async (partition) => {
+          const isNew = await this.#lookAt(open, partition, runs.get(partition.master) ?? '');
+          const replication = open.replication.get(partition.master);
+          if (!isNew || replication === undefined) return;
+          // What a former master accepted, it accepted before its replicas took this marker: it counts from then on.
+          await replication.wait();
+          await this.#lookAt(open, partition, runs.get(partition.master) ?? '', true);
+        }),
+      );
+      await Promise.all([...open.replication.values()].map((replication) => replication.wait()));
+      this.#mayHaveForgotten = false;
     } catch (cause) {
-      this.#lose(client, faultOf(cause));
+      if (cause instanceof ForgetfulRedis) this.#mayHaveForgotten = true;
+      throw cause;
     }
   }
 
-  #lose(client: RedisClient, fault: string): void {
-    if (this.#client !== client) return;
-    this.#client = null;
-    this.#startedAt = Number.NEGATIVE_INFINITY;
-    client.close();
-    this.#setFault(fault);
-    this.#retry();
+  /** Whether the marker is new. */
+  async #lookAt(
+    open: OpenLink,
+    partition: RedisPartition,
+    run: string,
+    renews = this.#mayHaveForgotten,
+  ): Promise<boolean> {
+    const { clock } = this.#options;
+    const known = this.#markers.get(partition.prefix);
+    const asked = clock();
+    const answer = await partition.master.command([
+      ...['EVALSHA', open.scripts.look, '1', markerOf(partition), run],
+      ...[known?.id ?? '', String(known?.beat ?? 0), known?.link === open ? '1' : '0', renews ? '1' : '0'],
+      ...[String(this.#latest), randomUUID()],
+    ]);
+    const [id, since, beat, unsettled, isNew, time] = (Array.isArray(answer) ? answer : []).map(String);
+    this.#checkClock(asked, Number(time) / 1000, clock());
+    this.#markers.set(partition.prefix, {
+      id: id ?? '',
+      beat: Number(beat),
+      link: open,
+      since: Number(since) / 1000,
+      settledAt: clock() + Number(unsettled) / 1000,
+    });
+    return isNew === '1';
   }
 
-  #retry(): void {
-    if (this.#closed || this.#reconnect !== null) return;
-    this.#reconnect = setTimeout(() => {
-      this.#reconnect = null;
-      void this.open();
-    }, RECONNECT_MS);
+  /** `time` is Redis's, between two moments of this machine. */
+  #checkClock(from: number, time: number, to: number): void {
+    const ahead = Math.max(time - to, 0) - Math.max(from - time, 0);
+    if (Math.abs(ahead) <= this.#differenceAllowed) return;
+    const difference = `${Math.round(Math.abs(ahead))} s ${ahead > 0 ? 'ahead of' : 'behind'} this machine's`;
+    throw new ForgetfulRedis(
+      `Redis's clock is ${difference}, and clockSkew is ${this.#options.clockSkew} s: synchronise both clocks (NTP)`,
+    );
+  }
+
+  #lose(open: OpenLink, cause: unknown): void {
+    if (this.#open !== open) return;
+    this.#open = null;
+    open.close();
+    this.#setFault(faultOf(cause));
+    this.#after(RECONNECT_MS, () => this.open());
+  }
+
+  /** In place of whatever was to be done next. */
+  #after(ms: number, act: () => Promise<void>): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = this.#closed ? null : setTimeout(() => void act(), ms);
   }
 
   #setFault(fault: string | null): void {
@@ -157,46 +283,95 @@ export class RedisReplayStore implements ReplayStore {
   }
 }
 
-/** A fault found here, in words of our own: it can be shown. */
-class RedisFault extends Error {}
+/** A fault for which Redis may drop entries that still count. */
+class ForgetfulRedis extends RedisFault {}
 
-/** Which run of Redis this is, and since how many seconds. Throws for one that evicts entries that still count. */
-async function readRun(client: RedisClient): Promise<{ run: string; uptime: number }> {
-  const info = async (section: string) => String(await answerOf(client.send('INFO', [section])));
-  const server = await info('server');
-  const uptime = /^uptime_in_seconds:(\d+)/m.exec(server)?.[1];
-  if (uptime === undefined) throw new RedisFault('Redis does not tell its uptime (INFO server)');
-  const memory = await info('memory');
-  const policy = /^maxmemory_policy:([\w-]+)/m.exec(memory)?.[1] ?? 'noeviction';
-  const limited = /^maxmemory:[1-9]/m.test(memory);
-  if (limited && policy !== 'noeviction')
-    throw new RedisFault(`Redis forgets proofs when it is full (maxmemory-policy ${policy}): set noeviction`);
-  return { run: /^run_id:(\w+)/m.exec(server)?.[1] ?? '', uptime: Number(uptime) };
-}
+/** Asks a master whether its replicas have what was written. A `WAIT` holds the connection up, so those who come meanwhile share the next. */
+class Replication {
+  readonly #master: RedisMaster;
+  readonly #minReplicas: number;
+  #running: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
 
-/** Throws for a Redis that can be read and not written: a replica, one that cannot save, a user without the right. */
-async function checkWrites(client: RedisClient): Promise<void> {
-  try {
-    await answerOf(client.send('SET', [`${PREFIX}check`, '1', 'PX', '1']));
-  } catch (cause) {
-    if (!isFull(cause)) throw cause;
+  constructor(master: RedisMaster, minReplicas: number) {
+    this.#master = master;
+    this.#minReplicas = minReplicas;
+  }
+
+  /** Resolves once enough replicas have everything that was sent before. Rejects where they do not in time. */
+  wait(): Promise<void> {
+    if (this.#running === null) return this.#start();
+    this.#next ??= this.#running.then(
+      () => this.#start(),
+      () => this.#start(),
+    );
+    return this.#next;
+  }
+
+  #start(): Promise<void> {
+    this.#next = null;
+    const running = this.#ask().finally(() => {
+      if (this.#running === running) this.#running = null;
+    });
+    this.#running = running;
+    return running;
+  }
+
+  async #ask(): Promise<void> {
+    const wanted = this.#minReplicas;
+    const count = Number(await this.#master.command(['WAIT', String(wanted), String(REPLICATION_MS)]));
+    if (count >= wanted) return;
+    throw new RedisFault(
+      `${count} of the ${wanted} replicas that minReplicas asks for have acknowledged a proof: look at Redis's replicas`,
+    );
   }
 }
 
-function answerOf<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  return settleWithin(ANSWER_MS, answer, () => {
-    throw new RedisFault(`Redis does not answer within ${ANSWER_MS} ms`);
-  });
+function markerOf({ prefix }: RedisPartition): string {
+  return `${prefix}marker`;
+}
+
+function milliseconds(seconds: number): string {
+  return String(Math.ceil(seconds * 1000));
+}
+
+/** Their names are the same on every master. */
+async function loadScripts({ masters }: RedisLink): Promise<OpenLink['scripts']> {
+  const load = async (script: string) => {
+    const names = await Promise.all(masters.map((master) => master.command(['SCRIPT', 'LOAD', script])));
+    return String(names[0]);
+  };
+  return { look: await load(LOOK), insert: await load(INSERT) };
+}
+
+/** Which run of Redis this is. Throws for one that is no master, is loading, or evicts entries. */
+async function readRun(master: RedisMaster): Promise<string> {
+  const info = String(await master.command(['INFO']));
+  const textOf = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+  const [run, role, policy] = [textOf('run_id'), textOf('role'), textOf('maxmemory_policy')];
+  if (run === undefined || role === undefined || policy === undefined)
+    throw new RedisFault('INFO of Redis lacks run_id, role or maxmemory_policy: is it Redis 6 or later?');
+  if (role !== 'master')
+    throw new RedisFault('Redis is a replica: name its master, or Sentinels (senderConstraint.replay)');
+  if (policy !== 'noeviction')
+    throw new ForgetfulRedis(
+      `Redis forgets proofs when it is full (maxmemory-policy ${policy}): set maxmemory-policy noeviction`,
+    );
+  return run;
 }
 
 function isFull(cause: unknown): boolean {
-  return cause instanceof Error && cause.message.startsWith('OOM ');
+  return cause instanceof Error && /(?:^|\s|-)OOM /.test(cause.message);
 }
 
-/** What is wrong, in our own words and the code of Redis's error reply. Bun tells no more of a closed connection. */
+/** What is wrong, in our own words and the code of Redis's error reply. The libraries tell no more of a closed connection. */
 function faultOf(cause: unknown): string {
   if (cause instanceof RedisFault) return cause.message;
-  if (cause instanceof Error && errorCode(cause) === 'ERR_REDIS_SERVER_ERROR')
+  if (isFull(cause)) return 'Redis is full: raise its maxmemory';
+  if (
+    cause instanceof Error &&
+    (errorCode(cause) === 'ERR_REDIS_SERVER_ERROR' || cause.name === 'ReplyError')
+  )
     return `Redis refuses to record proofs: ${/^[A-Z]+/.exec(cause.message)?.[0] ?? 'unknown error'}`;
-  return 'no connection to Redis: is it up, and are user, password and TLS of senderConstraint.replay.url right?';
+  return 'no connection to Redis: is it up, and are its address, user, password and TLS in senderConstraint.replay right?';
 }

@@ -50,13 +50,13 @@ export async function startWorkerService(
 }
 
 function shareDependencies(
-  { shared, thread, workers, configuration }: WorkerSetup,
+  setup: WorkerSetup,
   { ask }: MainThread<WorkerQuestion>,
   log: Log,
   audit: Log | null,
 ): Dependencies {
+  const { shared, thread, workers } = setup;
   const clock = () => Date.now() / 1000;
-  const { url } = configuration.senderConstraint.replay;
   return {
     clock,
     log,
@@ -65,7 +65,7 @@ function shareDependencies(
     counters: new Counters(shared.counters),
     replayStore:
       shared.replay === null
-        ? openRedis(url ?? '', { clock, log })
+        ? openRedis(restoreConfiguration(setup), { clock, log })
         : MemoryReplayStore.open(shared.replay, thread),
     rateTable: RateTable.open(shared.rates, thread),
     nonceSecret: shared.nonceSecret,

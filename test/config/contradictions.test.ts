@@ -36,7 +36,57 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
   [
     'senderConstraint.replay.url',
     [[['senderConstraint', 'replay', 'store'], 'redis']],
+    'is missing: store: redis needs url, or sentinels and master, or cluster',
+  ],
+  [
+    'senderConstraint.replay.cluster',
+    [
+      [
+        ['senderConstraint', 'replay'],
+        { store: 'redis', url: 'redis://127.0.0.1:6379', cluster: ['127.0.0.1:7000'] },
+      ],
+    ],
+    'stands beside url: one of the two',
+  ],
+  [
+    'senderConstraint.replay.cluster',
+    [
+      [
+        ['senderConstraint', 'replay'],
+        { store: 'redis', sentinels: ['127.0.0.1:26379'], master: 'm', cluster: ['127.0.0.1:7000'] },
+      ],
+    ],
+    'stands beside sentinels: one of the two',
+  ],
+  [
+    'senderConstraint.replay.master',
+    [[['senderConstraint', 'replay'], { store: 'redis', sentinels: ['127.0.0.1:26379'] }]],
+    'is missing: the name by which the sentinels know the master',
+  ],
+  [
+    'senderConstraint.replay.master',
+    [[['senderConstraint', 'replay'], { store: 'redis', cluster: ['127.0.0.1:7000'], master: 'm' }]],
+    'stands with sentinels, and only there',
+  ],
+  [
+    'senderConstraint.replay.minReplicas',
+    [[['senderConstraint', 'replay'], { minReplicas: 1 }]],
     'stands with store: redis, and only there',
+  ],
+  [
+    'senderConstraint.replay.passwordPath',
+    [
+      [
+        ['senderConstraint', 'replay'],
+        { store: 'redis', url: 'redis://:hush@127.0.0.1:6379', passwordPath: 'redis.password' },
+      ],
+    ],
+    'stands beside a password in url: one of the two',
+  ],
+  [
+    'senderConstraint.replay.caPath',
+    [[['senderConstraint', 'replay'], { store: 'redis', url: 'redis://127.0.0.1:6379', caPath: 'ca.pem' }]],
+    'stands beside a url without TLS: write rediss://',
   ],
 ];
 
