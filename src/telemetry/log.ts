@@ -97,7 +97,8 @@ export function logDecision(
     durationMs: Math.round(durationMs * 1000) / 1000,
   };
   if (refusal === null) log.info('issued', fields);
-  else if (refusal.reason === 'internal') log.error('failed', { ...fields, fault: nameFault(fault) });
+  else if (refusal.reason === 'internal')
+    log.error('failed', bounded({ ...fields, fault: nameFault(fault) }));
   else log.info('refused', bounded(fields));
 }
 
