@@ -141,8 +141,9 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
     mend: 'Get a new OpTok with the certificate in use; a renewed certificate needs one.',
   },
   'certificate-untrusted': {
-    meaning: 'The client certificate cannot be read, or does not chain to `server.tls.clientCaPath`.',
-    mend: "Use a certificate of that CA, or add its CA to the file. Behind a proxy check the header's format.",
+    meaning:
+      'The client certificate cannot be read, does not chain to `server.tls.clientCaPath`, has an RSA key under 2048 bits, or came in a header from an address that is not in `server.trustedProxies`.',
+    mend: 'Read `detail` in the log. Use a certificate of that CA, or add its CA to the file. Behind a proxy check `server.trustedProxies` and the format of `server.clientCertificateHeader`.',
   },
   'license-revoked': {
     meaning: 'The licence in the OpTok is in the revocation list.',
