@@ -30,8 +30,8 @@ export async function findAuthorityFaults(
         severity: 'error',
         code: 'authority',
         place: loaded.placeOf(['authority', authority.metadataUrl === undefined ? 'issuer' : 'metadataUrl']),
-        fault: `The Authority's keys cannot be had: ${cause instanceof Error ? cause.message : 'unknown fault'}`,
-        mend: 'Correct authority.issuer or metadataUrl, or what is in the way; until then every request is answered 503. Air-gapped: authority.jwksPath.',
+        fault: `Cannot fetch the Authority's keys: ${cause instanceof Error ? cause.message : 'unknown fault'}`,
+        mend: 'Correct authority.issuer or metadataUrl, or the network in between; until then the service answers every request with 503. Air-gapped: authority.jwksPath.',
       },
     ];
   }
@@ -65,7 +65,7 @@ async function findClockFault(
       code: 'clock',
       place: loaded.placeOf(['authority', 'clockSkew']),
       fault: `The Authority's clock is ${Math.abs(ahead)} s ${ahead > 0 ? 'ahead of' : 'behind'} this machine's.`,
-      mend: 'Set the clocks (NTP); tokens are otherwise not yet valid, or expired too early.',
+      mend: 'Synchronize the clocks (NTP): otherwise tokens are not yet valid, or expire too early.',
     },
   ];
 }
@@ -122,7 +122,7 @@ async function askRealm(
   const challenge = response.headers.get('www-authenticate') ?? '';
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
   if (response.status === 200 ? anonymous && isJson : challenge.includes(`realm="${issuer}"`)) return null;
-  return `answers ${response.status}, and not as this service would.`;
+  return `answers ${response.status}, but not as this service does.`;
 }
 
 function ask(url: string, ca: string | null, method: 'GET' | 'HEAD'): Promise<Response> {

@@ -21,7 +21,7 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now:
       'warning',
       'key-permissions',
       keyPath,
-      `The signing key can be read by others than its owner (mode ${(mode & 0o777).toString(8)}).`,
+      `Other users than its owner can read the signing key (mode ${(mode & 0o777).toString(8)}).`,
       `chmod 600 ${loaded.resolvePath(signing.keyPath)}`,
     );
   if (key.thumbprint === SAMPLE_KEY_THUMBPRINT)
@@ -64,7 +64,7 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now:
         'certificate-ends-soon',
         ['signing', 'certificatePath'],
         `A certificate ends on ${validTo}, in ${Math.floor(left / 86_400)} days; registries then refuse every token.`,
-        'registry-token keygen --rotate makes the next key and tells the order of steps.',
+        'registry-token keygen --rotate makes the next key and prints the steps in order.',
       );
   }
   return findings;

@@ -8,7 +8,7 @@ import { isSecureUrl } from '../platform/loopback.ts';
 import { isResourceName } from '../request/resource-scope.ts';
 import type { Finding } from './finding.ts';
 
-/** docker, podman and others take a token to live at least this long, in seconds, whatever it says. */
+/** docker, podman and others assume that a token lives at least this long, in seconds, whatever it says. */
 const ASSUMED_LIFETIME = 60;
 /** What the distribution specification has, and `*`. */
 const KNOWN_ACTIONS: ReadonlySet<string> = new Set(['pull', 'push', 'delete', '*']);
@@ -41,7 +41,7 @@ function findLifetimes(loaded: LoadedConfiguration): Finding[] {
       severity: 'warning',
       code: 'lifetime-short',
       place: loaded.placeOf(path),
-      fault: `A lifetime of ${lifetime} s: docker and podman take every token to live ${ASSUMED_LIFETIME} s, and use it too long.`,
+      fault: `A lifetime of ${lifetime} s: docker and podman assume that every token lives at least ${ASSUMED_LIFETIME} s, and use it after it has expired.`,
       mend: `Set ${ASSUMED_LIFETIME}s or more.`,
     }));
 }
@@ -64,7 +64,7 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan, hosts: Readonly
         code: 'pattern-unmatchable',
         place: place(index),
         fault,
-        mend: 'Correct it, or take it out.',
+        mend: 'Correct or remove it.',
       });
     }
     const host = hostIn(pattern, hosts);
@@ -96,7 +96,7 @@ function findRuleFaults(loaded: LoadedConfiguration, plan: Plan, hosts: Readonly
         code: 'rule-redundant',
         place: place(index),
         fault,
-        mend: 'Take it out.',
+        mend: 'Remove it.',
       });
     }
   }
@@ -189,7 +189,7 @@ function findWideOpen(loaded: LoadedConfiguration): Finding[] {
       'bearer-only',
       ['senderConstraint', 'accept'],
       'OpToks without a sender constraint are accepted: whoever holds one can use it.',
-      'Take none out of the list.',
+      'Remove none from the list.',
     );
   if (anonymousPlan !== undefined)
     add(

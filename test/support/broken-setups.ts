@@ -373,7 +373,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'key-permissions',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /can be read by others than its owner \(mode 644\)/,
+    fault: /Other users than its owner can read the signing key \(mode 644\)/,
     mend: /^chmod 600 \/.*registry-signing\.pem$/,
   },
   {
@@ -382,8 +382,8 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'authority',
     severity: 'error',
     file: 'registry-token.yaml',
-    fault: /^The Authority's keys cannot be had: http:\/\/127\.0\.0\.1:1\/ did not answer/,
-    mend: /every request is answered 503\. Air-gapped: authority\.jwksPath/,
+    fault: /^Cannot fetch the Authority's keys: http:\/\/127\.0\.0\.1:1\/ did not answer/,
+    mend: /answers every request with 503\. Air-gapped: authority\.jwksPath/,
   },
   {
     setup: 'Authority of another issuer',
@@ -418,7 +418,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
       file: 'registry-token.yaml',
       fault:
         secondsAhead > 0 ? /clock is (?:299|300|301) s ahead of/ : /clock is (?:299|300|301) s behind this/,
-      mend: /^Set the clocks \(NTP\)/,
+      mend: /^Synchronize the clocks \(NTP\)/,
     }),
   ),
   {
@@ -427,7 +427,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'lifetime-short',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /^A lifetime of 30 s: docker and podman take every token to live 60 s/,
+    fault: /^A lifetime of 30 s: docker and podman assume that every token lives at least 60 s/,
     mend: /^Set 60s or more\.$/,
   },
   {
@@ -466,7 +466,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'warning',
     file: 'registry-token.yaml',
     fault: /^No repository name can match public\/Team-\*:/,
-    mend: /^Correct it/,
+    mend: /^Correct or remove it/,
   },
   {
     setup: 'rule that adds nothing',
@@ -478,7 +478,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'note',
     file: 'registry-token.yaml',
     fault: /^a\/b-\* adds nothing: a\/\*\* \(.*:\d+:\d+\) allows all of it\.$/,
-    mend: /^Take it out\.$/,
+    mend: /^Remove it\.$/,
   },
   {
     setup: 'realm at which something else answers',
@@ -488,7 +488,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'realm',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /answers 401, and not as this service would\.$/,
+    fault: /answers 401, but not as this service does\.$/,
     mend: /^Is the service running/,
   },
   {
