@@ -1,6 +1,6 @@
 /**
- * Who sent this request: the OpTok's rules, its signature, and the sender constraint. What the caller may have is
- * not decided here.
+ * Verifies who sent a request: the OpTok, its signature, and the sender constraint. What the caller may have is decided in
+ * `authorize/`.
  */
 import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
@@ -23,7 +23,7 @@ import type { UsedProofs } from './replay-store.ts';
 import type { Signatures } from './signatures.ts';
 import { useProof } from './use-proof.ts';
 
-/** Who asks: a sender whose OpTok and sender constraint hold, or nobody in particular. */
+/** Who sent the request: a verified sender, or anyone. */
 export type Caller = VerifiedCaller | AnonymousCaller;
 
 export interface VerifiedCaller {
@@ -35,7 +35,7 @@ export interface VerifiedCaller {
   readonly claims: JsonObject;
 }
 
-/** A request without credentials, where the configuration has an answer for it. */
+/** A request without credentials, if `anonymousPlan` is set. */
 export interface AnonymousCaller {
   readonly kind: 'anonymous';
 }
@@ -84,7 +84,7 @@ export async function authenticate(
   const { options, signatures, nonces, rateLimits } = parts;
   if (credentials === null) {
     if (options.anonymous !== 'accept' || !request.isAnonymous)
-      throw new Refusal('credentials-missing', 'The request brings no access token.');
+      throw new Refusal('credentials-missing', 'The request has no access token.');
     if (!use.isRecorded) checkWait(rateLimits?.allowanceOf(`address:${clientNetwork(address)}`).take(now));
     use.isRecorded = true;
     return { kind: 'anonymous' };
@@ -139,15 +139,18 @@ function checkConstraint(
   }
   if (proof === null) {
     if (jkt !== null)
-      throw new Refusal('proof-missing', 'The OpTok is bound by DPoP and the request has no proof.');
+      throw new Refusal('proof-missing', 'The OpTok is bound by DPoP, and the request has no proof.');
     if (scheme === 'DPoP')
-      throw new Refusal('proof-missing', 'The scheme is DPoP and the request has no proof.');
+      throw new Refusal('proof-missing', 'The Authorization scheme is DPoP, and the request has no proof.');
     return;
   }
   if (jkt === null)
-    throw new Refusal('proof-binding', 'The request has a proof and its OpTok is not bound by DPoP.');
+    throw new Refusal('proof-binding', 'The request has a proof, and its OpTok is not bound by DPoP.');
   if (scheme === 'Basic' || scheme === 'form')
-    throw new Refusal('credentials-ambiguous', 'A DPoP proof comes with the scheme DPoP or Bearer alone.');
+    throw new Refusal(
+      'credentials-ambiguous',
+      'A DPoP proof is only allowed with the scheme DPoP or Bearer.',
+    );
   if (scheme === 'Bearer' && dpop.bearerScheme === 'refuse')
     throw new Refusal('proof-binding', 'senderConstraint.dpop.bearerScheme is refuse: use the scheme DPoP.');
 }
