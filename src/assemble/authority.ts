@@ -9,7 +9,7 @@ import type { FileReader } from './files.ts';
 import { metadataUrls } from './options.ts';
 
 /** Who fetches the Authority's keys, and who is told of it. */
-export type KeyFetching = Pick<RemoteAuthorityOptions, 'onRefresh' | 'onKeySet' | 'fetchKeySet'>;
+export type KeyFetching = Pick<RemoteAuthorityOptions, 'onRefresh' | 'onKeySet' | 'fetchKeySet' | 'proxies'>;
 
 /** The name of the Authority of `authority`. */
 const DEFAULT_NAME = 'default';

@@ -7,6 +7,7 @@ import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
+import type { Proxies } from '../platform/proxy.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import type { RedisTarget } from '../replay/redis-link.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
@@ -25,6 +26,8 @@ export interface Context {
   readonly processUsage: () => ProcessUsage;
   /** Where metrics go beside those who scrape. */
   readonly push?: MetricsPush | null;
+  /** Through which the Authority is asked. */
+  readonly proxies?: Proxies;
 }
 
 /** What the service stands on, in whichever thread it runs. */
@@ -61,7 +64,7 @@ export interface DependencyOptions extends Context {
 
 export function createDependencies(
   loaded: LoadedConfiguration,
-  { clock, log, audit = null, processUsage, push = null, onKeySet, observe }: DependencyOptions,
+  { clock, log, audit = null, processUsage, push = null, proxies, onKeySet, observe }: DependencyOptions,
 ): MainDependencies {
   const replayStore = createReplayStore(loaded, { clock, log });
   const counters = new Counters();
@@ -89,7 +92,7 @@ export function createDependencies(
     replayStore,
     rateTable: RateTable.create(),
     nonceSecret: randomBytes(32),
-    keyFetching: { onRefresh, onKeySet },
+    keyFetching: { onRefresh, onKeySet, ...(proxies === undefined ? {} : { proxies }) },
     exposeMetrics: metrics.expose,
     findFailingParts: (authorityKeys) => findFailingParts(authorityKeys, replayStore, clock()),
   };

@@ -1,13 +1,16 @@
 /** The Authority's metadata (RFC 8414, OpenID Connect Discovery) and bounded HTTP for it. */
+
 import { isJsonObject, type JsonObject } from '../authenticate/compact-jws.ts';
 import { readBody } from '../platform/bounded-body.ts';
 import { errorCode } from '../platform/errors.ts';
-import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
+import { isSecureUrl } from '../platform/loopback.ts';
+import { fetchProxy, type Proxies, whoFailed } from '../platform/proxy.ts';
 import { withoutByteOrderMark } from './key-set.ts';
 
 export interface HttpOptions {
   /** PEM of the certificate authorities to trust; null for those of the system. */
   readonly certificateAuthorities: string | null;
+  readonly proxies?: Proxies;
   /** Ends a fetch before its time. */
   readonly stop?: AbortSignal;
 }
@@ -118,12 +121,12 @@ async function fetchWithin(
       redirect: 'manual',
       signal,
       headers: { Accept: accept },
-      // HTTP_PROXY is not for what is on this machine; Bun would go there through it.
-      ...(isLoopback(new URL(url).hostname) ? { proxy: false } : {}),
+      ...fetchProxy(new URL(url), options.proxies),
       ...tls,
     });
   } catch (cause) {
-    throw new Error(`${url} did not answer: ${faultOf(cause)}.`);
+    const proxy = options.proxies?.(new URL(url)) ?? null;
+    throw new Error(`${whoFailed(url, proxy, cause)}: ${faultOf(cause)}.`);
   }
   const location = response.headers.get('location');
   if (response.status >= 300 && response.status < 400 && location !== null) {

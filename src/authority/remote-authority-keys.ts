@@ -1,6 +1,8 @@
 /** The Authority's keys, fetched: cached, refreshed, and kept when a fetch fails. */
+
 import { createHash } from 'node:crypto';
 import type { AuthorityKeys, FetchedKeySet } from '../authenticate/authority-keys.ts';
+import type { Proxies } from '../platform/proxy.ts';
 import { Refusal } from '../refusal.ts';
 import { fetchKeySet, fetchMetadata, type HttpOptions } from './discovery.ts';
 import { type AuthorityKeySet, parseKeySet } from './key-set.ts';
@@ -16,6 +18,7 @@ export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
   readonly onKeySet?: (keySet: FetchedKeySet) => void;
   /** How many requests may wait for a fetch; default 1000. */
   readonly mostWaiting?: number;
+  readonly proxies?: Proxies;
   /** In place of discovery over HTTP: asks the thread that fetches for all. Rejects with why there is none. */
   readonly fetchKeySet?: (source: string) => Promise<FetchedKeySet>;
 }
@@ -146,8 +149,12 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   }
 
   async #discover(now: number): Promise<FetchedKeySet> {
-    const { issuer, metadataUrl, otherMetadataUrl = null, certificateAuthorities } = this.#options;
-    const http = { certificateAuthorities, stop: this.#stop.signal };
+    const { issuer, metadataUrl, otherMetadataUrl = null, certificateAuthorities, proxies } = this.#options;
+    const http = {
+      certificateAuthorities,
+      stop: this.#stop.signal,
+      ...(proxies === undefined ? {} : { proxies }),
+    };
     const urls = otherMetadataUrl === null ? [metadataUrl] : [metadataUrl, otherMetadataUrl];
     const { jwks_uri: jwksUri } = await fetchMetadata(urls, issuer, http);
     return { json: await fetchKeySet(jwksUri, http), fetchedAt: now, source: this.source };

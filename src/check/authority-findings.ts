@@ -4,7 +4,7 @@ import { fetchKeySet, fetchMetadata } from '../authority/discovery.ts';
 import { parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { errorCode } from '../platform/errors.ts';
-import { isLoopback } from '../platform/loopback.ts';
+import { fetchProxy } from '../platform/proxy.ts';
 import type { Finding } from './finding.ts';
 
 const TIMEOUT_MS = 5000;
@@ -130,8 +130,7 @@ function ask(url: string, ca: string | null, method: 'GET' | 'HEAD'): Promise<Re
     method,
     redirect: 'manual',
     signal: AbortSignal.timeout(TIMEOUT_MS),
-    // HTTP_PROXY is not for what is on this machine; Bun would go there through it.
-    ...(isLoopback(new URL(url).hostname) ? { proxy: false } : {}),
+    ...fetchProxy(new URL(url), undefined),
     ...(ca === null ? {} : { tls: { ca } }),
   });
 }

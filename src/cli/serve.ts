@@ -8,6 +8,7 @@ import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { formatMistake } from '../document/mistakes.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { errorCode } from '../platform/errors.ts';
+import { describeProxies, proxiesOf } from '../platform/proxy.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
@@ -76,7 +77,9 @@ Example:
     const push = await openPush(env, log);
     if (push !== null) ending.defer(push.close);
     const clock = () => Date.now() / 1000;
-    const runtime = await Runtime.create(load, { clock, log, processUsage, audit, push });
+    const proxies = proxiesOf(env);
+    for (const variable of describeProxies(env)) log.info('proxy variable in use', { variable });
+    const runtime = await Runtime.create(load, { clock, log, processUsage, audit, push, proxies });
     ending.defer(() => runtime.close());
     const count = server.workers === 'auto' ? availableParallelism() : server.workers;
     const workersOptions = {

@@ -1,4 +1,6 @@
 /** What a client is told about where its OpToks come from, and how it gets them. */
+
+import { proxiesOf } from '../platform/proxy.ts';
 import { type Authority, discoverAuthority } from './authority.ts';
 import {
   type ClientAuthentication,
@@ -78,6 +80,7 @@ export function openClient(
     clientCertificate:
       certificate === null ? null : loadClientCertificate(certificate.certPath, certificate.keyPath),
     ...(stop === undefined ? {} : { stop }),
+    proxies: proxiesOf(dependencies.env),
   };
   const parts: ClientParts = { http, clock, pause };
   const requestOpTok =

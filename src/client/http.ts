@@ -4,6 +4,7 @@ import { readBody } from '../platform/bounded-body.ts';
 import { errorCode } from '../platform/errors.ts';
 import { excerpt } from '../platform/escape.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
+import { fetchProxy, type Proxies, whoFailed } from '../platform/proxy.ts';
 import { ClientFault, type HttpAnswer, shownUrl } from './client-fault.ts';
 
 export interface HttpOptions {
@@ -13,6 +14,7 @@ export interface HttpOptions {
   readonly clientCertificate: { readonly certificate: string; readonly key: string } | null;
   /** Ends every exchange at once when it is aborted. */
   readonly stop?: AbortSignal;
+  readonly proxies?: Proxies;
 }
 
 export interface HttpRequest {
@@ -59,11 +61,10 @@ export async function exchange(
       redirect: 'manual',
       signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(options.stop ? [options.stop] : [])]),
       tls: tlsOf(options),
-      // HTTP_PROXY is not for what is on this machine; Bun would send the credentials there.
-      ...(isLoopback(url.hostname) ? { proxy: false } : {}),
+      ...fetchProxy(url, options.proxies),
     });
   } catch (cause) {
-    throw fault(`did not answer: ${faultOf(cause)}`);
+    throw new ClientFault(`${what}: ${noAnswer(url, options, cause)}`);
   }
   if (response.status >= 300 && response.status < 400) {
     await response.body?.cancel();
@@ -107,8 +108,13 @@ export function whyNotLedTo(target: URL | null, server: URL): string | null {
   return null;
 }
 
+/** A sentence about a request that got no answer. */
+export function noAnswer(url: URL, { proxies }: HttpOptions, cause: unknown): string {
+  return `${whoFailed(shownUrl(url.href), proxies?.(url) ?? null, cause)}: ${faultOf(cause)}`;
+}
+
 /** Why there was no answer, in words and with the short name of the fault. */
-export function faultOf(cause: unknown): string {
+function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   if (cause.name === 'AbortError') return 'it was interrupted';

@@ -2,12 +2,14 @@
 
 import { beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { shownUrl } from '../../src/client/client-fault.ts';
 import { exchange, type HttpOptions, whyNotLedTo } from '../../src/client/http.ts';
+import { proxiesOf } from '../../src/platform/proxy.ts';
 import { plainHttp } from '../support/client-parts.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
-import { createTemporaryFolder, runOrFail } from '../support/processes.ts';
+import { createTemporaryFolder, findFreePort, runOrFail } from '../support/processes.ts';
 
 function get(url: string, options: HttpOptions = plainHttp) {
   return exchange('discovery', { method: 'GET', url, headers: {}, body: null }, options);
@@ -121,4 +123,39 @@ describeWith(['openssl'], 'over TLS', () => {
       'did not answer',
     );
   });
+});
+
+test.each([
+  [
+    'nothing listens',
+    async () => `127.0.0.1:${await findFreePort()}`,
+    'cannot be used: nothing listens there (ECONNREFUSED)',
+  ],
+  [
+    'it refuses a tunnel',
+    async () => {
+      const proxy = createServer((socket) => {
+        socket.once('data', () =>
+          socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n'),
+        );
+      });
+      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+      proxy.unref();
+      return `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    },
+    'opened no connection to https://authority.example.com/token (407 Proxy Authentication Required)',
+  ],
+])('where %s the proxy is blamed, and not the server', async (_, start, message) => {
+  const address = await start();
+  const http = { ...plainHttp, proxies: proxiesOf({ HTTPS_PROXY: `http://me:s3cret@${address}` }) };
+  const request = {
+    method: 'GET',
+    url: 'https://authority.example.com/token',
+    headers: {},
+    body: null,
+  } as const;
+  const fault = await exchange('discovery', request, http).catch((cause) => cause);
+  expect(fault.message).toStartWith(`discovery: the proxy http://${address} (HTTPS_PROXY)`);
+  expect(fault.message).toContain(message);
+  expect(fault.message).not.toContain('s3cret');
 });

@@ -2,9 +2,8 @@
  * A request on its way to the registry, and the answer on its way back: which fields are passed on, what happens to links,
  * and which bodies are kept to be sent again.
  */
-import { isLoopback } from '../../platform/loopback.ts';
-import { shownUrl } from '../client-fault.ts';
-import { faultOf, type HttpOptions, tlsOf } from '../http.ts';
+import { fetchProxy } from '../../platform/proxy.ts';
+import { type HttpOptions, noAnswer, tlsOf } from '../http.ts';
 import { AgentRefusal, isRegistryPath } from './check-request.ts';
 
 /** A body that is kept can be sent again with another token; a stream passes through, and that once. */
@@ -55,14 +54,14 @@ export async function forward(
       keepalive: canRepeat(body),
       signal,
       tls: tlsOf(http),
-      ...(isLoopback(target.hostname) ? { proxy: false } : {}),
+      ...fetchProxy(target, http.proxies),
       ...unlimited,
     });
   } catch (cause) {
     throw new AgentRefusal(
       502,
       'UNAVAILABLE',
-      `The registry ${shownUrl(target.origin)} did not answer: ${faultOf(cause)}.`,
+      `The registry: ${noAnswer(new URL(target.origin), http, cause)}.`,
     );
   }
 }
