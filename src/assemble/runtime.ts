@@ -24,8 +24,8 @@ export class Runtime {
   readonly dependencies: MainDependencies;
   readonly #load: () => LoadedConfiguration;
   #service: Service;
-  /** By which every thread answers: the service's own, except while a reload is under way or incomplete. */
-  #inForce: { readonly generation: number; readonly revokedLicenses: number };
+  /** The service's own, except while a reload is under way or incomplete. */
+  #inForce: Pick<Service, 'generation' | 'revokedLicenses'>;
   #files: ReadonlyMap<string, string>;
   #underWay: Promise<unknown> = Promise.resolve();
   #waiting: Promise<readonly Mistake[]> | null = null;
@@ -69,6 +69,11 @@ export class Runtime {
   onKeySet: ((keySet: FetchedKeySet) => void) | null = null;
 
   readonly handle: Handle = createEndpoints(() => this.#service.endpoints);
+
+  /** By what every thread answers. */
+  get inForce(): Pick<Service, 'generation' | 'revokedLicenses'> {
+    return this.#inForce;
+  }
 
   get service(): Service {
     return this.#service;

@@ -5,7 +5,7 @@ import { watchFiles } from '../assemble/files.ts';
 import { ReloadIncomplete, Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
-import { formatMistake } from '../document/mistakes.ts';
+import { formatMistake, type Mistake } from '../document/mistakes.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { errorCode } from '../platform/errors.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
@@ -102,10 +102,16 @@ Example:
     void runtime.open();
     warnOfLaxity(runtime, log);
     const status = `listening on ${listeners.url}`;
+    let asked = 0;
+    const reloadOnce = shareReloads(runtime, log);
     reload = async () => {
+      asked += 1;
+      const number = asked;
       manager.reloading();
-      const isReloaded = await reloadAndTell(runtime, log);
-      manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
+      const isReloaded = await reloadOnce();
+      // Until then another reload is under way.
+      if (number === asked)
+        manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
     };
     const stopWatching = watchFiles(
       () => runtime.files,
@@ -170,11 +176,20 @@ async function openListener(runtime: Runtime): Promise<Listeners> {
   };
 }
 
-/** Whether everything is in use as the files have it now. */
-async function reloadAndTell(runtime: Runtime, log: Log): Promise<boolean> {
-  let mistakes: Awaited<ReturnType<Runtime['reload']>>;
+/** Reloads, and logs the result once however many have asked for it. Resolves to whether the files are in use as they are now. */
+function shareReloads(runtime: Runtime, log: Log): () => Promise<boolean> {
+  let last: { readonly reload: Promise<readonly Mistake[]>; readonly result: Promise<boolean> } | null = null;
+  return () => {
+    const reload = runtime.reload();
+    if (last?.reload !== reload) last = { reload, result: logReload(reload, runtime, log) };
+    return last.result;
+  };
+}
+
+async function logReload(reload: Promise<readonly Mistake[]>, runtime: Runtime, log: Log): Promise<boolean> {
+  let mistakes: readonly Mistake[];
   try {
-    mistakes = await runtime.reload();
+    mistakes = await reload;
   } catch (cause) {
     if (cause instanceof ReloadIncomplete) log.error('reload incomplete', { fault: cause.message });
     else log.error('not reloaded', { fault: errorCode(cause) });
@@ -182,8 +197,8 @@ async function reloadAndTell(runtime: Runtime, log: Log): Promise<boolean> {
   }
   for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
   if (mistakes.length > 0) return false;
-  const { loaded, generation, revokedLicenses } = runtime.service;
-  log.info('reloaded', { configuration: loaded.file, generation, revokedLicenses });
+  const { generation, revokedLicenses } = runtime.inForce;
+  log.info('reloaded', { configuration: runtime.service.loaded.file, generation, revokedLicenses });
   warnOfLaxity(runtime, log);
   return true;
 }

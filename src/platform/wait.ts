@@ -10,7 +10,7 @@ export async function settleWithin<Value, Late>(
   late: () => Late,
 ): Promise<Value | Late> {
   const timeout = Promise.withResolvers<void>();
-  const timer = setTimeout(timeout.resolve, ms);
+  const timer = setTimeout(timeout.resolve, Math.max(0, ms));
   try {
     return await Promise.race([promise, timeout.promise.then(late)]);
   } finally {

@@ -1,0 +1,143 @@
+/** Reloads with workers: applied in order, and told only when every thread answers by them. */
+import { afterAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
+import fc from 'fast-check';
+import { serve } from '../../src/cli/serve.ts';
+import { createInstallation, type Sections } from '../assemble/installation.ts';
+import { REALM, SERVICE } from '../support/tokens.ts';
+
+setDefaultTimeout(120_000);
+
+const site = await createInstallation();
+afterAll(() => site[Symbol.asyncDispose]());
+beforeEach(() => site.configure());
+
+const REVOKED = 'LIC-9';
+
+interface Serving extends AsyncDisposable {
+  readonly url: string;
+  readonly workers: Worker[];
+  readonly lines: (message: string) => Record<string, unknown>[];
+  readonly reload: () => void;
+  readonly until: (message: string, count: number) => Promise<Record<string, unknown>>;
+}
+
+/** `serve` in this process, with workers that tests can reach. */
+async function startServing(): Promise<Serving> {
+  let text = '';
+  let reload = () => {};
+  const workers: Worker[] = [];
+  const stop = Promise.withResolvers<void>();
+  const lines = (message: string) =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line): Record<string, unknown> => JSON.parse(line))
+      .filter((line) => line.message === message);
+  const until = async (message: string, count: number) => {
+    for (let tries = 0; tries < 3000; tries += 1) {
+      const line = lines(message)[count - 1];
+      if (line !== undefined) return line;
+      await Bun.sleep(10);
+    }
+    throw new Error(`no ${count} lines "${message}" within 30 s:\n${text}`);
+  };
+  const exited = serve.run({
+    args: ['--config', site.folder.at('registry-token.yaml')],
+    env: {},
+    self: ['registry-token'],
+    readInput: async () => '',
+    print: () => {},
+    tell: (line) => {
+      text += line;
+    },
+    isTerminal: false,
+    isJournal: false,
+    createWorker: () => {
+      const worker = new Worker(new URL('../../src/worker.ts', import.meta.url));
+      workers.push(worker);
+      return worker;
+    },
+    processUsage: () => ({ cpuSeconds: 0, residentBytes: 0, startedAt: 0 }),
+    stopRequested: stop.promise,
+    onReloadRequested: (listener) => {
+      reload = listener;
+    },
+  });
+  const url = String((await until('ready', 1)).url);
+  return {
+    url,
+    workers,
+    lines,
+    reload: () => reload(),
+    until,
+    [Symbol.asyncDispose]: async () => {
+      stop.resolve();
+      await exited;
+    },
+  };
+}
+
+function configure(workers: number, sections: Sections = {}): void {
+  site.configure({
+    server: { listen: '127.0.0.1:0', workers, shutdownGrace: 0 },
+    logging: { level: 'info', format: 'json' },
+    ...sections,
+  });
+}
+
+/** Plans that take a while to assemble. */
+function plansOf(weight: number): Sections[string] {
+  const plan = (index: number) => ({
+    repositories: Array.from({ length: 10 }, (_, rule) => ({ pattern: `team-${index}/${rule}-*/**` })),
+  });
+  const others = Array.from({ length: weight }, (_, index) => [`plan-${index}`, plan(index)]);
+  return { community: { repositories: [{ pattern: 'public/*' }] }, ...Object.fromEntries(others) };
+}
+
+/** The statuses of so many requests with this licence, each over a connection of its own. */
+async function statusesOf(url: string, license: string, count: number): Promise<Record<number, number>> {
+  // Ahead, for proofs from before the start are refused.
+  site.clock.now = Math.floor(Date.now() / 1000) + 2;
+  const ask = async () => {
+    const opTok = site.opTok({ claims: { 'stellaops:license': license } });
+    const headers = { Authorization: `DPoP ${opTok}`, DPoP: site.proof(opTok, { claims: { htu: REALM } }) };
+    return (await fetch(`${url}/token?service=${SERVICE}`, { headers, keepalive: false })).status;
+  };
+  const counted: Record<number, number> = {};
+  for (const status of await Promise.all(Array.from({ length: count }, ask)))
+    counted[status] = (counted[status] ?? 0) + 1;
+  return counted;
+}
+
+test('after the last of any reloads no thread issues a token for a licence that one of them revoked', async () => {
+  const step = fc.record({ weight: fc.constantFrom(0, 0, 50, 400), gapMs: fc.nat(6) });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(step, { minLength: 2, maxLength: 7 }),
+      fc.nat(6),
+      async (workers, steps, at) => {
+        configure(workers);
+        await using serving = await startServing();
+        const revokedAt = Math.min(at, steps.length - 1);
+        for (const [index, { weight, gapMs }] of steps.entries()) {
+          const revokedLicenses = index >= revokedAt ? [REVOKED] : [];
+          configure(workers, { plans: plansOf(weight), revokedLicenses });
+          serving.reload();
+          await Bun.sleep(gapMs);
+        }
+        // Each that was asked for is told, or one that was asked for later.
+        let told = 0;
+        do {
+          told = serving.lines('reloaded').length;
+          await Bun.sleep(700);
+        } while (told === 0 || serving.lines('reloaded').length > told);
+        expect(await statusesOf(serving.url, REVOKED, 16 * workers)).toEqual({ 403: 16 * workers });
+        const generations = serving.lines('reloaded').map(({ generation }) => generation);
+        expect(generations).toEqual(generations.map((_, index) => index + 2));
+        expect(serving.lines('reloaded').at(-1)?.revokedLicenses).toBe(1);
+      },
+    ),
+    { numRuns: 12 },
+  );
+});
