@@ -35,6 +35,10 @@ runWorker<PoolWorkerSetup, string, string>(self, async (setup, main) => {
     listener,
     change: async (next) => {
       if (next.word === 'cannot change') throw new Error('it was told not to');
+      // For good, and with its thread.
+      if (next.word === 'hangs') await new Promise(() => {});
+      if (next.word === 'blocks') for (;;);
+      if (next.word === 'slow') await Bun.sleep(500);
       word = next.word;
     },
     hear: (news) => {

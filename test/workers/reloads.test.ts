@@ -85,15 +85,6 @@ function configure(workers: number, sections: Sections = {}): void {
   });
 }
 
-/** Plans that take a while to assemble. */
-function plansOf(weight: number): Sections[string] {
-  const plan = (index: number) => ({
-    repositories: Array.from({ length: 10 }, (_, rule) => ({ pattern: `team-${index}/${rule}-*/**` })),
-  });
-  const others = Array.from({ length: weight }, (_, index) => [`plan-${index}`, plan(index)]);
-  return { community: { repositories: [{ pattern: 'public/*' }] }, ...Object.fromEntries(others) };
-}
-
 /** The statuses of so many requests with this licence, each over a connection of its own. */
 async function statusesOf(url: string, license: string, count: number): Promise<Record<number, number>> {
   // Ahead, for proofs from before the start are refused.
@@ -110,7 +101,7 @@ async function statusesOf(url: string, license: string, count: number): Promise<
 }
 
 test('after the last of any reloads no thread issues a token for a licence that one of them revoked', async () => {
-  const step = fc.record({ weight: fc.constantFrom(0, 0, 50, 400), gapMs: fc.nat(6) });
+  const step = fc.record({ weight: fc.constantFrom(0, 0, 40, 400), gapMs: fc.nat(6) });
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 4 }),
@@ -122,7 +113,9 @@ test('after the last of any reloads no thread issues a token for a licence that 
         const revokedAt = Math.min(at, steps.length - 1);
         for (const [index, { weight, gapMs }] of steps.entries()) {
           const revokedLicenses = index >= revokedAt ? [REVOKED] : [];
-          configure(workers, { plans: plansOf(weight), revokedLicenses });
+          // Each key takes a while to open, in which other configurations can overtake this one.
+          const additionalKeys = Array.from({ length: weight }, () => 'signing.pem');
+          configure(workers, { signing: { additionalKeys }, revokedLicenses });
           serving.reload();
           await Bun.sleep(gapMs);
         }
@@ -138,6 +131,6 @@ test('after the last of any reloads no thread issues a token for a licence that 
         expect(serving.lines('reloaded').at(-1)?.revokedLicenses).toBe(1);
       },
     ),
-    { numRuns: 12 },
+    { numRuns: 12, endOnFailure: true },
   );
 });

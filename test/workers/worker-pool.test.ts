@@ -94,6 +94,50 @@ test('a worker that cannot take a change is replaced by one that is made of it',
   expect(site.deaths.map(([thread]) => thread).sort()).toEqual([1, 2]);
 });
 
+test('changes close together are taken in their order, however long an earlier one takes', async () => {
+  const site = await startPool(2);
+  const slow = site.change('slow');
+  await Bun.sleep(2);
+  await Promise.all([slow, site.change('newest')]);
+  expect(await site.words()).toEqual(['newest']);
+});
+
+test('a worker keeps a newer setup than the one that it is given', async () => {
+  const site = await startPool(2);
+  await site.change('newest');
+  site.state.generation = 1;
+  site.state.word = 'older';
+  await site.pool.change();
+  expect(await site.words()).toEqual(['newest']);
+});
+
+test.each(['hangs', 'blocks'])(
+  'a worker that %s over a change is ended, and replaced by one that has it, before the change is told to be done',
+  async (word) => {
+    const site = await startPool(2);
+    const changed = site.change(word);
+    // What the replacement is made of.
+    await Bun.sleep(100);
+    await changed;
+    expect(await site.words()).toEqual([word]);
+    expect(site.ended.sort()).toEqual([1, 2]);
+    expect(site.deaths[0]?.[1]).toBe('it did not take a change within 10 s');
+  },
+  30_000,
+);
+
+test('a change of a worker that has died and does not start again is told, and it goes on trying', async () => {
+  const site = await startPool(2);
+  site.state.word = 'only the first starts';
+  site.state.generation = 2;
+  await site.pool.change();
+  await Promise.all(Array.from({ length: 20 }, () => site.get('/throw').catch(() => {})));
+  await until(() => site.deaths.length >= 2);
+  await expect(site.pool.change()).rejects.toThrow('worker 2 does not start: it was told not to');
+  site.state.word = 'last';
+  await until(async () => (await site.threads()).length === 2);
+}, 60_000);
+
 test('a question of a worker is answered by the main thread, with a fault too', async () => {
   const site = await startPool(2);
   expect(await (await site.get('/ask')).text()).toBe('an answer');
