@@ -149,6 +149,12 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
   };
 }
 
+/** Ends the fetches of Authorities that the configuration in force no longer names. */
+export function closeReplacedKeys(previous: Service, { authorityKeys }: Service): void {
+  const kept = new Set(authorityKeys.values());
+  for (const keys of previous.authorityKeys.values()) if (!kept.has(keys)) keys.close();
+}
+
 /** Keys of the same source stay in use over a reload: with what was fetched, its age and its cool-down. */
 function continueAuthorityKeys(
   opened: ReadonlyMap<string, AuthorityKeys>,

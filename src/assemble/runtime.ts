@@ -1,10 +1,11 @@
 /** A service that can be replaced while it runs: a new configuration is opened whole, then swapped in one step. */
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
+import { ConfigurationFault, formatMistake, type Mistake } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
+import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
-import { assemble, type Service } from './assemble.ts';
+import { assemble, closeReplacedKeys, type Service } from './assemble.ts';
 import { type Context, createDependencies, type MainDependencies } from './dependencies.ts';
 import { FileReader, fileState } from './files.ts';
 
@@ -29,6 +30,7 @@ export class Runtime {
   #files: ReadonlyMap<string, string>;
   #underWay: Promise<unknown> = Promise.resolve();
   #waiting: Promise<readonly Mistake[]> | null = null;
+  #logged: { readonly reload: Promise<unknown>; readonly isReloaded: Promise<boolean> } | null = null;
   #upkeep: ReturnType<typeof setInterval> | null = null;
 
   private constructor(
@@ -69,11 +71,6 @@ export class Runtime {
   onKeySet: ((keySet: FetchedKeySet) => void) | null = null;
 
   readonly handle: Handle = createEndpoints(() => this.#service.endpoints);
-
-  /** By what every thread answers. */
-  get inForce(): Pick<Service, 'generation' | 'revokedLicenses'> {
-    return this.#inForce;
-  }
 
   get service(): Service {
     return this.#service;
@@ -121,6 +118,42 @@ export class Runtime {
     return replaced;
   }
 
+  /** Reloads and logs the result, once however many ask. Resolves to whether the files are in use as they are now. */
+  reloadAndLog(): Promise<boolean> {
+    const reload = this.reload();
+    if (this.#logged?.reload !== reload) this.#logged = { reload, isReloaded: this.#log(reload) };
+    return this.#logged.isReloaded;
+  }
+
+  /** What an operator may want and should be reminded of. */
+  logWarnings(): void {
+    const { log } = this.dependencies;
+    const { senderConstraint, anonymousPlan } = this.#service.loaded.configuration;
+    if (senderConstraint.accept.includes('none'))
+      log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it');
+    if (anonymousPlan !== undefined)
+      log.warn('anonymous: requests without credentials may pull what this plan allows', {
+        plan: anonymousPlan,
+      });
+  }
+
+  async #log(reload: Promise<readonly Mistake[]>): Promise<boolean> {
+    const { log } = this.dependencies;
+    let mistakes: readonly Mistake[];
+    try {
+      mistakes = await reload;
+    } catch (cause) {
+      if (cause instanceof ReloadIncomplete) log.error('reload incomplete', { fault: cause.message });
+      else log.error('not reloaded', { fault: nameFault(cause) });
+      return false;
+    }
+    for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
+    if (mistakes.length > 0) return false;
+    log.info('reloaded', { configuration: this.#service.loaded.file, ...this.#inForce });
+    this.logWarnings();
+    return true;
+  }
+
   async #replace(): Promise<readonly Mistake[]> {
     const { metrics } = this.dependencies;
     const { file } = this.#service.loaded;
@@ -131,13 +164,9 @@ export class Runtime {
       const fixed = findFixed(this.#service.loaded, loaded);
       if (fixed.length > 0) throw new ConfigurationFault(fixed);
       files = new FileReader(loaded);
-      this.#service = await assemble(
-        loaded,
-        files,
-        this.dependencies,
-        this.#service.generation + 1,
-        this.#service,
-      );
+      const previous = this.#service;
+      this.#service = await assemble(loaded, files, this.dependencies, previous.generation + 1, previous);
+      closeReplacedKeys(previous, this.#service);
       this.#files = new Map([own, ...plansFileState(loaded), ...files.states]);
     } catch (cause) {
       // Those in use that were not read this time count as they are now: they are no reason to fail again.

@@ -24,7 +24,6 @@ import {
 import { renderGuide } from '../dev/guide.ts';
 import { writeSampleImage } from '../dev/image.ts';
 import { isTaken, type LoopbackAddress, listenOnLoopback, parseLoopbackAddress } from '../dev/loopback.ts';
-import { formatMistake } from '../document/mistakes.ts';
 import { errorCode } from '../platform/errors.ts';
 import { parsePrivateKey } from '../platform/pem.ts';
 import { waitAtMost } from '../platform/wait.ts';
@@ -144,7 +143,7 @@ async function start(
   ending.defer(
     watchFiles(
       () => runtime.files,
-      () => void reload(runtime, log),
+      () => void runtime.reloadAndLog(),
     ),
   );
   return renderGuide({
@@ -196,20 +195,6 @@ async function prepareFiles(
   );
   writeSampleImage(at(devFiles.image));
   return { load, authorityKey, secret };
-}
-
-/** An edit of the configuration counts at once, as it does with `serve`. */
-async function reload(runtime: Runtime, log: Log): Promise<void> {
-  try {
-    const mistakes = await runtime.reload();
-    for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
-    if (mistakes.length === 0) {
-      const { loaded, generation } = runtime.service;
-      log.info('reloaded', { configuration: loaded.file, generation });
-    }
-  } catch (cause) {
-    log.error('not reloaded', { fault: cause instanceof Error ? cause.name : 'unknown fault' });
-  }
 }
 
 function generateKey(): string {

@@ -2,10 +2,9 @@
 import { availableParallelism } from 'node:os';
 import { openAudit } from '../assemble/audit.ts';
 import { watchFiles } from '../assemble/files.ts';
-import { ReloadIncomplete, Runtime } from '../assemble/runtime.ts';
+import { Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
-import { formatMistake, type Mistake } from '../document/mistakes.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { errorCode } from '../platform/errors.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
@@ -13,7 +12,7 @@ import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
-import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
+import { createLineBatch, createLog } from '../telemetry/log.ts';
 import { openPush } from '../telemetry/metrics-push.ts';
 import { openWorkers } from '../workers/open-workers.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
@@ -100,15 +99,14 @@ Example:
     }
     const manager = ending.use(await connectServiceManager({ env, log, isAlive: listeners.isAlive }));
     void runtime.open();
-    warnOfLaxity(runtime, log);
+    runtime.logWarnings();
     const status = `listening on ${listeners.url}`;
     let asked = 0;
-    const reloadOnce = shareReloads(runtime, log);
     reload = async () => {
       asked += 1;
       const number = asked;
       manager.reloading();
-      const isReloaded = await reloadOnce();
+      const isReloaded = await runtime.reloadAndLog();
       // Until then another reload is under way.
       if (number === asked)
         manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
@@ -174,44 +172,6 @@ async function openListener(runtime: Runtime): Promise<Listeners> {
     },
     stop: listener.stop,
   };
-}
-
-/** Reloads, and logs the result once however many have asked for it. Resolves to whether the files are in use as they are now. */
-function shareReloads(runtime: Runtime, log: Log): () => Promise<boolean> {
-  let last: { readonly reload: Promise<readonly Mistake[]>; readonly result: Promise<boolean> } | null = null;
-  return () => {
-    const reload = runtime.reload();
-    if (last?.reload !== reload) last = { reload, result: logReload(reload, runtime, log) };
-    return last.result;
-  };
-}
-
-async function logReload(reload: Promise<readonly Mistake[]>, runtime: Runtime, log: Log): Promise<boolean> {
-  let mistakes: readonly Mistake[];
-  try {
-    mistakes = await reload;
-  } catch (cause) {
-    if (cause instanceof ReloadIncomplete) log.error('reload incomplete', { fault: cause.message });
-    else log.error('not reloaded', { fault: errorCode(cause) });
-    return false;
-  }
-  for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
-  if (mistakes.length > 0) return false;
-  const { generation, revokedLicenses } = runtime.inForce;
-  log.info('reloaded', { configuration: runtime.service.loaded.file, generation, revokedLicenses });
-  warnOfLaxity(runtime, log);
-  return true;
-}
-
-/** What an operator may want and should be reminded of. */
-function warnOfLaxity(runtime: Runtime, log: Log): void {
-  const { senderConstraint, anonymousPlan } = runtime.service.loaded.configuration;
-  if (senderConstraint.accept.includes('none'))
-    log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it');
-  if (anonymousPlan !== undefined)
-    log.warn('anonymous: requests without credentials may pull what this plan allows', {
-      plan: anonymousPlan,
-    });
 }
 
 /** Plain HTTP: those who scrape and probe are beside the service. */

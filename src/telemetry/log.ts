@@ -147,7 +147,7 @@ export function warnOfUnreadableAddresses(
 }
 
 /** Name and place of an unexpected error; its message may hold what no log may. */
-function nameFault(fault: unknown): string {
+export function nameFault(fault: unknown): string {
   if (!(fault instanceof Error)) return typeof fault;
   const place = /^\s*at .*$/m.exec(fault.stack ?? '')?.[0].trim();
   return place === undefined ? fault.name : `${fault.name} ${place}`;

@@ -1,5 +1,5 @@
 /** The service in a worker: the same assembly as in the main thread, of what that hands over, and fetching nothing itself. */
-import { assemble, type Service } from '../assemble/assemble.ts';
+import { assemble, closeReplacedKeys, type Service } from '../assemble/assemble.ts';
 import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
 import { FileReader } from '../assemble/files.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
@@ -35,7 +35,9 @@ export async function startWorkerService(
   return {
     listener,
     change: async (next) => {
-      service = await assembleFrom(next, dependencies, service);
+      const previous = service;
+      service = await assembleFrom(next, dependencies, previous);
+      closeReplacedKeys(previous, service);
       if (service.tls !== null) await listener.reload?.(service.tls);
     },
     hear: (keySet) => {
