@@ -3,6 +3,7 @@
  * What is particular to nginx is in nginx.test.ts.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { parseAllDocuments } from 'yaml';
 import type { DpopClient } from '../support/authority-client.ts';
@@ -16,7 +17,7 @@ import {
   type MtlsParties,
   obtainBoundOpTok,
 } from '../support/mtls-parties.ts';
-import { proxyNames } from '../support/proxies.ts';
+import { certificateHeaders, proxyNames } from '../support/proxies.ts';
 import { REGISTRY_SERVICE } from '../support/running-service.ts';
 import { createSelfSigned, type TlsIdentity } from '../support/tls-identities.ts';
 import { decodePart } from '../support/tokens.ts';
@@ -81,7 +82,10 @@ for (const name of proxyNames)
     /** The certificate in every form that a proxy writes. */
     const forged = ({ certificate }: TlsIdentity): string[] => {
       const base64 = certificate.replace(/-----[^-]+-----|\n/g, '');
+      const hash = createHash('sha256').update(Buffer.from(base64, 'base64')).digest('hex');
       return [
+        `X-Forwarded-Client-Cert: Hash=${hash};Cert="${encodeURIComponent(certificate)}"`,
+        `X-Forwarded-Tls-Client-Cert: ${encodeURIComponent(base64)}`,
         `Client-Cert: :${base64}:`,
         `Client-Cert-Chain: :${base64}:`,
         `X-SSL-Client-Cert: ${encodeURIComponent(certificate)}`,
@@ -115,9 +119,11 @@ for (const name of proxyNames)
         expect((await askAsAlice(null, '-H', header)).status).toBe(401);
     });
 
-    /** The sample writes or removes this one; others it may pass on, and the service then refuses them. */
+    /** The sample writes or removes this one, or the service ignores it; others are passed on and refused. */
     const isWritten = (header: string) =>
-      header.startsWith('Client-Cert') || name === 'nginx' || name === 'apache2';
+      header.startsWith('Client-Cert') ||
+      header.startsWith(`${certificateHeaders[name]}:`) ||
+      (name !== 'envoy' && header.startsWith('X-Forwarded-Client-Cert:'));
 
     test("logs the client's address, whatever the client says of it", async () => {
       const from = ['--interface', '127.0.0.3'];
@@ -131,7 +137,10 @@ for (const name of proxyNames)
         ['-H', 'X-Real-IP: 203.0.113.9'],
       ];
       for (const spoof of spoofs) {
-        expectTokenOf('alice', await askAsAlice(parties.alice, ...from, ...spoof));
+        const answer = await askAsAlice(parties.alice, ...from, ...spoof);
+        // Envoy refuses a Connection that names a header of its own.
+        if (name === 'envoy' && answer.status === 400 && spoof.join().includes('Connection')) continue;
+        expectTokenOf('alice', answer);
         expect({ spoof, address: (await decision()).address }).toEqual({ spoof, address: '127.0.0.3' });
       }
     });
@@ -179,17 +188,6 @@ describe('the samples of proxies that are not run here', () => {
     for (const { errors, warnings } of documents) expect([...errors, ...warnings]).toEqual([]);
     return documents.map((document) => document.toJS());
   };
-
-  test('Envoy replaces x-forwarded-client-cert on every request, with the certificate in it', async () => {
-    const [{ static_resources: resources }] = await parse('envoy/registry-token.yaml');
-    const [{ filter_chains: chains }] = resources.listeners;
-    const { typed_config: manager } = chains[0].filters[0];
-    expect(manager).toMatchObject({
-      forward_client_cert_details: 'SANITIZE_SET',
-      set_current_client_cert_details: { cert: true },
-      use_remote_address: true,
-    });
-  });
 
   test('Traefik removes the header of the client before it writes its own', async () => {
     const [{ http }] = await parse('traefik/registry-token.yaml');

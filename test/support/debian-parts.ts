@@ -44,6 +44,7 @@ export const goParts = [
   'containerd-2',
   'crane',
   'ctr-2',
+  'envoy',
   'helm',
   'oras',
   'regctl',

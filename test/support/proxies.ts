@@ -1,4 +1,4 @@
-/** Debian's proxies, each with its sample of etc/ and nothing else that matters. */
+/** Proxies of Debian, and Envoy: each with its sample of etc/ and nothing else that matters. */
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -20,7 +20,7 @@ export interface Proxy extends AsyncDisposable {
   readonly output: () => string;
 }
 
-export const proxyNames = ['nginx', 'haproxy', 'caddy', 'apache2'] as const;
+export const proxyNames = ['nginx', 'haproxy', 'caddy', 'apache2', 'envoy'] as const;
 export type ProxyName = (typeof proxyNames)[number];
 
 /** The `server.clientCertificateHeader` that each sample names. */
@@ -29,6 +29,7 @@ export const certificateHeaders: Readonly<Record<ProxyName, string>> = {
   haproxy: 'Client-Cert',
   caddy: 'Client-Cert',
   apache2: 'X-SSL-Client-Cert',
+  envoy: 'X-Forwarded-Client-Cert',
 };
 
 /** The words that start it in the foreground, and the file of its log where it is not its output. */
@@ -39,7 +40,13 @@ interface Prepared {
 
 const preparations: Readonly<
   Record<ProxyName, (folder: TemporaryFolder, options: ProxyOptions) => Promise<Prepared>>
-> = { nginx: prepareNginx, haproxy: prepareHaproxy, caddy: prepareCaddy, apache2: prepareApache };
+> = {
+  nginx: prepareNginx,
+  haproxy: prepareHaproxy,
+  caddy: prepareCaddy,
+  apache2: prepareApache,
+  envoy: prepareEnvoy,
+};
 
 /** Starts it on loopback, and waits until it listens. */
 export async function startProxy(name: ProxyName, options: ProxyOptions): Promise<Proxy> {
@@ -177,6 +184,19 @@ Include ${folder.at('registry-token.conf')}
 `;
   await writeFile(folder.at('apache2.conf'), main);
   return { command: ['apache2', '-f', folder.at('apache2.conf'), '-D', 'FOREGROUND'], logPath };
+}
+
+async function prepareEnvoy(folder: TemporaryFolder, options: ProxyOptions): Promise<Prepared> {
+  const address = '{ address: 127.0.0.1, port_value:';
+  const sample = await readSample('envoy/registry-token.yaml', [
+    [`${address} 5000 }`, `${address} ${options.registryPort} }`],
+    [`${address} 8085 }`, `${address} ${options.servicePort} }`],
+    ['{ address: 0.0.0.0, port_value: 443 }', `{ address: ${options.host}, port_value: ${options.port} }`],
+    ['domains: [registry.example.com]', `domains: [localhost, ${options.host}]`],
+    ...serverFiles('/etc/envoy/tls', options),
+  ]);
+  await writeFile(folder.at('envoy.yaml'), sample);
+  return { command: ['envoy', '--config-path', folder.at('envoy.yaml'), '--disable-hot-restart'] };
 }
 
 /** The certificate and the key of the sample, whose names are alike in all of them. */
