@@ -75,6 +75,12 @@ const holdsScope: Rule = (value) => String(value).split(' ').includes('registry.
 const isStringArray: Rule = (value) =>
   Array.isArray(value) && value.every((item) => typeof item === 'string');
 
+/** Beyond 2^53 a number is not exact. */
+const isLicense = either(
+  isText((license) => license !== 'LIC-REVOKED'),
+  isNumber((license) => !Number.isInteger(license) || Number.isSafeInteger(license)),
+);
+
 const opTokClaims: Rules = {
   iss: is(ISSUER),
   aud: (value) =>
@@ -86,20 +92,25 @@ const opTokClaims: Rules = {
     isAbsent,
     isNumber((nbf) => nbf <= NOW + SKEW),
   ),
-  scope: isText((scope) => holdsScope(scope)),
+  scope: either(
+    isText(holdsScope),
+    (scope) => isStringArray(scope) && Array.isArray(scope) && scope.includes('registry.token.issue'),
+  ),
   scp: either(
     isAbsent,
     isText(() => true),
     isStringArray,
   ),
-  cnf: is({ jkt: clientKey.thumbprint }),
+  cnf: either(is({ jkt: clientKey.thumbprint }), is({ jkt: clientKey.thumbprint, x: 1 })),
   client_id: isAnything,
   jti: isAnything,
-  'stellaops:plan': either(isAbsent, is(null), is('community'), is('enterprise')),
+  // A list may hold other roles; one that names no plan counts as no claim.
+  'stellaops:plan': either(isAbsent, is(null), is('community'), is('enterprise'), Array.isArray),
   'stellaops:license': either(
     isAbsent,
     is(null),
-    isText((license) => license !== 'LIC-REVOKED'),
+    isLicense,
+    (licenses) => Array.isArray(licenses) && licenses.every(isLicense),
   ),
 };
 
