@@ -40,12 +40,15 @@ export interface Service {
   /** By the Authority's name. */
   readonly authorityKeys: ReadonlyMap<string, AuthorityKeys>;
   readonly signingKey: SigningKey;
-  /** How many licences are revoked. */
+  /** How many licences are revoked, and how many of them by the list. */
   readonly revokedLicenses: number;
+  readonly listedLicenses: number;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
   /** Every file that it was made of, absolute. */
   readonly files: ReadonlySet<string>;
+  /** When its keys and certificates were judged, in epoch seconds: what is made of the same bytes is judged by the same time. */
+  readonly openedAt: number;
   /** What those held. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
   readonly observe: () => Pick<
@@ -55,7 +58,8 @@ export interface Service {
 }
 
 /**
- * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces.
+ * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces. Keys and
+ * certificates must be valid at `openedAt`.
  * Throws ConfigurationFault with every file, key and certificate that cannot be used.
  */
 export async function assemble(
@@ -64,9 +68,9 @@ export async function assemble(
   dependencies: Dependencies,
   generation: number,
   previous: Service | null,
+  openedAt = dependencies.clock(),
 ): Promise<Service> {
-  const now = dependencies.clock();
-  const material = await openMaterial(loaded, files, now);
+  const material = await openMaterial(loaded, files, openedAt, previous?.listedLicenses ?? 0);
   const opened = openAuthorityKeys(loaded, files, dependencies.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
@@ -77,17 +81,15 @@ export async function assemble(
     generation,
     material,
     authorityKeys: continueAuthorityKeys(opened, previous),
-    files: new Set([
-      loaded.file,
-      ...(loaded.plansFile === null ? [] : [loaded.plansFile]),
-      ...files.states.keys(),
-    ]),
-    contents: files.contents,
+    openedAt,
+    files: new Set(files.snapshot.states.keys()),
+    contents: files.snapshot.contents,
   };
   return join(parts, dependencies);
 }
 
-interface Parts extends Pick<Service, 'loaded' | 'generation' | 'authorityKeys' | 'files' | 'contents'> {
+interface Parts
+  extends Pick<Service, 'loaded' | 'generation' | 'authorityKeys' | 'openedAt' | 'files' | 'contents'> {
   readonly material: Material;
 }
 
@@ -140,6 +142,7 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
     endpoints,
     signingKey,
     revokedLicenses: policy.revokedLicenses.size,
+    listedLicenses: material.revokedLicenses.size,
     tls: material.tls,
     observe: () => ({
       authorityKeysAge: ageOf(onlyAuthority(authorityKeys), clock()),

@@ -1,37 +1,44 @@
-/** The files that a configuration names: read, with a mistake at the key that names one that cannot be; and watched for changes. */
+/**
+ * The files that a configuration names: read once for all threads, with a mistake at the key that names one that cannot
+ * be; watched for changes, and read again only when nobody writes to them any more.
+ */
 import { readFileSync, statSync } from 'node:fs';
-import type { LoadedConfiguration } from '../config/load.ts';
-import type { Mistake } from '../document/mistakes.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
+import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
+import { decodeText } from '../document/text.ts';
 import { errorCode } from '../platform/errors.ts';
 
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
 /** How often files are looked at for changes. */
 const LOOK_MS = 1000;
+/** A file that has not changed for so long is taken to be whole. */
+const STABLE_MS = 250;
+const STABLE_LOOK_MS = 50;
+/** A reload waits no longer than this for files that keep changing. */
+export const MOST_WAIT_MS = 2000;
 
-export interface FileReaderOptions {
-  /** Throws as that of Node does. */
-  readonly readFile?: (file: string) => Buffer;
-}
-
-/** Reads files and keeps their bytes, their states and every mistake. */
-export class FileReader {
-  readonly #loaded: LoadedConfiguration;
-  readonly #readFile: (file: string) => Buffer;
+/** One reading of files: their bytes, and their states just before. */
+export class FileSnapshot {
+  readonly #readFile: ReadFile;
   readonly #contents = new Map<string, Uint8Array>();
-  readonly #mistakes: Mistake[] = [];
   readonly #states = new Map<string, string>();
 
-  constructor(loaded: LoadedConfiguration, options: FileReaderOptions = {}) {
-    this.#loaded = loaded;
-    this.#readFile = options.readFile ?? readFileSync;
+  constructor(readFile: ReadFile = readFileSync) {
+    this.#readFile = readFile;
   }
 
-  get mistakes(): readonly Mistake[] {
-    return this.#mistakes;
+  /** One of bytes that were read before, by absolute path. */
+  static of(contents: ReadonlyMap<string, Uint8Array>): FileSnapshot {
+    return new FileSnapshot((file) => {
+      const bytes = contents.get(file);
+      if (bytes === undefined) throw Object.assign(new Error('not in the snapshot'), { code: 'ENOENT' });
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    });
   }
 
-  /** Every file that was asked for, absolute, whether or not it could be read; each with its state just before. */
+  /** Every file that was asked for, absolute, whether or not it could be read. */
   get states(): ReadonlyMap<string, string> {
     return this.#states;
   }
@@ -41,23 +48,66 @@ export class FileReader {
     return this.#contents;
   }
 
+  /** Reads a file, absolute. Throws as Node does. */
+  readonly read = (file: string): Buffer => {
+    this.#states.set(file, fileState(file));
+    const bytes = this.#readFile(file);
+    this.#contents.set(file, shareable(bytes));
+    return bytes;
+  };
+
+  /** Whether every file is still as it was when it was read. */
+  get isCurrent(): boolean {
+    return changesOf(this.#states) === '';
+  }
+}
+
+/** Reads the files that a configuration names, and keeps every mistake. */
+export class FileReader {
+  readonly #loaded: LoadedConfiguration;
+  readonly #snapshot: FileSnapshot;
+  readonly #mistakes: Mistake[] = [];
+
+  constructor(loaded: LoadedConfiguration, snapshot = new FileSnapshot()) {
+    this.#loaded = loaded;
+    this.#snapshot = snapshot;
+  }
+
+  get mistakes(): readonly Mistake[] {
+    return this.#mistakes;
+  }
+
+  get snapshot(): FileSnapshot {
+    return this.#snapshot;
+  }
+
   /** The file that this key names; null where it names none, or one that cannot be read. */
   read(key: string, path: string | undefined): Buffer | null {
     if (path === undefined) return null;
     const file = this.#loaded.resolvePath(path);
-    this.#states.set(file, fileState(file));
+    // A password that was written where its path belongs is not shown.
+    const shown = key.endsWith('asswordPath') ? 'the file' : file;
     try {
-      const bytes = this.#readFile(file);
-      if (bytes.length > MAX_BYTES) return this.#reportSize(key, file);
-      this.#contents.set(file, shareable(bytes));
-      return bytes;
+      const bytes = this.#snapshot.read(file);
+      if (bytes.length <= MAX_BYTES) return bytes;
+      this.report(key, `${shown} has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
     } catch (cause) {
-      return this.#reportUnreadable(key, file, cause);
+      this.report(key, `${shown} cannot be read (${errorCode(cause)})`);
     }
+    return null;
   }
 
+  /** The same as text: UTF-8, without a byte order mark. */
   readText(key: string, path: string | undefined): string | null {
-    return this.read(key, path)?.toString('utf8') ?? null;
+    const bytes = this.read(key, path);
+    if (bytes === null || path === undefined) return null;
+    try {
+      return decodeText(bytes, this.#loaded.resolvePath(path));
+    } catch (cause) {
+      if (!(cause instanceof ConfigurationFault)) throw cause;
+      this.#mistakes.push(...cause.mistakes.map((mistake) => ({ ...mistake, key })));
+      return null;
+    }
   }
 
   /** Keeps a mistake at this key. */
@@ -65,17 +115,13 @@ export class FileReader {
     this.#mistakes.push(this.#loaded.mistakeAt(key, message));
   }
 
-  #reportSize(key: string, file: string): null {
-    this.report(key, `${file} is larger than ${MAX_BYTES} bytes`);
-    return null;
-  }
-
-  #reportUnreadable(key: string, file: string, cause: unknown): null {
-    const code = errorCode(cause);
-    // A password that was written where its path belongs is not shown.
-    const shown = key.endsWith('asswordPath') ? 'the file' : file;
-    this.report(key, `${shown} cannot be read (${code})`);
-    return null;
+  /** Keeps a mistake at a place inside the file that this key names. */
+  reportInside(
+    key: string,
+    path: string,
+    { line, column, message }: Pick<Mistake, 'line' | 'column' | 'message'>,
+  ): void {
+    this.#mistakes.push({ source: this.#loaded.resolvePath(path), line, column, key, message });
   }
 }
 
@@ -83,6 +129,24 @@ function shareable(bytes: Buffer): Uint8Array {
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
   copy.set(bytes);
   return copy;
+}
+
+/**
+ * Resolves when none of these files has changed for a quarter of a second, or when the time is up: `until` by
+ * `performance.now()`.
+ */
+export async function untilStable(files: Iterable<string>, until: number): Promise<void> {
+  const paths = [...files];
+  const look = () => paths.map(fileState).join('\n');
+  let seen = look();
+  let since = performance.now();
+  while (performance.now() < until && performance.now() - since < STABLE_MS) {
+    await wait(STABLE_LOOK_MS);
+    const now = look();
+    if (now === seen) continue;
+    seen = now;
+    since = performance.now();
+  }
 }
 
 /** Device, inode, size and times of a file, through symbolic links; or why they cannot be had. */

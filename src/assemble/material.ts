@@ -1,6 +1,5 @@
 /** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
-import { isUtf8 } from 'node:buffer';
-import { readRevokedLicenses } from '../authorize/revoked-licenses.ts';
+import { readRevocationList } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { KeyFault } from '../keys/key-algorithm.ts';
 import { openPublicKeys, openSigningKey, type PublicKey, type SigningKey } from '../keys/signing-key.ts';
@@ -19,14 +18,18 @@ export interface Material {
   readonly tls: TlsMaterial | null;
 }
 
-/** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
+/**
+ * Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. `listedBefore` is
+ * how many licences the revocation list in force has.
+ */
 export async function openMaterial(
   loaded: LoadedConfiguration,
   files: FileReader,
   now: number,
+  listedBefore: number,
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
-  const revokedLicenses = await openRevokedLicenses(loaded, files);
+  const revokedLicenses = await openRevokedLicenses(loaded, files, listedBefore);
   const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
   const signingKey = await readSigningKey(loaded, files, now);
@@ -109,17 +112,26 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
 }
 
 /**
- * The licences of `revokedLicensesPath`. A file that is not UTF-8 is a mistake: it would revoke nothing. Requests are
- * answered while a long list is read.
+ * The licences of `revokedLicensesPath`. Anything in it that is not a licence is a mistake, for it would revoke nothing,
+ * and so is a list that is empty and was not: `before` is how many licences it had. Requests are answered while a long
+ * list is read.
  */
 export async function openRevokedLicenses(
   { configuration }: LoadedConfiguration,
   files: FileReader,
+  before = 0,
 ): Promise<ReadonlySet<string>> {
   const key = 'revokedLicensesPath';
-  const bytes = files.read(key, configuration.revokedLicensesPath);
-  if (bytes === null) return new Set();
-  if (!isUtf8(bytes) || bytes.includes('\0') || bytes.includes('\ufffd'))
-    files.report(key, 'is not text in UTF-8 (iconv -f UTF-16 -t UTF-8 makes it so)');
-  return readRevokedLicenses(bytes.toString('utf8'), () => new Promise((resolve) => setImmediate(resolve)));
+  const path = configuration.revokedLicensesPath;
+  const text = files.readText(key, path);
+  if (text === null || path === undefined) return new Set();
+  const list = await readRevocationList(text, () => new Promise((resolve) => setImmediate(resolve)));
+  for (const fault of list.faults) files.reportInside(key, path, fault);
+  if (list.licenses.size === 0 && before > 0 && !list.saysEmpty && list.faults.length === 0)
+    files.reportInside(key, path, {
+      line: 1,
+      column: 1,
+      message: `is empty, and had ${before} licences: where that is meant, write a line "# empty"`,
+    });
+  return list.licenses;
 }

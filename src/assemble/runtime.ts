@@ -1,16 +1,25 @@
 /** A service that can be replaced while it runs: a new configuration is opened whole, then swapped in one step. */
+import { isDeepStrictEqual } from 'node:util';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
-import type { LoadedConfiguration } from '../config/load.ts';
+import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
 import { ConfigurationFault, formatMistake, type Mistake } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import { assemble, closeReplacedKeys, type Service } from './assemble.ts';
 import { type Context, createDependencies, type MainDependencies } from './dependencies.ts';
-import { FileReader, fileState } from './files.ts';
+import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
+/** What a failed reload left to mend is told again after so long. */
+const REMIND_SECONDS = 60;
+const MOST_REMINDERS = 5;
+/** A tenth: revocations that shrink by more are worth a warning. */
+const MUCH_SHORTER = 0.1;
+
+/** Reads and checks the configuration. Throws ConfigurationFault with every mistake. */
+export type LoadConfiguration = (readFile?: ReadFile) => LoadedConfiguration;
 
 /** Before there is a service. */
 const nothing = {
@@ -23,7 +32,7 @@ const nothing = {
 
 export class Runtime {
   readonly dependencies: MainDependencies;
-  readonly #load: () => LoadedConfiguration;
+  readonly #load: LoadConfiguration;
   #service: Service;
   /** The service's own, except while a reload is under way or incomplete. */
   #inForce: Pick<Service, 'generation' | 'revokedLicenses'>;
@@ -32,9 +41,10 @@ export class Runtime {
   #waiting: Promise<readonly Mistake[]> | null = null;
   #logged: { readonly reload: Promise<unknown>; readonly isReloaded: Promise<boolean> } | null = null;
   #upkeep: ReturnType<typeof setInterval> | null = null;
+  #unmended: { readonly mistakes: readonly Mistake[]; readonly toldAt: number } | null = null;
 
   private constructor(
-    load: () => LoadedConfiguration,
+    load: LoadConfiguration,
     dependencies: MainDependencies,
     service: Service,
     files: ReadonlyMap<string, string>,
@@ -47,23 +57,17 @@ export class Runtime {
   }
 
   /** Throws ConfigurationFault with every mistake. */
-  static async create(load: () => LoadedConfiguration, context: Context): Promise<Runtime> {
-    const loaded = load();
+  static async create(load: LoadConfiguration, context: Context): Promise<Runtime> {
+    const snapshot = new FileSnapshot();
+    const loaded = load(snapshot.read);
     let runtime: Runtime | null = null;
     const dependencies = createDependencies(loaded, {
       ...context,
       onKeySet: (keySet) => runtime?.onKeySet?.(keySet),
       observe: () => runtime?.observe() ?? nothing,
     });
-    const files = new FileReader(loaded);
-    const own = [loaded.file, fileState(loaded.file)] as const;
-    const service = await assemble(loaded, files, dependencies, 1, null);
-    runtime = new Runtime(
-      load,
-      dependencies,
-      service,
-      new Map([own, ...plansFileState(loaded), ...files.states]),
-    );
+    const service = await assemble(loaded, new FileReader(loaded, snapshot), dependencies, 1, null);
+    runtime = new Runtime(load, dependencies, service, snapshot.states);
     return runtime;
   }
 
@@ -86,7 +90,10 @@ export class Runtime {
 
   /** Opens what is reached over the network. Never rejects: `readyz` tells what fails, and trying goes on. */
   async open(): Promise<void> {
-    this.#upkeep = setInterval(() => void this.#refreshKeys(), UPKEEP_MS);
+    this.#upkeep = setInterval(() => {
+      void this.#refreshKeys();
+      this.#remind();
+    }, UPKEEP_MS);
     await Promise.all([this.#refreshKeys(), this.dependencies.replayStore.open()]);
   }
 
@@ -154,29 +161,79 @@ export class Runtime {
     return true;
   }
 
+  /** Nobody must be writing to a file while it is read: waits until all are as they were a while before, and still are after. */
   async #replace(): Promise<readonly Mistake[]> {
-    const { metrics } = this.dependencies;
-    const { file } = this.#service.loaded;
-    const own = [file, fileState(file)] as const;
-    let files: FileReader | null = null;
+    const until = performance.now() + MOST_WAIT_MS;
+    let known = new Set(this.#files.keys());
+    for (;;) {
+      await untilStable(known, until);
+      const attempt = await this.#attempt();
+      const { snapshot } = attempt;
+      const files = [...snapshot.states.keys()];
+      if ((snapshot.isCurrent && files.every((file) => known.has(file))) || performance.now() >= until)
+        return this.#conclude(attempt);
+      if (attempt.service !== null) closeReplacedKeys(attempt.service, this.#service);
+      known = new Set([...known, ...files]);
+    }
+  }
+
+  async #attempt(): Promise<Attempt> {
+    const snapshot = new FileSnapshot();
+    let loaded: LoadedConfiguration | null = null;
     try {
-      const loaded = this.#load();
+      loaded = this.#load(snapshot.read);
       const fixed = findFixed(this.#service.loaded, loaded);
       if (fixed.length > 0) throw new ConfigurationFault(fixed);
-      files = new FileReader(loaded);
-      const previous = this.#service;
-      this.#service = await assemble(loaded, files, this.dependencies, previous.generation + 1, previous);
-      closeReplacedKeys(previous, this.#service);
-      this.#files = new Map([own, ...plansFileState(loaded), ...files.states]);
+      const files = new FileReader(loaded, snapshot);
+      const service = await this.#assemble(loaded, files);
+      return { snapshot, loaded, service, mistakes: [] };
     } catch (cause) {
-      // Those in use that were not read this time count as they are now: they are no reason to fail again.
-      const inUse = [...this.#service.files].map((path) => [path, fileState(path)] as const);
-      this.#files = new Map([...inUse, own, ...(files?.states ?? [])]);
-      metrics.reloaded('failure');
-      if (cause instanceof ConfigurationFault) return cause.mistakes;
-      throw cause;
+      if (!(cause instanceof ConfigurationFault)) throw cause;
+      return { snapshot, loaded, service: null, mistakes: cause.mistakes };
     }
+  }
+
+  #assemble(loaded: LoadedConfiguration, files: FileReader, openedAt?: number): Promise<Service> {
+    return assemble(loaded, files, this.dependencies, this.#service.generation + 1, this.#service, openedAt);
+  }
+
+  async #conclude({ snapshot, loaded, service, mistakes }: Attempt): Promise<readonly Mistake[]> {
+    const { metrics, log } = this.dependencies;
+    if (service !== null) {
+      this.#files = snapshot.states;
+      await this.#take(service);
+      metrics.reloaded('success');
+      this.#unmended = null;
+      return [];
+    }
+    const revoked = await this.#withRevocations(loaded, snapshot);
+    // Those in use that were not read this time count as they are now: they are no reason to fail again.
+    const inUse = [...this.#files.keys()].map((path) => [path, fileState(path)] as const);
+    this.#files = new Map([...inUse, ...snapshot.states]);
+    metrics.reloaded('failure');
+    const all = withoutRepetition([...mistakes, ...revoked.mistakes]);
+    this.#unmended = { mistakes: all, toldAt: this.dependencies.clock() };
+    if (revoked.service !== null) {
+      await this.#take(revoked.service);
+      const { generation, revokedLicenses } = revoked.service;
+      log.warn('only the revocations are reloaded', { generation, revokedLicenses });
+    }
+    return all;
+  }
+
+  /** Puts a service in place in every thread. */
+  async #take(service: Service): Promise<void> {
+    const { log, metrics } = this.dependencies;
+    const previous = this.#service;
+    const before = previous.revokedLicenses;
+    this.#service = service;
+    closeReplacedKeys(previous, service);
     void this.#refreshKeys();
+    if (service.revokedLicenses < before * (1 - MUCH_SHORTER))
+      log.warn('far fewer licences are revoked than before: is that meant?', {
+        before,
+        revokedLicenses: service.revokedLicenses,
+      });
     try {
       await this.onReplaced?.();
     } catch (cause) {
@@ -184,8 +241,49 @@ export class Runtime {
       throw new ReloadIncomplete(cause instanceof Error ? cause.message : 'unknown fault');
     }
     this.#inForce = pickInForce(this.#service);
-    metrics.reloaded('success');
-    return [];
+  }
+
+  /**
+   * The service in force with the newer revocations, where those are good: they do not wait until something else is
+   * mended. `loaded` is null where the configuration itself has mistakes: then its list alone is read.
+   */
+  async #withRevocations(
+    loaded: LoadedConfiguration | null,
+    snapshot: FileSnapshot,
+  ): Promise<Pick<Attempt, 'service' | 'mistakes'>> {
+    const { loaded: before, contents, openedAt } = this.#service;
+    const { revokedLicenses, revokedLicensesPath } = (loaded ?? before).configuration;
+    const configuration = { ...before.configuration, revokedLicenses, revokedLicensesPath };
+    const reader = new FileReader({ ...before, configuration }, snapshot);
+    const list = revokedLicensesPath === undefined ? null : before.resolvePath(revokedLicensesPath);
+    if (list !== null && !snapshot.contents.has(list))
+      reader.read('revokedLicensesPath', revokedLicensesPath);
+    const bytes = list === null ? null : snapshot.contents.get(list);
+    if (bytes === undefined) return { service: null, mistakes: reader.mistakes };
+    const isSame =
+      revokedLicensesPath === before.configuration.revokedLicensesPath &&
+      isDeepStrictEqual(revokedLicenses, before.configuration.revokedLicenses) &&
+      (list === null || bytes === null || Buffer.compare(bytes, contents.get(list) ?? Buffer.alloc(0)) === 0);
+    if (isSame) return { service: null, mistakes: [] };
+    const changed = new Map(list === null || bytes === null ? contents : [...contents, [list, bytes]]);
+    const files = new FileReader({ ...before, configuration }, FileSnapshot.of(changed));
+    try {
+      const service = await this.#assemble({ ...before, configuration }, files, openedAt);
+      return { service, mistakes: [] };
+    } catch (cause) {
+      if (!(cause instanceof ConfigurationFault)) throw cause;
+      return { service: null, mistakes: cause.mistakes };
+    }
+  }
+
+  /** Tells now and then what a failed reload left to mend. */
+  #remind(): void {
+    const now = this.dependencies.clock();
+    if (this.#unmended === null || now - this.#unmended.toldAt < REMIND_SECONDS) return;
+    const { mistakes } = this.#unmended;
+    this.#unmended = { mistakes, toldAt: now };
+    for (const mistake of mistakes.slice(0, MOST_REMINDERS))
+      this.dependencies.log.error('still not reloaded', { mistake: formatMistake(mistake) });
   }
 
   observe(): Omit<Observations, 'replayCapacity' | 'auditDropped'> {
@@ -207,8 +305,18 @@ function pickInForce({ generation, revokedLicenses }: Service) {
 /** A configuration without mistakes that not every thread answers by. */
 export class ReloadIncomplete extends Error {}
 
-function plansFileState({ plansFile }: LoadedConfiguration): [string, string][] {
-  return plansFile === null ? [] : [[plansFile, fileState(plansFile)]];
+function withoutRepetition(mistakes: readonly Mistake[]): Mistake[] {
+  return [...new Map(mistakes.map((mistake) => [formatMistake(mistake), mistake])).values()];
+}
+
+/** What came of reading all files once. */
+interface Attempt {
+  readonly snapshot: FileSnapshot;
+  /** null where the configuration itself has mistakes. */
+  readonly loaded: LoadedConfiguration | null;
+  /** null where there are mistakes. */
+  readonly service: Service | null;
+  readonly mistakes: readonly Mistake[];
 }
 
 /** What only a restart can change. */

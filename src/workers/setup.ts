@@ -20,6 +20,8 @@ export interface WorkerSetup {
   readonly configuration: Configuration;
   /** The configuration's file, absolute. */
   readonly file: string;
+  /** When the main thread judged keys and certificates, in epoch seconds: a worker that replaces another takes them too. */
+  readonly openedAt: number;
   /** By absolute path: every worker is made of the same bytes, whatever the disk has meanwhile. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
   readonly shared: SharedMemory;
@@ -58,7 +60,7 @@ export function createSetup(
   { service, dependencies }: Runtime,
   own: Pick<WorkerSetup, 'thread' | 'workers' | 'listen' | 'logging'>,
 ): WorkerSetup {
-  const { generation, loaded, contents, authorityKeys } = service;
+  const { generation, loaded, openedAt, contents, authorityKeys } = service;
   const { counters, replayStore, rateTable, nonceSecret } = dependencies;
   const fetched = [...authorityKeys.values()].map((keys) => keys.fetched);
   return {
@@ -66,6 +68,7 @@ export function createSetup(
     generation,
     configuration: loaded.configuration,
     file: loaded.file,
+    openedAt,
     contents,
     shared: {
       counters: counters.memory,

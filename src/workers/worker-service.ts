@@ -1,7 +1,7 @@
 /** The service in a worker: the same assembly as in the main thread, of what that hands over, and fetching nothing itself. */
 import { assemble, closeReplacedKeys, type Service } from '../assemble/assemble.ts';
 import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
-import { FileReader } from '../assemble/files.ts';
+import { FileReader, FileSnapshot } from '../assemble/files.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import { createEndpoints, type FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
@@ -88,16 +88,9 @@ async function assembleFrom(
 ): Promise<Service> {
   const loaded = restoreConfiguration(setup);
   dependencies.counters.announcePlans(setup.plans);
-  const files = new FileReader(loaded, { readFile: contentsOf(setup) });
-  const service = await assemble(loaded, files, dependencies, setup.generation, previous);
+  const files = new FileReader(loaded, FileSnapshot.of(setup.contents));
+  const { generation, openedAt } = setup;
+  const service = await assemble(loaded, files, dependencies, generation, previous, openedAt);
   for (const keySet of setup.keySets) for (const keys of service.authorityKeys.values()) keys.adopt(keySet);
   return service;
-}
-
-function contentsOf({ contents }: WorkerSetup): (file: string) => Buffer {
-  return (file) => {
-    const bytes = contents.get(file);
-    if (bytes === undefined) throw Object.assign(new Error('not handed over'), { code: 'ENOENT' });
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  };
 }
