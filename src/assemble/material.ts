@@ -1,6 +1,7 @@
 /** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
 import { readRevocationList } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { withoutByteOrderMark } from '../document/text.ts';
 import { KeyFault } from '../keys/key-algorithm.ts';
 import { openPublicKeys, openSigningKey, type PublicKey, type SigningKey } from '../keys/signing-key.ts';
 import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
@@ -49,7 +50,8 @@ async function readSigningKey(
   if (key === null) return null;
   const password = signing.keyPassword ?? passwordFile?.replace(/\r?\n$/, '') ?? null;
   try {
-    return await openSigningKey({ key, password, certificates, keyId: signing.keyId }, now);
+    const material = { key: withoutByteOrderMark(key), password, certificates, keyId: signing.keyId };
+    return await openSigningKey(material, now);
   } catch (cause) {
     if (!(cause instanceof KeyFault)) throw cause;
     files.report(cause.source === 'key' ? 'signing.keyPath' : 'signing.certificatePath', cause.message);

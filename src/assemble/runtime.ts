@@ -92,7 +92,7 @@ export class Runtime {
   async open(): Promise<void> {
     this.#upkeep = setInterval(() => {
       void this.#refreshKeys();
-      this.#remind();
+      this.remind();
     }, UPKEEP_MS);
     await Promise.all([this.#refreshKeys(), this.dependencies.replayStore.open()]);
   }
@@ -276,8 +276,8 @@ export class Runtime {
     }
   }
 
-  /** Tells now and then what a failed reload left to mend. */
-  #remind(): void {
+  /** Tells again what the last reload left to mend, once a minute however often this is called. */
+  remind(): void {
     const now = this.dependencies.clock();
     if (this.#unmended === null || now - this.#unmended.toldAt < REMIND_SECONDS) return;
     const { mistakes } = this.#unmended;

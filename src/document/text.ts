@@ -1,10 +1,10 @@
-/** Text files: UTF-8 with or without a byte order mark. */
+/** Text files: UTF-8 with or without a byte order mark, with any line ends. */
 import { isUtf8 } from 'node:buffer';
 import { ConfigurationFault } from './mistakes.ts';
 
-/** The text of a file, without a byte order mark. Throws ConfigurationFault at the first place that is not UTF-8. */
+/** The text of a file, without a byte order mark; a lone CR is a line end as LF is. Throws ConfigurationFault at the first place that is not UTF-8. */
 export function decodeText(bytes: Uint8Array, source: string): string {
-  if (isUtf8(bytes)) return new TextDecoder().decode(bytes);
+  if (isUtf8(bytes)) return new TextDecoder().decode(bytes).replace(/\r(?!\n)/g, '\n');
   let line = 1;
   for (let from = 0; ; line += 1) {
     const end = bytes.indexOf(0x0a, from);
@@ -16,4 +16,9 @@ export function decodeText(bytes: Uint8Array, source: string): string {
     }
     from = end + 1;
   }
+}
+
+/** The bytes of a file that may be text or not, without a byte order mark. */
+export function withoutByteOrderMark(bytes: Buffer): Buffer {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }

@@ -66,7 +66,11 @@ describe('a key set of the Authority', () => {
       JSON.stringify({ keys: Array(101).fill(publicJwk) }),
       'The key set holds more than 100 keys.',
     ],
-    ['bytes', Uint8Array.from([0xff, 0xfe, 0]), 'The key set is not JSON.'],
+    [
+      'bytes',
+      Uint8Array.from([0xff, 0xfe, 0]),
+      'is not UTF-8; iconv converts it (iconv -f UTF-16 -t UTF-8, or -f LATIN1)',
+    ],
   ])('is not a file with %s', async (_, content, message) => {
     expect(await mistakesOf(content)).toBe(`authority.jwksPath: ${message}`);
   });
@@ -101,7 +105,7 @@ describe('the lists and secrets beside them', () => {
   test('revokedLicensesPath is one a line, and that it is missing is a mistake', async () => {
     site.configure({ revokedLicensesPath: 'revoked.txt' });
     expect(await site.mistakes()).toBe('revokedLicensesPath: revoked.txt cannot be read (ENOENT)');
-    site.write('revoked.txt', '# ended\n LIC-1 \r\n\nLIC-2');
+    site.write('revoked.txt', '# ended\n LIC-1 \r\n\nLIC-2\n');
     expect(await site.mistakes()).toBe('');
   });
 

@@ -98,6 +98,23 @@ describeWith(['openssl'], 'a signing certificate', () => {
       );
   });
 
+  test('that has ended keeps no revocation from entering', async () => {
+    await createSelfSigned('ended', p256, 1);
+    const sections = { signing: { keyPath: 'ended.pem', certificatePath: 'ended.crt' } };
+    site.configure({ ...sections, revokedLicensesPath: 'revoked.txt' });
+    site.write('revoked.txt', 'LIC-1\n');
+    const { now } = site.clock;
+    try {
+      const runtime = await site.open();
+      site.clock.now = Date.parse(new X509Certificate(read('ended.crt')).validTo) / 1000 + 1;
+      site.write('revoked.txt', 'LIC-1\nLIC-2\n');
+      expect((await runtime.reload()).map(({ key }) => key)).toEqual(['signing.certificatePath']);
+      expect(runtime.service).toMatchObject({ generation: 2, revokedLicenses: 2 });
+    } finally {
+      site.clock.now = now;
+    }
+  });
+
   test('that has ended is refused, to the second', async () => {
     await createSelfSigned('old', p256, 1);
     const end = Date.parse(new X509Certificate(read('old.crt')).validTo) / 1000;

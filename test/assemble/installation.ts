@@ -1,6 +1,6 @@
 /** A folder with a configuration and its files, and the service that is made of it: no port, a clock to set. */
 import { writeFileSync } from 'node:fs';
-import { Runtime } from '../../src/assemble/runtime.ts';
+import { type LoadConfiguration, Runtime } from '../../src/assemble/runtime.ts';
 import { loadConfiguration } from '../../src/config/load.ts';
 import { ConfigurationFault } from '../../src/document/mistakes.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
@@ -51,7 +51,8 @@ export async function createInstallation(): Promise<Installation> {
   });
   const processUsage = () => ({ cpuSeconds: 1, residentBytes: 2, startedAt: 3 });
   const write = (name: string, content: string | Uint8Array) => writeFileSync(folder.at(name), content);
-  const load = () => loadConfiguration(folder.at('registry-token.yaml'), {});
+  const load: LoadConfiguration = (readFile) =>
+    loadConfiguration(folder.at('registry-token.yaml'), {}, readFile);
   const open = () => Runtime.create(load, { clock: () => clock.now, log, processUsage });
   write('signing.pem', pemOf((await createKey('ES256')).privateKey));
   write('jwks.json', JSON.stringify({ keys: [{ ...authorityKey.publicJwk, kid: authorityKey.thumbprint }] }));

@@ -166,7 +166,7 @@ describe('a reload that fails', () => {
     site.configure();
     const runtime = await site.open();
     const before = runtime.service;
-    const told = await reloadWith(runtime, { ...sections, revokedLicenses: ['LIC-1'] });
+    const told = await reloadWith(runtime, { anonymousPlan: 'community', ...sections });
     expect(told.join('\n')).toInclude(`: ${message}`);
     for (const line of told) expect(line).toMatch(/registry-token\.yaml:\d+:\d+: /);
     expect(runtime.service).toBe(before);

@@ -313,7 +313,7 @@ test('the sample configuration opens with its own key, and is not ready without 
   const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const processUsage = () => ({ cpuSeconds: 0, residentBytes: 0, startedAt: 0 });
   const context = { clock: () => site.clock.now, log, processUsage };
-  const runtime = await Runtime.create(() => loadConfiguration(file, {}), context);
+  const runtime = await Runtime.create((readFile) => loadConfiguration(file, {}, readFile), context);
   const ready = await runtime.handle(new Request('http://x/readyz'), noCertificate);
   expect(ready.status).toBe(503);
   expect(((await ready.json()) as Record<string, unknown>).detail).toInclude('authority-keys');

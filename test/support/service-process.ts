@@ -105,7 +105,7 @@ export async function startServiceHere(
   const log = createLog('error', 'json', (line) =>
     checkOutput(['registry-token', 'serve'], { stderr: line }),
   );
-  const runtime = await Runtime.create(() => loadConfiguration(file, {}), {
+  const runtime = await Runtime.create((readFile) => loadConfiguration(file, {}, readFile), {
     clock: () => clock.now,
     log,
     processUsage,
