@@ -1,14 +1,9 @@
 /** `check`: each of the common broken setups, made for real, is named with its place, its fault and its mend. */
 import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
-import {
-  brokenSetups,
-  makeOtherCertificate,
-  set,
-  writeCertificateFor,
-  writeZot,
-} from '../support/broken-setups.ts';
+import { brokenSetups, makeOtherCertificate, set, writeCertificateFor } from '../support/broken-setups.ts';
 import { type CheckSite, createCheckSite } from '../support/check-site.ts';
+import { readSample } from '../support/samples.ts';
 
 setDefaultTimeout(20_000);
 
@@ -89,10 +84,15 @@ test('with --json the section for the registry comes along', async () => {
 });
 
 describe("the registry's file", () => {
-  test('of zot has no finding where realm, service, certificate and compat fit', async () => {
+  test('has no finding where it is the sample for zot', async () => {
     await using site = await createCheckSite();
-    writeZot(site, {});
-    expect(await site.findings()).toEqual([]);
+    const { realm, rootcertbundle } = site.registry.token ?? {};
+    const sample = await readSample('registry/config-zot.json', [
+      ['https://registry.example.com/token', String(realm)],
+      ['/etc/registry-token/registry-signing.crt', String(rootcertbundle)],
+    ]);
+    writeFileSync(site.folder.at('config.json'), sample);
+    expect(await site.findings('--registry-config', site.folder.at('config.json'))).toEqual([]);
   });
 
   test('sends clients to the host of the registry by autoredirect: a realm of that host and path fits, whatever realm says', async () => {

@@ -299,7 +299,7 @@ const registrySetups: readonly BrokenSetup[] = [
 ];
 
 /** Puts a zot configuration with these changes in the place of the registry's. */
-export function writeZot(
+function writeZot(
   site: CheckSite,
   bearer: object,
   http: { auth?: object; compat?: readonly string[] } = {},
