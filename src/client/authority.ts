@@ -1,4 +1,4 @@
-/** The Authority as a client sees it: where its token endpoint is, and what it can do. */
+/** The Authority's metadata, as far as a client needs them. */
 import { excerpt } from '../platform/escape.ts';
 import { ClientFault, type HttpAnswer, parseObject, refused, shownUrl } from './client-fault.ts';
 import { exchange, type HttpOptions, whyNotLedTo } from './http.ts';
@@ -9,21 +9,21 @@ export interface Authority {
   readonly tokenEndpoint: string;
   /** RFC 8705 §5: the token endpoint for clients with a certificate. */
   readonly mtlsTokenEndpoint: string;
-  /** RFC 8705 §3.3: whether it says that it binds access tokens to certificates. */
+  /** RFC 8705 §3.3: whether it advertises that it binds access tokens to certificates. */
   readonly bindsToCertificates: boolean;
-  /** RFC 9449 §5.1; null where it does not say. */
+  /** RFC 9449 §5.1; null if it does not say. */
   readonly dpopAlgorithms: readonly string[] | null;
-  /** RFC 8414 §2: how clients may show who they are; null where it does not say. */
+  /** RFC 8414 §2: how clients may authenticate; null if it does not say. */
   readonly authenticationMethods: readonly string[] | null;
-  /** RFC 8414 §2: what clients may sign assertions with; null where it does not say. */
+  /** RFC 8414 §2: what clients may sign assertions with; null if it does not say. */
   readonly assertionAlgorithms: readonly string[] | null;
 }
 
 const STEP = 'discovery';
 
 /**
- * Reads the Authority's metadata: OpenID Connect Discovery, else RFC 8414. Throws ClientFault where there is none,
- * or where it is another issuer's.
+ * Reads the Authority's metadata: OpenID Connect Discovery, else RFC 8414. Throws ClientFault if there is none,
+ * or if they name another issuer.
  */
 export async function discoverAuthority(issuer: string, options: HttpOptions): Promise<Authority> {
   const [first, second] = metadataUrls(issuer);
@@ -38,19 +38,21 @@ export async function discoverAuthority(issuer: string, options: HttpOptions): P
       what: STEP,
       url,
       secrets: [],
-      advice: { 404: 'is this the issuer of the Authority, as its access tokens name it?' },
+      advice: { 404: "is this the Authority's issuer, exactly as its access tokens name it?" },
     });
   const metadata = parseObject(answer);
   const fault = (why: string) => new ClientFault(`${STEP}: ${shownUrl(url)} ${why}`);
   if (metadata === null) throw fault('did not answer with a JSON object');
   if (metadata.issuer !== issuer)
-    throw fault(`names the issuer ${shownText(metadata.issuer)}, not ${excerpt(issuer)}; give it exactly`);
+    throw fault(
+      `names the issuer ${shownText(metadata.issuer)}, not ${excerpt(issuer)}; use that exact text`,
+    );
   const { token_endpoint: tokenEndpoint, mtls_endpoint_aliases: aliases } = metadata;
   const alias = (aliases as { token_endpoint?: unknown } | null | undefined)?.token_endpoint;
   const checkEndpoint = (endpoint: unknown): string => {
-    if (typeof endpoint !== 'string' || !URL.canParse(endpoint)) throw fault('names no token_endpoint');
+    if (typeof endpoint !== 'string' || !URL.canParse(endpoint)) throw fault('has no token_endpoint');
     const whyNot = whyNotLedTo(new URL(endpoint), new URL(url));
-    if (whyNot !== null) throw fault(`names a token_endpoint that ${whyNot}`);
+    if (whyNot !== null) throw fault(`has a token_endpoint that ${whyNot}`);
     return endpoint;
   };
   return {
@@ -69,7 +71,7 @@ function metadataUrls(issuer: string): readonly [string, string] {
   const url = URL.parse(issuer);
   if (url === null || url.search !== '' || url.hash !== '')
     throw new ClientFault(
-      `${STEP}: the Authority is named by the URL of its issuer, without query or fragment`,
+      `${STEP}: the Authority must be given as the URL of its issuer, without query or fragment`,
     );
   const path = url.pathname.replace(/\/$/, '');
   return [

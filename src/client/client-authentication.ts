@@ -28,13 +28,13 @@ export type ClientAuthentication =
       readonly method: 'private_key_jwt';
       readonly clientId: string;
       readonly key: ClientKey;
-      /** Who the assertions are for; null for the Authority's issuer. */
+      /** The audience of the assertions; null for the Authority's issuer. */
       readonly audience: string | null;
     }
   /** RFC 8705 §2: the certificate of the TLS connection. */
   | { readonly method: 'tls_client_auth' | 'self_signed_tls_client_auth'; readonly clientId: string };
 
-/** What a client has to show. */
+/** What a client can authenticate with. */
 export interface ClientCredentials {
   readonly clientId: string;
   readonly secret: string | null;
@@ -47,13 +47,13 @@ export interface ClientCredentials {
 export interface AuthenticatedRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly form: Readonly<Record<string, string>>;
-  /** What must not be shown, should the server repeat it. */
+  /** What must not be shown if the server echoes it. */
   readonly secrets: readonly string[];
 }
 
 /**
- * Chooses the method: the one that is demanded, else by what the client has, a secret going in the form only where
- * the Authority says that it does not take client_secret_basic. Throws ClientFault where what it needs is missing.
+ * Chooses the method: the one that is demanded, else by what the client has. A secret goes into the form only if the
+ * Authority says that it does not accept client_secret_basic. Throws ClientFault if what it needs is missing.
  */
 export function chooseClientAuthentication(
   { authenticationMethods }: Authority,
@@ -62,7 +62,7 @@ export function chooseClientAuthentication(
 ): ClientAuthentication {
   const { clientId, secret, key, assertionAudience: audience } = credentials;
   const method = demanded ?? usualMethod(credentials, authenticationMethods);
-  const lacks = (what: string) => new ClientFault(`the client authentication ${method} needs ${what}`);
+  const lacks = (what: string) => new ClientFault(`client authentication by ${method} needs ${what}`);
   switch (method) {
     case 'client_secret_basic':
     case 'client_secret_post':
@@ -77,7 +77,7 @@ export function chooseClientAuthentication(
   }
 }
 
-/** What goes into one request: an assertion is good for one only. `now` in epoch seconds. */
+/** What goes into one request; an assertion is valid for one only. `now` in epoch seconds. */
 export async function authenticate(
   client: ClientAuthentication,
   authority: Authority,
@@ -110,7 +110,7 @@ export async function authenticate(
   }
 }
 
-/** What to compare where the Authority says `invalid_client`. */
+/** What to check if the Authority says `invalid_client`. */
 export function credentialName({ method }: ClientAuthentication): string {
   switch (method) {
     case 'client_secret_basic':
@@ -132,7 +132,7 @@ function usualMethod(
   if (offered === null || offered.includes('client_secret_basic')) return 'client_secret_basic';
   if (offered.includes('client_secret_post')) return 'client_secret_post';
   throw new ClientFault(
-    `the Authority takes no client secrets; it offers ${excerpt(offered.join(', ')) || 'nothing'}`,
+    `the Authority does not accept client secrets; it accepts ${excerpt(offered.join(', ')) || 'nothing'}`,
   );
 }
 
@@ -155,7 +155,7 @@ export interface ClientKey {
 
 export interface AssertionSubject {
   readonly clientId: string;
-  /** Who the assertion is for: the Authority's issuer, or its token endpoint. */
+  /** The Authority's issuer, or its token endpoint. */
   readonly audience: string;
   readonly algorithm: string;
 }
@@ -172,7 +172,7 @@ export function loadClientKey(path: string, keyId: string | null): ClientKey {
   const possible = algorithmsOf(privateKey, path);
   if (typeof jwk.alg === 'string' && !possible.includes(jwk.alg))
     throw new ClientFault(
-      `${STEP}: ${path} says alg ${excerpt(jwk.alg, 40)}; it can be ${possible.join(' or ')}`,
+      `${STEP}: ${path} has alg ${excerpt(jwk.alg, 40)}; this key can only sign with ${possible.join(' or ')}`,
     );
   return {
     privateKey,
@@ -192,7 +192,7 @@ function parse(path: string, text: string): ReturnType<typeof parsePrivateKeyOrJ
   }
 }
 
-/** Which of the key's algorithms the Authority takes; `accepted` is null where it does not say. Throws ClientFault. */
+/** Which of the key's algorithms the Authority takes; `accepted` is null if it does not say. Throws ClientFault. */
 export function chooseAssertionAlgorithm(
   { algorithms }: ClientKey,
   accepted: readonly string[] | null,
@@ -200,12 +200,12 @@ export function chooseAssertionAlgorithm(
   const chosen = algorithms.find((algorithm) => accepted === null || accepted.includes(algorithm));
   if (chosen !== undefined) return chosen;
   throw new ClientFault(
-    `${STEP} signs with ${algorithms.join(' or ')}, and the Authority takes ` +
-      `${excerpt((accepted ?? []).join(', ')) || 'nothing'}; use a key of another kind`,
+    `${STEP} signs with ${algorithms.join(' or ')}, but the Authority accepts ` +
+      `${excerpt((accepted ?? []).join(', ')) || 'nothing'}; use another kind of key`,
   );
 }
 
-/** One assertion, good for one request (RFC 7523 §3: iss, sub, aud, exp, jti). `now` in epoch seconds. */
+/** One assertion, valid for one request (RFC 7523 §3: iss, sub, aud, exp, jti). `now` in epoch seconds. */
 export function makeClientAssertion(key: ClientKey, subject: AssertionSubject, now: number): Promise<string> {
   const { clientId, audience, algorithm } = subject;
   const iat = Math.floor(now);
@@ -233,17 +233,19 @@ function algorithmsOf(key: KeyObject, path: string): readonly string[] {
       const algorithm = curves[namedCurve ?? ''];
       if (algorithm !== undefined) return [algorithm];
       throw new ClientFault(
-        `${STEP}: ${path} holds a key on the curve ${namedCurve}; P-256 is the usual one`,
+        `${STEP}: ${path} holds a key on the curve ${namedCurve}, which is not supported; use P-256`,
       );
     }
     case 'ed25519':
       return ['EdDSA', 'Ed25519'];
     case 'rsa':
       if ((modulusLength ?? 0) >= 2048) return ['RS256', 'PS256', 'RS384', 'PS384', 'RS512', 'PS512'];
-      throw new ClientFault(`${STEP}: ${path} holds an RSA key of ${modulusLength} bits; 2048 is the least`);
+      throw new ClientFault(
+        `${STEP}: ${path} holds an RSA key of ${modulusLength} bits; at least 2048 are needed`,
+      );
     default:
       throw new ClientFault(
-        `${STEP}: ${path} holds a key of type ${key.asymmetricKeyType}; EC, Ed25519 or RSA is needed`,
+        `${STEP}: ${path} holds a key of type ${key.asymmetricKeyType}; use EC, Ed25519 or RSA`,
       );
   }
 }

@@ -5,7 +5,7 @@
 import { excerpt } from '../platform/escape.ts';
 
 export class ClientFault extends Error {
-  /** The status of the answer that was a refusal; null where there was no such answer. */
+  /** The status of the answer that was a refusal; null if there was none. */
   readonly status: number | null;
 
   constructor(message: string, status: number | null = null) {
@@ -50,7 +50,7 @@ export function errorOf(answer: HttpAnswer): string | null {
   );
 }
 
-/** The nonce that a server asks for (RFC 9449 §8, §9); null where it does not, or sends none that could be one. */
+/** The nonce that a server asks for (RFC 9449 §8, §9); null if it asks for none, or sends something that cannot be one. */
 export function nonceAskedFor(answer: HttpAnswer): string | null {
   if ((answer.status !== 400 && answer.status !== 401) || errorOf(answer) !== 'use_dpop_nonce') return null;
   const nonce = answer.headers.get('dpop-nonce') ?? '';
@@ -61,15 +61,15 @@ export interface RefusedStep {
   /** The step: "OpTok". */
   readonly what: string;
   readonly url: string;
-  /** What was sent and must not be shown, should the server repeat it. */
+  /** What was sent and must not be shown if the server echoes it. */
   readonly secrets: readonly string[];
   /** What to do, by the service's `reason`, else by `error`, else by status. */
   readonly advice: Readonly<Record<string, string>>;
-  /** What else is known, after everything: starts with a separator. */
+  /** Appended to the sentence; starts with a separator. */
   readonly hint?: string;
 }
 
-/** A sentence about an answer that is a refusal: the step, the status, the server's own words, what to do. */
+/** A sentence about a refusal: the step, the status, the server's own words, what to do. */
 export function refused(
   answer: HttpAnswer,
   { what, url, secrets, advice, hint = '' }: RefusedStep,
@@ -84,7 +84,7 @@ export function refused(
     error === null ? '' : ` ${error}`,
     words === undefined ? '' : `: "${words}"`,
     reason === '' ? '' : ` (${reason})`,
-    retryAfter === undefined ? '' : `; it asks to wait ${retryAfter} s`,
+    retryAfter === undefined ? '' : `; retry after ${retryAfter} s`,
   ];
   const said = secrets.reduce((text, secret) => text.replaceAll(secret, '[removed]'), parts.join(''));
   const todo = advice[reason] ?? advice[error ?? ''] ?? advice[answer.status];
@@ -94,17 +94,23 @@ export function refused(
 /** Date has whole seconds, and an answer takes its time to arrive. */
 const NOTICEABLE_S = 3;
 
-/** Server minus local, in seconds; null where the answer has no Date. `now` in epoch seconds, when it arrived. */
+/** Server minus local, in seconds; null if the answer has no Date. `now` in epoch seconds, when it arrived. */
 export function clockDifference({ headers }: HttpAnswer, now: number): number | null {
   const date = Date.parse(headers.get('date') ?? '');
   return Number.isNaN(date) ? null : Math.round(date / 1000 - now);
 }
 
-/** A sentence about the clocks for a refused proof; empty where the server does not tell its time. */
+/** Whether the two clocks are known to agree, so that they are not the cause. */
+export function clocksAgree(answer: HttpAnswer, now: number): boolean {
+  const difference = clockDifference(answer, now);
+  return difference !== null && Math.abs(difference) < NOTICEABLE_S;
+}
+
+/** A sentence about the clocks for a refused proof; empty if the server does not send its time. */
 export function clockHint(answer: HttpAnswer, now: number): string {
   const difference = clockDifference(answer, now);
   if (difference === null) return '';
-  if (Math.abs(difference) < NOTICEABLE_S) return "; its clock agrees with this machine's";
+  if (clocksAgree(answer, now)) return "; its clock agrees with this machine's";
   const side = difference > 0 ? 'behind' : 'ahead of';
-  return `; this machine's clock is ${Math.abs(difference)} s ${side} the server's: set it right`;
+  return `; this machine's clock is ${Math.abs(difference)} s ${side} the server's: correct it`;
 }

@@ -18,13 +18,13 @@ export type DpopAlgorithm = 'ES256' | 'EdDSA' | 'RS256';
 export interface DpopKey {
   readonly algorithm: DpopAlgorithm;
   readonly privateKey: CryptoKey;
-  /** Public members alone. */
+  /** Public members only. */
   readonly publicJwk: JWK;
   /** RFC 7638, SHA-256: the `cnf.jkt` of access tokens that are bound to this key. */
   readonly thumbprint: string;
 }
 
-/** Makes a P-256 key that lives in memory alone. */
+/** Creates a P-256 key that is kept in memory only. */
 export function generateDpopKey(): Promise<DpopKey> {
   return toDpopKey(generatePrivateKey(), 'the new key');
 }
@@ -91,15 +91,15 @@ function algorithmOf(key: KeyObject, from: string): DpopAlgorithm {
   switch (key.asymmetricKeyType) {
     case 'ec':
       if (namedCurve === 'prime256v1') return 'ES256';
-      throw new ClientFault(`${from} holds a key on the curve ${namedCurve}; P-256 is the one for DPoP here`);
+      throw new ClientFault(`${from} holds a key on the curve ${namedCurve}; use P-256`);
     case 'ed25519':
       return 'EdDSA';
     case 'rsa':
       if ((modulusLength ?? 0) >= 2048) return 'RS256';
-      throw new ClientFault(`${from} holds an RSA key of ${modulusLength} bits; 2048 is the least`);
+      throw new ClientFault(`${from} holds an RSA key of ${modulusLength} bits; at least 2048 are needed`);
     default:
       throw new ClientFault(
-        `${from} holds a key of type ${key.asymmetricKeyType}; P-256, Ed25519 or RSA is needed`,
+        `${from} holds a key of type ${key.asymmetricKeyType}; use P-256, Ed25519 or RSA`,
       );
   }
 }
@@ -108,19 +108,19 @@ function generatePrivateKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 }
 
-/** Null where there is no file. */
+/** null if there is no file. */
 function readKeyFile(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return null;
-    throw new ClientFault(`the DPoP key cannot be read from ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot read the DPoP key from ${path} (${errorCode(cause)})`);
   }
 }
 
 /**
- * Makes the key file; false where somebody else was faster. The complete file is linked to its name, so that two
- * clients that start at once never see half a key, and end with the same one.
+ * Creates the key file; false if another process was faster. The complete file is linked to its name, so that two
+ * clients that start at once never read half a key, and use the same one.
  */
 function create(path: string): boolean {
   const key = generatePrivateKey();
@@ -134,7 +134,7 @@ function create(path: string): boolean {
     return true;
   } catch (cause) {
     if (errorCode(cause) === 'EEXIST') return false;
-    throw new ClientFault(`the DPoP key cannot be written to ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot write the DPoP key to ${path} (${errorCode(cause)})`);
   } finally {
     rmSync(draft, { force: true });
   }
@@ -147,11 +147,11 @@ export interface ProofSubject {
   readonly url: string;
   /** The access token that comes with the request; null at the Authority's token endpoint, where there is none. */
   readonly accessToken: string | null;
-  /** What the server asked for in `DPoP-Nonce`; null where it did not. */
+  /** From the server's `DPoP-Nonce`; null if it sent none. */
   readonly nonce: string | null;
 }
 
-/** Makes one proof, good for one request. `now` in epoch seconds. Throws ClientFault where the URL is none. */
+/** Makes one proof, valid for one request. `now` in epoch seconds. Throws ClientFault if the URL is none. */
 export async function makeDpopProof(
   key: DpopKey,
   { method, url, accessToken, nonce }: ProofSubject,
@@ -169,10 +169,10 @@ export async function makeDpopProof(
   return new CompactSign(Buffer.from(JSON.stringify(claims))).setProtectedHeader(header).sign(key.privateKey);
 }
 
-/** The `htu` for a URL: without query and fragment. Throws ClientFault where it is no http or https URL. */
+/** The `htu` for a URL: without query and fragment. Throws ClientFault if it is no http or https URL. */
 export function proofTarget(text: string): string {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
-    throw new ClientFault('a proof is for an http or https URL without user name and password');
+    throw new ClientFault('the URL of a proof must be http or https, without user name and password');
   return `${url.origin}${url.pathname}`;
 }

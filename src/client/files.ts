@@ -12,7 +12,7 @@ export function readTextFile(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new ClientFault(`${what} cannot be read from ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot read ${what} from ${path} (${errorCode(cause)})`);
   }
 }
 
@@ -26,11 +26,11 @@ export function parseSecret(text: string, what: string, where: string): string {
   const secret = text.replace(/\r?\n$/, '');
   if (secret === '') throw new ClientFault(`${what} is missing: ${where} is empty`);
   if (secret.length > MAX_CHARACTERS || /[\r\n\0]/.test(secret))
-    throw new ClientFault(`${what} is to be the one line of ${where}, which holds more than that`);
+    throw new ClientFault(`${where} must hold ${what} on one line, and nothing else`);
   return secret;
 }
 
-/** Reads a certificate (PEM, with its chain) and its key (PEM). Throws ClientFault where they do not fit. */
+/** Reads a certificate (PEM, with its chain) and its key (PEM). Throws ClientFault if they do not fit. */
 export function loadClientCertificate(
   certificatePath: string,
   keyPath: string,
@@ -39,7 +39,9 @@ export function loadClientCertificate(
   const key = readTextFile(keyPath, "the client certificate's key");
   const [leaf] = parse(certificatePath, certificate, parseCertificates);
   if (!leaf.checkPrivateKey(parse(keyPath, key, (text) => parsePrivateKey(text))))
-    throw new ClientFault(`the key in ${keyPath} is not that of the first certificate in ${certificatePath}`);
+    throw new ClientFault(
+      `the key in ${keyPath} does not belong to the first certificate in ${certificatePath}`,
+    );
   return { certificate, key };
 }
 

@@ -158,7 +158,7 @@ async function runCommand(
   // A process that the command left behind may hold its output open.
   const outcome = Promise.all([child.exited, child.stdout.text()]);
   const [exitCode, text] = await settleWithin(COMMAND_MS + 1000, outcome, () => [null, ''] as const);
-  if (child.signalCode !== null || exitCode === null)
+  if (child.signalCode !== null || exitCode === null || text.length > MAX_BYTES)
     throw new ClientFault(
       `opTokCommand was killed: it took longer than ${COMMAND_MS / 1000} s, or printed more than ${MAX_BYTES} bytes`,
     );

@@ -1,4 +1,4 @@
-/** One HTTP exchange of a client: bounded in time and size, never redirected, never in the clear. */
+/** One HTTP exchange of a client: bounded in time and size, never redirected, never in plain text. */
 
 import { readBody } from '../platform/bounded-body.ts';
 import { errorCode } from '../platform/errors.ts';
@@ -25,7 +25,7 @@ export interface HttpRequest {
   readonly body: URLSearchParams | null;
 }
 
-/** What a client needs of the world around it. */
+/** What a client needs from its environment. */
 export interface ClientParts {
   readonly http: HttpOptions;
   /** Epoch seconds. */
@@ -39,7 +39,7 @@ const MAX_BYTES = 1024 * 1024;
 
 /**
  * Sends a request and reads the answer, whatever its status. `what` names the step in the fault: "discovery".
- * Throws ClientFault where there is no answer, a redirect (credentials do not follow one), or too large an answer,
+ * Throws ClientFault if there is no answer, a redirect (credentials must not follow one), or too large an answer,
  * and before anything is sent where the URL is neither https nor on loopback.
  */
 export async function exchange(
@@ -50,7 +50,7 @@ export async function exchange(
   const { method, headers, body } = request;
   const url = URL.parse(request.url);
   if (url === null || !isSecureUrl(url))
-    throw new ClientFault(`${what}: ${shownUrl(request.url)} is neither an https URL nor one on loopback`);
+    throw new ClientFault(`${what}: ${shownUrl(request.url)} is neither https nor on loopback`);
   const fault = (why: string) => new ClientFault(`${what}: ${shownUrl(url.href)} ${why}`);
   let response: Response;
   try {
@@ -70,7 +70,7 @@ export async function exchange(
     await response.body?.cancel();
     const target = URL.parse(response.headers.get('location') ?? '', url.href)?.href;
     throw fault(
-      `redirects to ${target === undefined ? 'no valid URL' : shownUrl(target)}, which is not followed`,
+      `redirects to ${target === undefined ? 'an invalid URL' : shownUrl(target)}; redirects are not followed`,
     );
   }
   try {
@@ -98,19 +98,31 @@ export function tlsOf({
 }
 
 /**
- * Why a server may not lead its clients on to a URL, as the end of a sentence; null where it may. What a server of
- * another machine says is on this one would be some service here, asked in the name of the client.
+ * Why a server must not send its clients to a URL, as the end of a sentence; null if it may. A server on another machine
+ * must not send them to a service on this one, which would take the request for the client's own.
  */
 export function whyNotLedTo(target: URL | null, server: URL): string | null {
-  if (target === null || !isSecureUrl(target)) return 'is neither an https URL nor one on loopback';
+  if (target === null || !isSecureUrl(target)) return 'is neither https nor on loopback';
   if (isLoopback(target.hostname) && !isLoopback(server.hostname))
-    return 'is on this machine, where the one that names it is not';
+    return 'is on this machine, but the server that names it is not';
   return null;
 }
 
 /** A sentence about a request that got no answer. */
-export function noAnswer(url: URL, { proxies }: HttpOptions, cause: unknown): string {
-  return `${whoFailed(shownUrl(url.href), proxies?.(url) ?? null, cause)}: ${faultOf(cause)}`;
+export function noAnswer(url: URL, { proxies, clientCertificate }: HttpOptions, cause: unknown): string {
+  return `${whoFailed(shownUrl(url.href), proxies?.(url) ?? null, cause)}: ${tlsFaultOf(cause, clientCertificate !== null) ?? faultOf(cause)}`;
+}
+
+/** A server that does not trust a client's certificate ends the handshake or, by TLS 1.3, closes the connection after it. */
+function tlsFaultOf(cause: unknown, hasCertificate: boolean): string | null {
+  const code = errorCode(cause, '');
+  const own = 'the server may not trust our client certificate';
+  if (code === 'ECONNRESET' && hasCertificate) return `it closed the connection; ${own} (${code})`;
+  if (code !== 'EPROTO') return null;
+  const why = hasCertificate
+    ? own
+    : 'the server may want a client certificate (--cert and --key, certPath and keyPath)';
+  return `the TLS handshake failed; ${why}, or not speak TLS on this port (${code})`;
 }
 
 /** Why there was no answer, in words and with the short name of the fault. */
@@ -124,11 +136,11 @@ function faultOf(cause: unknown): string {
   return hint === undefined ? excerpt(code) : `${hint} (${code})`;
 }
 
-const untrusted = 'its certificate authority is not trusted here; name a file with it as the CA to trust';
+const untrusted = 'its certificate authority is not trusted; name a file with it (--ca, caPath)';
 
 const hints: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
-  ENOTFOUND: 'this machine does not know the name',
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'unknown host name',
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
   SELF_SIGNED_CERT_IN_CHAIN: untrusted,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,

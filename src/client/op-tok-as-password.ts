@@ -98,7 +98,7 @@ async function checkRealmOf(registry: string, realm: string | null, http: HttpOp
     );
 }
 
-/** Whatever changes what the Authority would give makes another key: a new certificate above all. */
+/** Everything that changes what the Authority would issue is part of the key, a new certificate above all. */
 function cacheKey(source: AuthoritySource, certificate: string): string {
   const { authority, clientId, scope, resources, audience } = source;
   const thumbprint = certificateThumbprint(certificate);
@@ -119,20 +119,20 @@ export interface OpTokCache {
    * takes. `now` in epoch seconds.
    */
   readonly find: (key: string, now: number) => CachedOpTok | null;
-  /** Whether it could be kept: a cache that cannot be written is no reason to fail. */
+  /** Whether it could be kept; a cache that cannot be written is not a reason to fail. */
   readonly keep: (key: string, opTok: CachedOpTok) => boolean;
   readonly forget: (key: string) => void;
 }
 
-/** Keeps nothing: where the session has no runtime folder. */
+/** Keeps nothing: for sessions without a runtime folder. */
 export const noOpTokCache: OpTokCache = { find: () => null, keep: () => false, forget: () => {} };
 
 /**
- * Files of 0600 in a folder of 0700 below `runtimeFolder`, the value of XDG_RUNTIME_DIR. What belongs to another
- * user, or others could read or write, is neither read nor written.
+ * Files of mode 0600 in a folder of mode 0700 below `runtimeFolder`, the value of XDG_RUNTIME_DIR. Files that belong to another
+ * user, or that others could read or write, are neither read nor written.
  */
 export function openOpTokCache(runtimeFolder: string | undefined): OpTokCache {
-  // XDG Base Directory: a path that is not absolute is to be ignored.
+  // XDG Base Directory: a path that is not absolute must be ignored.
   if (runtimeFolder === undefined || !isAbsolute(runtimeFolder)) return noOpTokCache;
   const folder = join(runtimeFolder, 'registry-token');
   const pathOf = (key: string) => join(folder, `${createHash('sha256').update(key).digest('hex')}.json`);
@@ -146,7 +146,7 @@ export function openOpTokCache(runtimeFolder: string | undefined): OpTokCache {
       try {
         mkdirSync(folder, { mode: 0o700 });
       } catch {
-        // It is there, or the next line finds that it is not.
+        // It exists already, or the next line notices that it does not.
       }
       if (!isOwnFolder(folder)) return false;
       try {
@@ -166,7 +166,7 @@ function isOwnFolder(path: string): boolean {
   return found?.isDirectory() === true && found.uid === userInfo().uid && (found.mode & 0o077) === 0;
 }
 
-/** Null for anything else than a file that this cache could have written. */
+/** null for anything but a file that this cache could have written. */
 function readOwn(path: string): CachedOpTok | null {
   try {
     const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);

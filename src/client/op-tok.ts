@@ -7,6 +7,7 @@ import {
   ClientFault,
   clockDifference,
   clockHint,
+  clocksAgree,
   errorOf,
   type HttpAnswer,
   nonceAskedFor,
@@ -53,10 +54,10 @@ const STEP = 'OpTok';
 
 const MAX_TOKEN_CHARACTERS = 64 * 1024;
 
-/** Whatever the Authority says, nobody keeps an OpTok for longer. */
+/** An OpTok is not kept for longer, whatever the Authority says. */
 const LONGEST_LIFETIME_S = 86_400;
 
-/** Throws ClientFault where the Authority refuses, or answers with a token that would be bound to nothing. */
+/** Throws ClientFault if the Authority refuses, or answers with a token that is bound to nothing. */
 export async function requestOpTok(
   authority: Authority,
   request: OpTokRequest,
@@ -85,7 +86,7 @@ export async function requestOpTok(
       what: STEP,
       url,
       secrets,
-      advice: adviceFor(request),
+      advice: adviceFor(request, answer, parts.clock()),
       hint: timeHint(answer, client, parts.clock()),
     });
 
@@ -102,26 +103,26 @@ export async function requestOpTok(
   switch (tokenType.toLowerCase()) {
     case 'dpop':
       if (dpopKey !== null) return { accessToken, dpopKey, expiresAt, isBearer: false, isReusable: true };
-      throw fault('answered with a DPoP token though it was sent no proof');
+      throw fault('answered with a DPoP token, but no proof was sent');
     case 'bearer':
       if (request.bind === 'dpop')
         throw fault(
-          'took the proof and answered with a Bearer token; let it bind the access tokens of this client by DPoP',
+          'accepted the proof but answered with a Bearer token; make the Authority bind the access tokens of this client by DPoP',
         );
       if (clientCertificate !== null) {
         checkCertificateBinding(accessToken, clientCertificate.certificate);
         return { accessToken, dpopKey: null, expiresAt, isBearer: false, isReusable: true };
       }
       throw fault(
-        'took the proof and answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
+        'accepted the proof but answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
           'the access tokens of this client by DPoP, or give the client a certificate',
       );
     default:
-      throw fault(`answered with a token of the unknown type ${excerpt(tokenType, 40)}`);
+      throw fault(`answered with a token of unknown type ${excerpt(tokenType, 40)}`);
   }
 }
 
-/** The characters of a token in an Authorization field (RFC 6750 §2.1), and no more than servers take there. */
+/** The characters of a token in an Authorization field (RFC 6750 §2.1), and a length that servers accept there. */
 export function isAccessToken(text: string): boolean {
   return text.length <= MAX_TOKEN_CHARACTERS && /^[A-Za-z0-9._~+/-]+=*$/.test(text);
 }
@@ -129,8 +130,8 @@ export function isAccessToken(text: string): boolean {
 function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null): void {
   if (dpopKey === null || dpopAlgorithms === null || dpopAlgorithms.includes(dpopKey.algorithm)) return;
   throw new ClientFault(
-    `${STEP}: the Authority takes DPoP proofs signed with ${excerpt(dpopAlgorithms.join(', '))}, and the key ` +
-      `makes ${dpopKey.algorithm}; use a key of another kind`,
+    `${STEP}: the Authority accepts DPoP proofs signed with ${excerpt(dpopAlgorithms.join(', '))}, but this key ` +
+      `signs with ${dpopKey.algorithm}; use another kind of key`,
   );
 }
 
@@ -146,7 +147,7 @@ function formOf(
   return form;
 }
 
-/** Where the clocks may be what is wrong: proofs and assertions are dated. */
+/** Proofs and assertions are dated, so the clocks may be the cause. */
 function timeHint(answer: HttpAnswer, { method }: ClientAuthentication, now: number): string {
   const error = errorOf(answer);
   if (error === 'invalid_dpop_proof') return clockHint(answer, now);
@@ -154,21 +155,32 @@ function timeHint(answer: HttpAnswer, { method }: ClientAuthentication, now: num
   return isAssertion && Math.abs(clockDifference(answer, now) ?? 0) > 10 ? clockHint(answer, now) : '';
 }
 
-function adviceFor({ client, scope }: OpTokRequest): Readonly<Record<string, string>> {
+function adviceFor(
+  { client, scope }: OpTokRequest,
+  answer: HttpAnswer,
+  now: number,
+): Readonly<Record<string, string>> {
+  const credential = `compare the client ID and its ${credentialName(client)} with those at the Authority`;
+  // Keycloak says unauthorized_client for a wrong secret too, with 401 or with words about credentials.
+  const isCredential = answer.status === 401 || /credential|secret/i.test(answer.text);
   return {
-    invalid_client: `compare the client ID and its ${credentialName(client)} with what the Authority has`,
-    unauthorized_client: 'allow this client the grant client_credentials at the Authority',
+    invalid_client: credential,
+    unauthorized_client: isCredential
+      ? credential
+      : 'allow this client the grant client_credentials at the Authority',
     unsupported_grant_type: 'allow the grant client_credentials at the Authority',
     invalid_scope: `allow this client the scope "${excerpt(scope)}" at the Authority`,
-    invalid_target: 'compare the resource or audience with what the Authority knows',
-    invalid_dpop_proof: "compare this machine's clock with the Authority's",
+    invalid_target: "check the resource or audience against the Authority's configuration",
+    ...(clocksAgree(answer, now)
+      ? {}
+      : { invalid_dpop_proof: "compare this machine's clock with the Authority's" }),
     use_dpop_nonce: 'the Authority did not send a nonce, or refused the one it sent',
   };
 }
 
 /**
- * Throws ClientFault unless the OpTok is bound to this certificate (PEM): to a stock client, to a cache, or to the realm
- * that some registry names, goes nothing that whoever copies it could use.
+ * Throws ClientFault unless the OpTok is bound to this certificate (PEM): what is given to a stock client, kept in a cache, or
+ * sent to the realm that a registry names must be useless to whoever copies it.
  */
 export function checkCertificateBinding(accessToken: string, certificate: string): void {
   const { cnf } = claimsOf(accessToken);
@@ -176,8 +188,8 @@ export function checkCertificateBinding(accessToken: string, certificate: string
     typeof cnf === 'object' && cnf !== null ? (cnf as Record<string, unknown>)['x5t#S256'] : undefined;
   if (found === certificateThumbprint(certificate)) return;
   throw new ClientFault(
-    `OpTok: the Authority gave one that is ${found === undefined ? 'not bound to a' : 'bound to another'} ` +
-      "certificate; let it bind this client's access tokens to its certificate " +
+    `OpTok: the Authority issued one that is ${found === undefined ? 'not bound to a' : 'bound to another'} ` +
+      "certificate; make it bind this client's access tokens to its certificate " +
       '(tls_client_certificate_bound_access_tokens)',
   );
 }
@@ -187,7 +199,7 @@ export function certificateThumbprint(certificate: string): string {
   return createHash('sha256').update(new X509Certificate(certificate).raw).digest('base64url');
 }
 
-/** The claims of a JWT, not verified; none if it is no JWT. */
+/** The claims of a JWT, not verified; none if it is not a JWT. */
 export function claimsOf(accessToken: string): Readonly<Record<string, unknown>> {
   try {
     const claims: unknown = JSON.parse(

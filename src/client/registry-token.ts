@@ -1,7 +1,8 @@
-/** Brings an OpTok to the realm of a registry and gets the registry token for it. */
+/** Sends an OpTok to the realm of a registry and gets a registry token for it. */
 import {
   ClientFault,
   clockHint,
+  clocksAgree,
   errorOf,
   type HttpAnswer,
   type JsonObject,
@@ -34,8 +35,8 @@ const STEP = 'registry token';
 const CLOCK_PAUSE_MS = 1000;
 
 /**
- * Throws ClientFault where the service refuses. A proof that is refused is made anew once, a second later: a service
- * that has just started refuses what is dated before its start, and proofs are dated in whole seconds.
+ * Throws ClientFault if the service refuses. A refused proof is made again once, a second later: a service that has just
+ * started refuses proofs from before its start, and proofs are dated in whole seconds.
  */
 export async function requestRegistryToken(
   opTok: OpTok,
@@ -52,7 +53,13 @@ export async function requestRegistryToken(
   if (answer.status !== 200) {
     const hint = errorOf(answer) === 'invalid_dpop_proof' ? clockHint(answer, parts.clock()) : '';
     const secrets = [opTok.accessToken, ...(sent.DPoP === undefined ? [] : [sent.DPoP])];
-    throw refused(answer, { what: STEP, url, secrets, advice, hint });
+    throw refused(answer, {
+      what: STEP,
+      url,
+      secrets,
+      advice: adviceFor(clocksAgree(answer, parts.clock())),
+      hint,
+    });
   }
   const body = parseObject(answer);
   const token = [body?.token, body?.access_token].find(
@@ -65,7 +72,7 @@ export async function requestRegistryToken(
   return { token, answer: body };
 }
 
-/** Sends the request, again with the nonce that is asked for, and again after a pause: each at most once. */
+/** Sends the request; again with the nonce that the service asks for, and again after a pause, each at most once. */
 async function sendUntilSettled(
   opTok: OpTok,
   url: string,
@@ -106,20 +113,21 @@ async function credentialsOf(
 
 function urlOf({ realm, service, scopes }: RegistryTokenRequest): string {
   const url = URL.parse(realm);
-  if (url === null) throw new ClientFault(`${STEP}: the realm is no URL; a registry's 401 names it`);
+  if (url === null) throw new ClientFault(`${STEP}: the realm is not a URL; the registry's 401 names it`);
   url.hash = '';
   url.searchParams.append('service', service);
   for (const scope of scopes) url.searchParams.append('scope', scope);
   return url.href;
 }
 
-const advice: Readonly<Record<string, string>> = {
+const adviceFor = (clocksAgree: boolean): Readonly<Record<string, string>> => ({
   invalid_token:
-    "the service's log tells which check failed; compare its authority.issuer and authority.audiences with the " +
+    "the service's log says which check failed; compare its authority.issuer and authority.audiences with the " +
     'access token, and senderConstraint.accept with how it is bound',
   invalid_dpop_proof:
-    "the service's log tells which check failed; compare the realm with its registry.realm, and the clocks",
+    "the service's log says which check failed; compare the realm with its registry.realm" +
+    (clocksAgree ? '' : ', and the clocks'),
   use_dpop_nonce: 'the service did not send a nonce, or refused the one it sent',
-  'token-scope': 'ask the Authority for that scope, and allow it to this client there',
-  404: 'compare the realm with the one in the 401 of the registry',
-};
+  'token-scope': 'request that scope from the Authority, and allow it for this client there',
+  404: "compare the realm with the one in the registry's 401",
+});

@@ -39,7 +39,7 @@ test('a refusal without a document is named by its status, and advised on by it'
 });
 
 test('the time that a server asks to wait is told', () => {
-  expect(messageOf(answer(503, '', { 'Retry-After': '7' }))).toEndWith('answered 503; it asks to wait 7 s');
+  expect(messageOf(answer(503, '', { 'Retry-After': '7' }))).toEndWith('answered 503; retry after 7 s');
   expect(messageOf(answer(503, '', { 'Retry-After': 'soon' }))).toEndWith('answered 503');
 });
 

@@ -60,11 +60,11 @@ test.each([
   ],
   ['no issuer', { token_endpoint: 'https://x/' }, 'names the issuer none'],
   ['no object', [], 'did not answer with a JSON object'],
-  ['an issuer without a token endpoint', { issuer: null }, 'names no token_endpoint'],
+  ['an issuer without a token endpoint', { issuer: null }, 'has no token_endpoint'],
   [
     'a token endpoint in the clear',
     { issuer: null, token_endpoint: 'http://other.example.com/' },
-    'names a token_endpoint that is neither an https URL nor one on loopback',
+    'has a token_endpoint that is neither https nor on loopback',
   ],
   [
     'a token endpoint in the clear for clients with a certificate',
@@ -73,7 +73,7 @@ test.each([
       token_endpoint: 'https://x/',
       mtls_endpoint_aliases: { token_endpoint: 'http://other.example.com/' },
     },
-    'names a token_endpoint that is neither',
+    'has a token_endpoint that is neither',
   ],
 ] as const)('metadata of %s is refused', async (_what, metadata, message) => {
   // An issuer that is null is the right one.
@@ -87,14 +87,16 @@ test.each([
 test('an issuer that differs by a slash is refused, and the right one is told', async () => {
   await using server = serveMetadata(OIDC, (url) => ({ issuer: `${url}/`, token_endpoint: `${url}/token` }));
   await expect(discoverAuthority(server.url, plainHttp)).rejects.toThrow(
-    `names the issuer ${server.url}/, not ${server.url}; give it exactly`,
+    `names the issuer ${server.url}/, not ${server.url}; use that exact text`,
   );
   expect((await discoverAuthority(`${server.url}/`, plainHttp)).tokenEndpoint).toBe(`${server.url}/token`);
 });
 
 test('a server that is no Authority is told apart from one that fails', async () => {
   await using none = startFakeServer(() => new Response('nothing', { status: 404 }));
-  await expect(discoverAuthority(none.url, plainHttp)).rejects.toThrow('answered 404; is this the issuer');
+  await expect(discoverAuthority(none.url, plainHttp)).rejects.toThrow(
+    "answered 404; is this the Authority's issuer",
+  );
   await using failing = startFakeServer(() => new Response('', { status: 500 }));
   await expect(discoverAuthority(failing.url, plainHttp)).rejects.toThrow(/answered 500$/);
 });
@@ -102,6 +104,6 @@ test('a server that is no Authority is told apart from one that fails', async ()
 test.each(['authority.example.com', 'https://authority.example.com/?x=1', ''])(
   'an issuer is a URL without a query, which %p is not',
   async (issuer) => {
-    await expect(discoverAuthority(issuer, plainHttp)).rejects.toThrow('named by the URL of its issuer');
+    await expect(discoverAuthority(issuer, plainHttp)).rejects.toThrow('given as the URL of its issuer');
   },
 );

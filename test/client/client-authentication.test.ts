@@ -47,7 +47,7 @@ test.each([
 
 test('an Authority that takes no secrets is told before the secret is sent', () => {
   expect(() => choose(withSecret, ['private_key_jwt'])).toThrow(
-    'the Authority takes no client secrets; it offers private_key_jwt',
+    'the Authority does not accept client secrets; it accepts private_key_jwt',
   );
 });
 
@@ -173,17 +173,17 @@ describe('private_key_jwt', () => {
 
   test('a key that the Authority does not take is told with what it takes', async () => {
     await expect(assertionOf('ec.pem', ['RS256', 'PS256'])).rejects.toThrow(
-      "the client's key signs with ES256, and the Authority takes RS256, PS256; use a key of another kind",
+      "the client's key signs with ES256, but the Authority accepts RS256, PS256; use another kind of key",
     );
   });
 
   test.each([
-    ['weak.pem', 'holds an RSA key of 1024 bits; 2048 is the least'],
+    ['weak.pem', 'holds an RSA key of 1024 bits; at least 2048 are needed'],
     ['x25519.pem', 'holds a key of type x25519'],
     ['empty.pem', 'is not a PEM file'],
     ['sealed.pem', 'holds an encrypted private key; decrypt it first'],
-    ['wrong.jwk', 'says alg ES256; it can be RS256 or PS256'],
-    ['missing.pem', 'cannot be read from'],
+    ['wrong.jwk', 'has alg ES256; this key can only sign with RS256 or PS256'],
+    ['missing.pem', "cannot read the client's key from"],
   ])('%s is refused with the reason', (file, message) => {
     expect(() => loadClientKey(folder.at(file), null)).toThrow(message);
   });

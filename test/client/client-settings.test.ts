@@ -64,7 +64,7 @@ describeWith(['openssl'], 'an Authority that binds to certificates without sayin
 
   test('fails where bind is dpop', async () => {
     await expect(request({ bind: 'dpop' })).rejects.toThrow(
-      'let it bind the access tokens of this client by DPoP',
+      'make the Authority bind the access tokens of this client by DPoP',
     );
   });
 

@@ -126,7 +126,7 @@ test('of writers in several processes none loses anything', async () => {
   expect(keep).toBe(true);
   expect(Object.keys(auths)).toHaveLength(30);
   expect(readdirSync(folder.path)).toEqual(['config.json']);
-});
+}, 30_000);
 
 test('what a program that knows no lock writes meanwhile is merged', async () => {
   writeFileSync(path, '{"old": 1}');

@@ -97,5 +97,7 @@ test.each([
   '',
 ])('no proof is made for %p', async (text) => {
   const key = await generateDpopKey();
-  await expect(prove(key, { url: text })).rejects.toThrow('http or https URL without user name and password');
+  await expect(prove(key, { url: text })).rejects.toThrow(
+    'must be http or https, without user name and password',
+  );
 });

@@ -116,7 +116,7 @@ test('of a file that is replaced by a rename all the time, each read is one whol
 });
 
 test.each([
-  ['two lines', 'a.b.c\nd.e.f\n', 'is to be the one line'],
+  ['two lines', 'a.b.c\nd.e.f\n', 'on one line, and nothing else'],
   ['quotes', '"a.b.c"\n', 'has characters that no access token has'],
   ['more than 64 KiB', 'a'.repeat(70_000), 'it has more than 65536 bytes'],
 ])('a file with %s is refused, and none of it is shown', async (_, text, message) => {

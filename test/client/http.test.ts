@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { shownUrl } from '../../src/client/client-fault.ts';
 import { exchange, type HttpOptions, whyNotLedTo } from '../../src/client/http.ts';
 import { proxiesOf } from '../../src/platform/proxy.ts';
+import { LOOPBACK_NAMES, writeCertificate } from '../support/certificates.ts';
 import { plainHttp } from '../support/client-parts.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
@@ -27,7 +28,7 @@ test.each([
   'authority.example.com',
 ])('sends nothing to %s', async (url) => {
   const fault: Error = await get(url).catch((cause) => cause);
-  expect(fault.message).toContain('is neither an https URL nor one on loopback');
+  expect(fault.message).toContain('is neither https nor on loopback');
   expect(fault.message).not.toContain('password');
 });
 
@@ -39,9 +40,9 @@ test.each([
   ['http://127.0.0.1:8085/token', 'https://registry.example.com/v2/', 'is on this machine'],
   ['https://localhost/token', 'https://registry.example.com/v2/', 'is on this machine'],
   ['https://127.1/token', 'https://127.0.0.1.example.com/v2/', 'is on this machine'],
-  ['http://token.example.com/', 'http://127.0.0.1:5000/v2/', 'is neither an https URL'],
-  ['https://me@token.example.com/', 'https://registry.example.com/v2/', 'is neither an https URL'],
-  ['/token', 'https://registry.example.com/v2/', 'is neither an https URL'],
+  ['http://token.example.com/', 'http://127.0.0.1:5000/v2/', 'is neither https'],
+  ['https://me@token.example.com/', 'https://registry.example.com/v2/', 'is neither https'],
+  ['/token', 'https://registry.example.com/v2/', 'is neither https'],
 ])('to %s, which %s names, there is to be said: %p', (target, server, said) => {
   const whyNot = whyNotLedTo(URL.parse(target), new URL(server));
   if (said === null) expect(whyNot).toBeNull();
@@ -54,7 +55,7 @@ test('a redirect is not followed, and the fault says where it led', async () => 
   );
   const fault: Error = await get(`${server.url}/here?q=1`).catch((cause) => cause);
   expect(fault.message).toBe(
-    `discovery: ${server.url}/here redirects to ${server.url}/elsewhere, which is not followed`,
+    `discovery: ${server.url}/here redirects to ${server.url}/elsewhere; redirects are not followed`,
   );
   expect(server.heard).toHaveLength(1);
 });
@@ -73,7 +74,7 @@ test('a server that is not there is named with the reason', async () => {
   const server = startFakeServer(() => new Response());
   await server[Symbol.asyncDispose]();
   await expect(get(`${server.url}/path`)).rejects.toThrow(
-    `discovery: ${server.url}/path did not answer: nothing listens there (ECONNREFUSED)`,
+    `discovery: ${server.url}/path did not answer: connection refused (ECONNREFUSED)`,
   );
 });
 
@@ -100,7 +101,7 @@ describeWith(['openssl'], 'over TLS', () => {
 
   test('a server that is not trusted gets no request', async () => {
     await using server = startFakeServer(() => new Response('hello'), materialOf('server'));
-    await expect(get(server.url)).rejects.toThrow('its certificate authority is not trusted here');
+    await expect(get(server.url)).rejects.toThrow('its certificate authority is not trusted');
     expect(server.heard).toHaveLength(0);
   });
 
@@ -109,7 +110,7 @@ describeWith(['openssl'], 'over TLS', () => {
     const options = { certificateAuthorities: materialOf('server').cert, clientCertificate: null };
     expect((await get(server.url, options)).text).toBe('hello');
     const other = { certificateAuthorities: materialOf('client').cert, clientCertificate: null };
-    await expect(get(server.url, other)).rejects.toThrow('its certificate authority is not trusted here');
+    await expect(get(server.url, other)).rejects.toThrow('its certificate authority is not trusted');
   });
 
   test('the client shows its certificate to a server that asks for it', async () => {
@@ -129,7 +130,7 @@ test.each([
   [
     'nothing listens',
     async () => `127.0.0.1:${await findFreePort()}`,
-    'cannot be used: nothing listens there (ECONNREFUSED)',
+    'cannot be used: connection refused (ECONNREFUSED)',
   ],
   [
     'it refuses a tunnel',
@@ -158,4 +159,28 @@ test.each([
   expect(fault.message).toStartWith(`discovery: the proxy http://${address} (HTTPS_PROXY)`);
   expect(fault.message).toContain(message);
   expect(fault.message).not.toContain('s3cret');
+});
+
+describeWith(['openssl'], 'a server that wants a client certificate', () => {
+  test.each([
+    ['none', null, 'the server may want a client certificate'],
+    ['one that it does not trust', 'other', 'the server may not trust our client certificate'],
+  ])('and is shown %s is not blamed for its TLS alone', async (_, name, message) => {
+    await using folder = await createTemporaryFolder();
+    const read = async (of: string) => {
+      const { certificatePath, keyPath } = await writeCertificate(folder, of, {
+        alternativeNames: LOOPBACK_NAMES,
+      });
+      return { certificate: readFileSync(certificatePath, 'utf8'), key: readFileSync(keyPath, 'utf8') };
+    };
+    const own = await read('server');
+    const trusted = await read('trusted');
+    const tls = { cert: own.certificate, key: own.key, ca: trusted.certificate };
+    await using server = startFakeServer(() => new Response(), tls);
+    const clientCertificate = name === null ? null : await read(name);
+    const fault = await get(server.url, { certificateAuthorities: own.certificate, clientCertificate }).catch(
+      (cause) => cause,
+    );
+    expect(fault.message).toContain(message);
+  });
 });

@@ -152,14 +152,14 @@ test.each(['1e309', '1e15', '86401'])('a lifetime of %s s is one of a day', asyn
 
 test('a DPoP token for a client that sent no proof is refused', async () => {
   await using server = startFakeServer(() => Response.json(granted));
-  expect(await faultOf(ask(server, { dpopKey: null }))).toContain('though it was sent no proof');
+  expect(await faultOf(ask(server, { dpopKey: null }))).toContain('but no proof was sent');
 });
 
 test.each([
   ['no token', { token_type: 'DPoP' }, 'without a usable access_token and token_type'],
   ['no type', { access_token: 'op.tok.1' }, 'without a usable access_token and token_type'],
   ['a token with a line end', { ...granted, access_token: 'op.tok\n1' }, 'without a usable access_token'],
-  ['another type', { ...granted, token_type: 'N_A' }, 'a token of the unknown type N_A'],
+  ['another type', { ...granted, token_type: 'N_A' }, 'a token of unknown type N_A'],
   ['no object', 'op.tok.1', 'without a usable access_token and token_type'],
 ])('an answer with %s is refused', async (_what, body, message) => {
   await using server = startFakeServer(() => Response.json(body));
@@ -169,8 +169,9 @@ test.each([
 test.each([
   ['invalid_client', 401, 'compare the client ID and its secret'],
   ['unauthorized_client', 400, 'allow this client the grant client_credentials'],
+  ['unauthorized_client', 401, 'compare the client ID and its secret'],
   ['invalid_scope', 400, 'allow this client the scope "registry.token.issue"'],
-  ['invalid_target', 400, 'compare the resource or audience'],
+  ['invalid_target', 400, 'check the resource or audience'],
   ['invalid_dpop_proof', 400, "compare this machine's clock"],
 ])('%s comes with what to do', async (error, status, advice) => {
   const description = `no: ${SECRET}`;
@@ -185,7 +186,7 @@ test.each([
 test('nothing is sent with a key that the Authority does not take', async () => {
   await using server = startFakeServer(() => Response.json(granted));
   const fault = await faultOf(ask(server, {}, { dpopAlgorithms: ['EdDSA', 'PS256'] }));
-  expect(fault).toContain('takes DPoP proofs signed with EdDSA, PS256, and the key makes ES256');
+  expect(fault).toContain('accepts DPoP proofs signed with EdDSA, PS256, but this key signs with ES256');
   expect(server.heard).toHaveLength(0);
 });
 
@@ -195,13 +196,19 @@ test('an Authority that does not say how long its token lives leaves that open',
 });
 
 test.each([
-  [-93, "; this machine's clock is 93 s behind the server's: set it right"],
-  [120, "; this machine's clock is 120 s ahead of the server's: set it right"],
-  [1, "; its clock agrees with this machine's"],
-])('of a refused proof it is told how the clocks differ: %i s', async (ahead, hint) => {
+  [
+    -93,
+    "compare this machine's clock with the Authority's; this machine's clock is 93 s behind the server's: correct it",
+  ],
+  [
+    120,
+    "compare this machine's clock with the Authority's; this machine's clock is 120 s ahead of the server's: correct it",
+  ],
+  [1, "answered 400 invalid_dpop_proof; its clock agrees with this machine's"],
+])('the clocks are blamed for a refused proof only if they differ: %i s', async (ahead, hint) => {
   const Date_ = new Date((NOW - ahead) * 1000).toUTCString();
   await using server = startFakeServer(() =>
     Response.json({ error: 'invalid_dpop_proof' }, { status: 400, headers: { Date: Date_ } }),
   );
-  expect(await faultOf(ask(server))).toEndWith(`Authority's${hint}`);
+  expect(await faultOf(ask(server))).toEndWith(hint);
 });

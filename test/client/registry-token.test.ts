@@ -99,7 +99,7 @@ test('an OpTok of another sender is refused with where to look, and not shown', 
   const opTok = { accessToken: service.harness.opTok(enterprise), dpopKey: otherKey };
   const fault = await faultOf(ask(service.realm, opTok).answer);
   expect(fault).toContain('answered 401 invalid_token');
-  expect(fault).toContain("the service's log tells which check failed");
+  expect(fault).toContain("the service's log says which check failed");
   expect(fault).not.toContain(opTok.accessToken);
 });
 
@@ -156,20 +156,20 @@ test('a token that no registry would take is none, and is not kept', async () =>
 
 test('a realm that is no URL is refused', async () => {
   await expect(ask('registry.example.com', { accessToken: 'op.tok.1', dpopKey }).answer).rejects.toThrow(
-    'the realm is no URL',
+    'the realm is not a URL',
   );
 });
 
 test.each([
-  [-95, "; this machine's clock is 95 s behind the server's: set it right"],
-  [95, "; this machine's clock is 95 s ahead of the server's: set it right"],
+  [-95, ", and the clocks; this machine's clock is 95 s behind the server's: correct it"],
+  [95, ", and the clocks; this machine's clock is 95 s ahead of the server's: correct it"],
   [-2, "; its clock agrees with this machine's"],
-])('where a proof stays refused, it is told by how much the clocks differ: %i s', async (ahead, hint) => {
+])('where a proof stays refused, the clocks are blamed only if they differ: %i s', async (ahead, hint) => {
   // The client pauses for a second before it tries again.
   const time = new Date((NOW + 1 - ahead) * 1000).toUTCString();
   await using server = refuse(401, 'invalid_dpop_proof', { Date: time });
   const fault = await faultOf(ask(`${server.url}/token`, { accessToken: 'op.tok.1', dpopKey }).answer);
-  expect(fault).toEndWith(`and the clocks${hint}`);
+  expect(fault).toEndWith(`compare the realm with its registry.realm${hint}`);
 });
 
 test('a service that repeats OpTok and proof in its refusal does not have them shown', async () => {
@@ -199,9 +199,7 @@ test('a bearer token goes to a realm that the user has named, over https or loop
       createClientParts({ now: NOW }),
     );
   await expect(bring(`${server.url}/token`, false)).rejects.toThrow('set realm in the profile, or --realm');
-  await expect(bring('http://192.0.2.1/token', true)).rejects.toThrow(
-    'neither an https URL nor one on loopback',
-  );
+  await expect(bring('http://192.0.2.1/token', true)).rejects.toThrow('neither https nor on loopback');
   expect(server.heard).toHaveLength(0);
   expect((await bring(`${server.url}/token`, true)).token).toBe('registry.token.1');
   expect(server.heard[0]?.headers.get('authorization')).toBe('Bearer op.tok.1');

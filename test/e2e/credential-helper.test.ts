@@ -99,7 +99,7 @@ for (const [name, startFront] of Object.entries(fronts))
           const { id, stderr } = await skopeo.pull(`${front.registryHost}/team-a/skopeo:1`, access);
           expect(id).toBeNull();
           expect(stderr).toContain('answered 401 invalid_client');
-          expect(stderr).toContain('compare the client ID and its certificate with what the Authority has');
+          expect(stderr).toContain('compare the client ID and its certificate with those at the Authority');
         });
       });
 

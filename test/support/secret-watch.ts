@@ -44,7 +44,7 @@ export function checkOutput(command: readonly string[], { stdout = '', stderr = 
   if (found !== null) throw new Error(`SECRET in the output of ${command.slice(0, 3).join(' ')}: ${found}.`);
 }
 
-/** The kind of the first secret and its line; null where there is none. */
+/** The kind of the first secret and its line; null if there is none. */
 export function findSecret(text: string): string | null {
   if (text === '') return null;
   for (const [kind, pattern] of forms) {

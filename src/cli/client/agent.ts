@@ -149,8 +149,7 @@ function tellOfTrial(log: Log, cause: unknown): void {
 /** A host alone is one with https. */
 function parseRegistry(text: string): URL {
   const url = URL.parse(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `https://${text}`);
-  if (url === null || !isSecureUrl(url))
-    throw new UsageError('--registry is neither an https URL nor one on loopback');
+  if (url === null || !isSecureUrl(url)) throw new UsageError('--registry is neither https nor on loopback');
   if (!/^\/(?:v2\/?)?$/.test(url.pathname) || url.search !== '' || url.hash !== '')
     throw new UsageError('--registry names the registry alone: https://registry.example.com, without a path');
   return new URL(url.origin);

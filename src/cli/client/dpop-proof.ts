@@ -11,7 +11,7 @@ export const dpopProof: Command = {
   summary: 'prints one DPoP proof for a request',
   help: `Usage: registry-token dpop-proof --url URL --key FILE [--access-token OPTOK] [--method GET] [--nonce N]
 
-Prints one DPoP proof (RFC 9449): good for one request, for about a minute.
+Prints one DPoP proof (RFC 9449): valid for one request, for about a minute.
 
   --url URL                  where the request goes; its query is not part of the proof
   --key FILE                 the private key, PEM or JWK: P-256, Ed25519 or RSA. It is made (P-256, 0600) where the

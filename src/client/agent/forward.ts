@@ -32,7 +32,7 @@ export function canRepeat(body: OutgoingBody): boolean {
 
 /**
  * Sends a request and returns the answer whatever it is; redirects are not followed. The body of the answer is as
- * the registry sent it, compressed or not. Throws AgentRefusal where there is no answer.
+ * the registry sent it, compressed or not. Throws AgentRefusal if there is no answer.
  */
 export async function forward(
   target: URL,

@@ -59,7 +59,7 @@ export class RegistryAccess {
   /**
    * Access as far as it is known what the registry wants; null where it is not known, or the registry wants nothing:
    * then the request is sent without, and the 401 tells. What cannot be sent twice (`upload`) has the usual scopes
-   * asked for. Throws ClientFault where there is no token.
+   * asked for. Throws ClientFault if there is no token.
    */
   async find(need: RequiredAccess, life: RemainingLife): Promise<Access | null> {
     const known = this.#learned.get(need.key) ?? (life === 'upload' ? await this.#guess(need) : null);
@@ -70,7 +70,7 @@ export class RegistryAccess {
     return { token: value.token, origin, forget: () => this.#tokens.forget(key, value) };
   }
 
-  /** Remembers what a 401 asks for. False where it has no Bearer challenge. Throws AgentRefusal where it is unfit. */
+  /** Remembers what a 401 asks for. False where it has no Bearer challenge. Throws AgentRefusal if it is unfit. */
   learn(need: RequiredAccess, field: string): boolean {
     const challenge = parseBearerChallenge(field);
     if (challenge === null) return false;

@@ -34,8 +34,8 @@ const refuse = (registry: string, ...more: readonly string[]) =>
   runCommand(agent, words(registry, 'https://authority.example.com', ...more));
 
 test.each([
-  ['http://registry.example.com', 'neither an https URL nor one on loopback'],
-  ['https://me:pw@registry.example.com', 'neither an https URL nor one on loopback'],
+  ['http://registry.example.com', 'neither https nor on loopback'],
+  ['https://me:pw@registry.example.com', 'neither https nor on loopback'],
   ['https://registry.example.com/team', 'names the registry alone'],
   ['https://registry.example.com/?a=b', 'names the registry alone'],
 ])('the registry %s is a usage error', async (registry, message) => {

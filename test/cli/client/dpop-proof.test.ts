@@ -80,9 +80,13 @@ test.each([
   [['--access-token', 'two words'], '', 'has characters that no access token has'],
   [['--access-token', ''], '', 'is empty or has characters'],
   [['--access-token', '-'], '', 'is missing: standard input is empty'],
-  [['--access-token', '-'], 'two\nlines\n', 'is to be the one line of standard input'],
+  [
+    ['--access-token', '-'],
+    'two\nlines\n',
+    'standard input must hold the access token on one line, and nothing else',
+  ],
   [['--access-token-path', '/nonexistent/token'], '', '/nonexistent/token (ENOENT)'],
-  [['--url', 'ftp://registry.example.com/'], '', 'a proof is for an http or https URL'],
+  [['--url', 'ftp://registry.example.com/'], '', 'the URL of a proof must be http or https'],
 ])('%j fails without making a key', async (args, input, message) => {
   await using folder = await createTemporaryFolder();
   const all = ['--url', REALM, '--key', folder.at('k.pem'), ...args];

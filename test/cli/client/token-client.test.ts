@@ -91,7 +91,7 @@ describe('with oidc-provider and the service', () => {
     expect(await get('builder', ...demanded)).toEqual({
       exitCode: 1,
       stdout: '',
-      stderr: "the client authentication private_key_jwt needs the client's key\n",
+      stderr: "client authentication by private_key_jwt needs the client's key\n",
     });
   });
 
@@ -115,7 +115,7 @@ describe('with oidc-provider and the service', () => {
     expect(exitCode).toBe(1);
     expect(stderr).toContain('invalid_client');
     expect(stderr).toContain(
-      'compare the client ID and its key (and its key ID) with what the Authority has',
+      'compare the client ID and its key (and its key ID) with those at the Authority',
     );
   });
 

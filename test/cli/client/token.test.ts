@@ -146,7 +146,7 @@ describe('with oidc-provider and the service', () => {
     const { exitCode, stderr } = await get('--client-secret-path', folder.at('wrong-secret'));
     expect(exitCode).toBe(1);
     expect(stderr).toStartWith(`OpTok: ${authority.issuer}/token answered 401 invalid_client: "`);
-    expect(stderr).toEndWith('; compare the client ID and its secret with what the Authority has\n');
+    expect(stderr).toEndWith('; compare the client ID and its secret with those at the Authority\n');
     expect(stderr).not.toContain('a wrong secret');
   });
 
@@ -154,7 +154,7 @@ describe('with oidc-provider and the service', () => {
     const { stderr } = await get('--authority-scope', 'registry.everything');
     expect(stderr).toContain('lacks the scope registry.token.issue');
     expect(stderr).toEndWith(
-      '(token-scope); ask the Authority for that scope, and allow it to this client there\n',
+      '(token-scope); request that scope from the Authority, and allow it for this client there\n',
     );
   });
 
@@ -166,11 +166,11 @@ describe('with oidc-provider and the service', () => {
   test.each([
     [
       ['--client-secret-path', '/nonexistent/secret'],
-      'the client secret cannot be read from /nonexistent/secret (ENOENT)',
+      'cannot read the client secret from /nonexistent/secret (ENOENT)',
     ],
     [
       ['--ca', '/nonexistent/ca.pem'],
-      'the certificate authority cannot be read from /nonexistent/ca.pem (ENOENT)',
+      'cannot read the certificate authority from /nonexistent/ca.pem (ENOENT)',
     ],
   ])('%j is a failure that names the file', async (more, message) => {
     expect(await get(...more)).toMatchObject({ exitCode: 1, stderr: `${message}\n` });
@@ -291,7 +291,7 @@ describeWith(['openssl'], 'with a client certificate', () => {
     await using server = fake('Bearer', {}, 'op.tok.1');
     const { exitCode, stdout, stderr } = await get(server.url);
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
-    expect(stderr).toContain('not bound to a certificate; let it bind');
+    expect(stderr).toContain('not bound to a certificate; make it bind');
     expect(server.heardAt('/token')).toHaveLength(0);
   });
 
@@ -321,7 +321,7 @@ describeWith(['openssl'], 'with a client certificate', () => {
   });
 
   test.each([
-    ['other.key', 'is not that of the first certificate in'],
+    ['other.key', 'does not belong to the first certificate in'],
     ['client.crt', 'holds no PEM private key'],
   ])('%s is refused as the key before anything is sent', async (name, message) => {
     await using server = fake('Bearer');

@@ -249,12 +249,7 @@ test('a redirect is handed to the client, and its target hears nothing of the ag
 });
 
 test.each([
-  [
-    'a realm in the clear',
-    () => 'Bearer realm="http://token.example.com/",service="s"',
-    {},
-    'neither an https URL',
-  ],
+  ['a realm in the clear', () => 'Bearer realm="http://token.example.com/",service="s"', {}, 'neither https'],
   ['no service', (realm: string) => `Bearer realm="${realm}"`, {}, 'names no service'],
   [
     'another service than the one given',
