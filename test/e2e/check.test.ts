@@ -8,7 +8,8 @@ import { openSigningKey } from '../../src/keys/signing-key.ts';
 import { type CheckSite, createCheckSite, readText } from '../support/check-site.ts';
 import { startConfiguredService } from '../support/configured-service.ts';
 import { describeWith } from '../support/debian-parts.ts';
-import { runOrFail, type TemporaryFolder } from '../support/processes.ts';
+import { findFreePort, run, runOrFail, type TemporaryFolder } from '../support/processes.ts';
+import { REGISTRY_ENVIRONMENT } from '../support/registry.ts';
 import { createRestartableRegistry, type RestartableRegistry } from '../support/restartable-registry.ts';
 import { runCommand } from '../support/run-command.ts';
 
@@ -227,6 +228,73 @@ describeWith(['docker-registry'], 'the section for registry 2.8 that check print
     const { stdout } = await site.check('--offline');
     expect(stdout).toContain('# registry 2.8 verifies no Ed25519 key');
     expect(stdout.match(/^auth:$/gm)).toHaveLength(1);
+  });
+});
+
+for (const program of ['docker-registry', 'registry-3.1'] as const)
+  describeWith([program, 'openssl'], `${program}, of whose file check`, () => {
+    const unusable: [string, (site: CheckSite) => unknown][] = [
+      [
+        'two kinds of authentication',
+        (site) => Object.assign(site.registry, { htpasswd: { realm: 'r', path: '/x' } }),
+      ],
+      ['no service', (site) => Object.assign(site.registry.token ?? {}, { service: undefined })],
+      [
+        'autoredirect in quotes',
+        (site) => Object.assign(site.registry.token ?? {}, { autoredirect: 'true' }),
+      ],
+      [
+        'a broken certificate',
+        (site) => {
+          writeFileSync(
+            site.folder.at('bad.crt'),
+            '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+          );
+          Object.assign(site.registry.token ?? {}, { rootcertbundle: site.folder.at('bad.crt') });
+        },
+      ],
+    ];
+    test.each(unusable)('says that it does not start with %s, does not start', async (_, breaks) => {
+      await using site = await createCheckSite();
+      breaks(site);
+      const findings = await site.findings('--offline');
+      expect(findings.map(({ fault }) => fault)).toEqual([
+        expect.stringMatching(/does not start|starts with true/),
+      ]);
+      const config = site.folder.at('registry.yml');
+      const storage = { filesystem: { rootdirectory: site.folder.at('images') } };
+      const http = { addr: `127.0.0.1:${await findFreePort()}` };
+      writeFileSync(config, JSON.stringify({ version: 0.1, storage, http, auth: site.registry }));
+      const { exitCode } = await run([program, 'serve', config], { env: REGISTRY_ENVIRONMENT });
+      expect(exitCode).not.toBe(0);
+    });
+
+    test('says where autoredirect sends clients, sends them there', async () => {
+      await using site = await createCheckSite();
+      await using registry = await createRestartableRegistry(program);
+      const path = program === 'docker-registry' ? '/auth/token' : '/tokens';
+      Object.assign(site.registry.token ?? {}, { autoredirect: true, autoredirectpath: path });
+      const [{ fault } = { fault: '' }] = await site.findings('--offline');
+      expect(fault).toContain(`clients are sent to https://HOST${path}`);
+      await registry.restart(`auth: ${JSON.stringify(site.registry)}\n`);
+      const response = await fetch(`${registry.url}/v2/`);
+      await response.body?.cancel();
+      const { host } = new URL(registry.url);
+      expect(response.headers.get('www-authenticate')).toContain(`realm="https://${host}${path}"`);
+    });
+  });
+
+describeWith(['registry-3.1'], 'registry 3.1 with signingalgorithms', () => {
+  test.each([
+    ['refuses the tokens of a key whose algorithm is not listed', ['RS256'], ['registry-algorithm'], 401],
+    ['takes those of one that is', ['RS256', 'ES256'], [], 200],
+  ] as const)('%s, as check says', async (_, signingalgorithms, codes, status) => {
+    await using site = await createCheckSite();
+    await using registry = await createRestartableRegistry('registry-3.1');
+    Object.assign(site.registry.token ?? {}, { signingalgorithms });
+    expect((await site.findings('--offline')).map(({ code }) => code)).toEqual([...codes]);
+    await registry.restart(`auth: ${JSON.stringify(site.registry)}\n`);
+    expect(await askRegistry(registry, site)).toBe(status);
   });
 });
 
