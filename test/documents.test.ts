@@ -1,8 +1,10 @@
 /** The pages of the repository: links lead somewhere, tables are those of the sources, and the samples are what is printed. */
-import { describe, expect, test } from 'bun:test';
+import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readReference, withTables } from './support/reference.ts';
+
+setDefaultTimeout(30_000);
 
 const ROOT = new URL('../', import.meta.url).pathname;
 const listed = Bun.spawnSync(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], {

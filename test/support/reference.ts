@@ -6,7 +6,7 @@ import { configurationJsonSchema } from '../../src/config/json-schema.ts';
 import { configurationSchema } from '../../src/config/schema.ts';
 import { reasonTexts } from '../../src/reason-texts.ts';
 import { Refusal, reasons } from '../../src/refusal.ts';
-import { brokenSetups } from './broken-setups.ts';
+import { type BrokenSetup, brokenSetups } from './broken-setups.ts';
 import { createCheckSite } from './check-site.ts';
 import { createTemporaryFolder } from './processes.ts';
 import { runCommand } from './run-command.ts';
@@ -150,19 +150,23 @@ export function reasonTable(): string {
   );
 }
 
-/** Each of the common broken setups, made for real, with what `check` says of it. */
+/** Each of the common broken setups, made for real, with what `check` says of it; the same findings once. */
 async function findingTable(): Promise<string> {
-  const rows = new Map<string, string>();
-  for (const { setup, keygen = [], breaks } of brokenSetups) {
-    await using site = await createCheckSite(...keygen);
-    await breaks(site);
-    for (const { severity, fault, mend } of await site.findings()) {
-      const [said, todo] = [fault, mend].map((text) => cell(literal(steady(text, site.folder.path))));
-      if (!rows.has(`${said}${todo}`))
-        rows.set(`${said}${todo}`, `| ${setup} | ${severity}: ${said} | ${todo} |`);
-    }
-  }
-  return ['| setup | `check` says | what to do |', '|---|---|---|', ...rows.values()].join('\n');
+  const rows = (await Promise.all(brokenSetups.map(findingRows))).flat();
+  const unique = new Map(rows.toReversed().map(({ setup, said }) => [said, `| ${setup} | ${said} |`]));
+  return ['| setup | `check` says | what to do |', '|---|---|---|', ...[...unique.values()].reverse()].join(
+    '\n',
+  );
+}
+
+async function findingRows({ setup, keygen = [], breaks }: BrokenSetup) {
+  await using site = await createCheckSite(...keygen);
+  await breaks(site);
+  const text = (found: string) => cell(literal(steady(found, site.folder.path)));
+  return (await site.findings()).map(({ severity, fault, mend }) => ({
+    setup,
+    said: `${severity}: ${text(fault)} | ${text(mend)}`,
+  }));
 }
 
 /** Without what differs from run to run: folders, ports, dates, users. */
