@@ -40,9 +40,10 @@ export interface Service {
   /** By the Authority's name. */
   readonly authorityKeys: ReadonlyMap<string, AuthorityKeys>;
   readonly signingKey: SigningKey;
-  /** How many licences are revoked, and how many of them by the list. */
+  /** Those of `revokedLicensesPath`. */
+  readonly listedLicenses: ReadonlySet<string>;
+  /** How many licences are revoked. */
   readonly revokedLicenses: number;
-  readonly listedLicenses: number;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
   /** Every file that it was made of, absolute. */
@@ -70,7 +71,7 @@ export async function assemble(
   previous: Service | null,
   openedAt = dependencies.clock(),
 ): Promise<Service> {
-  const material = await openMaterial(loaded, files, openedAt, previous?.listedLicenses ?? 0);
+  const material = await openMaterial(loaded, files, openedAt, previous);
   const opened = openAuthorityKeys(loaded, files, dependencies.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
@@ -141,8 +142,8 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
     ...parts,
     endpoints,
     signingKey,
+    listedLicenses: material.revokedLicenses,
     revokedLicenses: policy.revokedLicenses.size,
-    listedLicenses: material.revokedLicenses.size,
     tls: material.tls,
     observe: () => ({
       authorityKeysAge: ageOf(onlyAuthority(authorityKeys), clock()),

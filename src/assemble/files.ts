@@ -126,6 +126,7 @@ export class FileReader {
 }
 
 function shareable(bytes: Buffer): Uint8Array {
+  if ((bytes.buffer as ArrayBufferLike) instanceof SharedArrayBuffer) return bytes;
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
   copy.set(bytes);
   return copy;

@@ -19,18 +19,21 @@ export interface Material {
   readonly tls: TlsMaterial | null;
 }
 
-/**
- * Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. `listedBefore` is
- * how many licences the revocation list in force has.
- */
+/** The list of revoked licences in force, and the files that it was made of. */
+export interface ListInForce {
+  readonly contents: ReadonlyMap<string, Uint8Array>;
+  readonly listedLicenses: ReadonlySet<string>;
+}
+
+/** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
 export async function openMaterial(
   loaded: LoadedConfiguration,
   files: FileReader,
   now: number,
-  listedBefore: number,
+  before: ListInForce | null = null,
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
-  const revokedLicenses = await openRevokedLicenses(loaded, files, listedBefore);
+  const revokedLicenses = await openRevokedLicenses(loaded, files, before);
   const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
   const signingKey = await readSigningKey(loaded, files, now);
@@ -114,26 +117,32 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
 }
 
 /**
- * The licences of `revokedLicensesPath`. Anything in it that is not a licence is a mistake, for it would revoke nothing,
- * and so is a list that is empty and was not: `before` is how many licences it had. Requests are answered while a long
- * list is read.
+ * The licences of `revokedLicensesPath`: those of the list in force where the file has not changed. Anything in it that is not
+ * a licence is a mistake, for it would revoke nothing, and so is a list that is empty and was not. Requests are answered while
+ * a long list is read.
  */
 export async function openRevokedLicenses(
-  { configuration }: LoadedConfiguration,
+  loaded: LoadedConfiguration,
   files: FileReader,
-  before = 0,
+  before: ListInForce | null = null,
 ): Promise<ReadonlySet<string>> {
+  const { configuration } = loaded;
   const key = 'revokedLicensesPath';
   const path = configuration.revokedLicensesPath;
   const text = files.readText(key, path);
   if (text === null || path === undefined) return new Set();
+  const file = loaded.resolvePath(path);
+  const [bytes, former] = [files.snapshot.contents.get(file), before?.contents.get(file)];
+  if (before !== null && bytes !== undefined && former !== undefined && Buffer.compare(bytes, former) === 0)
+    return before.listedLicenses;
   const list = await readRevocationList(text, () => new Promise((resolve) => setImmediate(resolve)));
   for (const fault of list.faults) files.reportInside(key, path, fault);
-  if (list.licenses.size === 0 && before > 0 && !list.saysEmpty && list.faults.length === 0)
+  const listedBefore = before?.listedLicenses.size ?? 0;
+  if (list.licenses.size === 0 && listedBefore > 0 && !list.saysEmpty && list.faults.length === 0)
     files.reportInside(key, path, {
       line: 1,
       column: 1,
-      message: `is empty, and had ${before} licences: where that is meant, write a line "# empty"`,
+      message: `is empty, and had ${listedBefore} licences: where that is meant, write a line "# empty"`,
     });
   return list.licenses;
 }

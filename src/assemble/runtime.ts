@@ -118,7 +118,7 @@ export class Runtime {
     if (this.#waiting !== null) return this.#waiting;
     const replaced = this.#underWay.then(() => {
       this.#waiting = null;
-      return this.#replace();
+      return this.#count(this.#replace());
     });
     this.#waiting = replaced;
     this.#underWay = replaced.catch(() => {});
@@ -142,6 +142,17 @@ export class Runtime {
       log.warn('anonymous: requests without credentials may pull what this plan allows', {
         plan: anonymousPlan,
       });
+  }
+
+  async #count(reload: Promise<readonly Mistake[]>): Promise<readonly Mistake[]> {
+    let result: 'success' | 'failure' = 'failure';
+    try {
+      const mistakes = await reload;
+      if (mistakes.length === 0) result = 'success';
+      return mistakes;
+    } finally {
+      this.dependencies.metrics.reloaded(result);
+    }
   }
 
   async #log(reload: Promise<readonly Mistake[]>): Promise<boolean> {
@@ -198,11 +209,10 @@ export class Runtime {
   }
 
   async #conclude({ snapshot, loaded, service, mistakes }: Attempt): Promise<readonly Mistake[]> {
-    const { metrics, log } = this.dependencies;
+    const { log } = this.dependencies;
     if (service !== null) {
       this.#files = snapshot.states;
       await this.#take(service);
-      metrics.reloaded('success');
       this.#unmended = null;
       return [];
     }
@@ -210,7 +220,6 @@ export class Runtime {
     // Those in use that were not read this time count as they are now: they are no reason to fail again.
     const inUse = [...this.#files.keys()].map((path) => [path, fileState(path)] as const);
     this.#files = new Map([...inUse, ...snapshot.states]);
-    metrics.reloaded('failure');
     const all = withoutRepetition([...mistakes, ...revoked.mistakes]);
     this.#unmended = { mistakes: all, toldAt: this.dependencies.clock() };
     if (revoked.service !== null) {
@@ -223,7 +232,7 @@ export class Runtime {
 
   /** Puts a service in place in every thread. */
   async #take(service: Service): Promise<void> {
-    const { log, metrics } = this.dependencies;
+    const { log } = this.dependencies;
     const previous = this.#service;
     const before = previous.revokedLicenses;
     this.#service = service;
@@ -237,7 +246,6 @@ export class Runtime {
     try {
       await this.onReplaced?.();
     } catch (cause) {
-      metrics.reloaded('failure');
       throw new ReloadIncomplete(cause instanceof Error ? cause.message : 'unknown fault');
     }
     this.#inForce = pickInForce(this.#service);

@@ -109,7 +109,7 @@ interface Report {
 /** Opens what serve would open. Throws ConfigurationFault with every mistake. */
 async function openAll(loaded: LoadedConfiguration, now: number): Promise<Material> {
   const files = new FileReader(loaded);
-  const material = await openMaterial(loaded, files, now, 0);
+  const material = await openMaterial(loaded, files, now);
   openAuthorityKeys(loaded, files, { onRefresh: () => {} });
   const mistakes = [...files.mistakes, ...checkSafety(loaded), ...checkAuditPath(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));

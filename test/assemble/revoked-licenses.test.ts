@@ -201,6 +201,18 @@ test('a reload for which the list is missing keeps the old one in force', async 
   expect(await statusFor(runtime, 'LIC-1')).toBe(403);
 });
 
+test('a reload keeps the list in use while its file has the same content, and reads a changed one', async () => {
+  const runtime = await openWith('LIC-1\n');
+  const before = runtime.service.listedLicenses;
+  site.write('revoked.txt', 'LIC-1\n');
+  expect(await runtime.reload()).toEqual([]);
+  expect(runtime.service.listedLicenses).toBe(before);
+  site.write('revoked.txt', 'LIC-9\n');
+  expect(await runtime.reload()).toEqual([]);
+  expect([await statusFor(runtime, 'LIC-1'), await statusFor(runtime, 'LIC-9')]).toEqual([200, 403]);
+  expect(runtime.service.revokedLicenses).toBe(1);
+});
+
 test('300,000 lines are looked up exactly, and requests are answered while they are read', async () => {
   const runtime = await openWith('LIC-1\n');
   const uuids = Array.from({ length: 300_000 }, (_, index) => `LIC-${index}-0123-4567-89ab-cdef01234567`);
