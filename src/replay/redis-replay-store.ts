@@ -28,6 +28,8 @@ export interface RedisReplayOptions {
 }
 
 const RECONNECT_MS = 250;
+/** More than there are processes that find a new master at the same time. */
+const CONFIRMATIONS = 20;
 const LOOK_MS = 1000;
 /** For `WAIT`; less than what an answer may take. */
 const REPLICATION_MS = 700;
@@ -67,7 +69,7 @@ export class RedisReplayStore implements ReplayStore {
   #open: OpenLink | null = null;
   /** By the partition's prefix. */
   readonly #markers = new Map<string, Marker>();
-  /** The latest date, in milliseconds, of a proof that was recorded. */
+  /** The first millisecond after the latest date of a proof that was recorded. */
   #latest = 0;
   /** Whether entries may have been dropped since the last look that was good. */
   #mayHaveForgotten = false;
@@ -102,19 +104,19 @@ export class RedisReplayStore implements ReplayStore {
     const marker = this.#markers.get(partition?.prefix ?? '');
     if (open === null || partition === undefined || marker === undefined) return 'unavailable';
     const { prefix, master } = partition;
-    const issuedAt = Math.ceil((deadline - WINDOW) * 1000);
+    const after = Math.floor((deadline - WINDOW) * 1000) + 1;
     try {
       const answer = await master.command([
         ...['EVALSHA', open.scripts.insert, '2'],
         ...[`${prefix}proof:${Buffer.from(key).toString('base64url')}`, markerOf(partition)],
-        ...[marker.id, milliseconds(deadline), String(issuedAt)],
+        ...[marker.id, milliseconds(deadline), String(after)],
         ...[milliseconds(now), milliseconds(this.#differenceAllowed)],
       ]);
       if (answer === 'replayed') return 'replayed';
       if (answer === 'silent') throw new RedisFault('Redis was silent: it is looked at again');
       if (answer === 'moved' || answer === 'clock') void this.#look();
       if (answer !== 'first') return 'unavailable';
-      this.#latest = Math.max(this.#latest, issuedAt);
+      this.#latest = Math.max(this.#latest, after);
       await open.replication.get(master)?.wait();
       return 'first';
     } catch (cause) {
@@ -208,14 +210,9 @@ export class RedisReplayStore implements ReplayStore {
         await Promise.all(open.masters.map(async (master) => [master, await readRun(master)] as const)),
       );
       await Promise.all(
-        open.partitions.map(async (partition) => {
-          const isNew = await this.#lookAt(open, partition, runs.get(partition.master) ?? '');
-          const replication = open.replication.get(partition.master);
-          if (!isNew || replication === undefined) return;
-          // What a former master accepted, it accepted before its replicas took this marker: it counts from then on.
-          await replication.wait();
-          await this.#lookAt(open, partition, runs.get(partition.master) ?? '', true);
-        }),
+        open.partitions.map((partition) =>
+          this.#lookAtMarker(open, partition, runs.get(partition.master) ?? ''),
+        ),
       );
       await Promise.all([...open.replication.values()].map((replication) => replication.wait()));
       this.#mayHaveForgotten = false;
@@ -225,22 +222,32 @@ export class RedisReplayStore implements ReplayStore {
     }
   }
 
-  /** Whether the marker is new. */
-  async #lookAt(
+  async #lookAtMarker(open: OpenLink, partition: RedisPartition, run: string): Promise<void> {
+    const order = this.#mayHaveForgotten ? 'renew' : '';
+    let isConfirmed = await this.#askForMarker(open, partition, run, order);
+    for (let tries = 0; !isConfirmed && tries < CONFIRMATIONS; tries += 1) {
+      await open.replication.get(partition.master)?.wait();
+      isConfirmed = await this.#askForMarker(open, partition, run, 'confirm');
+    }
+    if (!isConfirmed) throw new RedisFault('other processes change the marker of used proofs all the time');
+  }
+
+  /** Whether the marker is confirmed. */
+  async #askForMarker(
     open: OpenLink,
     partition: RedisPartition,
     run: string,
-    renews = this.#mayHaveForgotten,
+    order: 'renew' | 'confirm' | '',
   ): Promise<boolean> {
-    const { clock } = this.#options;
+    const { clock, minReplicas } = this.#options;
     const known = this.#markers.get(partition.prefix);
     const asked = clock();
     const answer = await partition.master.command([
       ...['EVALSHA', open.scripts.look, '1', markerOf(partition), run],
-      ...[known?.id ?? '', String(known?.beat ?? 0), known?.link === open ? '1' : '0', renews ? '1' : '0'],
-      ...[String(this.#latest), randomUUID()],
+      ...[known?.id ?? '', String(known?.beat ?? 0), known?.link === open ? '1' : '0', order],
+      ...[String(this.#latest), randomUUID(), minReplicas > 0 ? '1' : '0'],
     ]);
-    const [id, since, beat, unsettled, isNew, time] = (Array.isArray(answer) ? answer : []).map(String);
+    const [id, since, beat, unsettled, confirmed, time] = (Array.isArray(answer) ? answer : []).map(String);
     this.#checkClock(asked, Number(time) / 1000, clock());
     this.#markers.set(partition.prefix, {
       id: id ?? '',
@@ -249,7 +256,7 @@ export class RedisReplayStore implements ReplayStore {
       since: Number(since) / 1000,
       settledAt: clock() + Number(unsettled) / 1000,
     });
-    return isNew === '1';
+    return confirmed === '1' || minReplicas === 0;
   }
 
   /** `time` is Redis's, between two moments of this machine. */

@@ -30,6 +30,8 @@ const packages = {
   'python3-prometheus-client': 'python3-prometheus-client',
   'qemu-aarch64-static': 'qemu-user-static',
   readelf: 'binutils',
+  'redis-cli': 'redis-tools',
+  'redis-sentinel': 'redis-sentinel',
   'redis-server': 'redis-server',
   skopeo: 'skopeo',
   'systemd-analyze': 'systemd',

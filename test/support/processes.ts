@@ -30,9 +30,12 @@ const READY_MS = 15_000;
 const STOP_MS = 5_000;
 const POLL_MS = 20;
 
-/** Starts a program that stays until it is stopped. */
+/** The kernel ends a child with its parent, however that ends. The program that follows has the same process id. */
+const withParent = ['setpriv', '--pdeathsig', 'KILL', '--'];
+
+/** Starts a program that stays until it is stopped, at the latest when this process ends. */
 export function start(command: readonly string[], options: ChildOptions = {}): Child {
-  const child = Bun.spawn([...command], { ...spawnOptions(options), stdin: 'ignore' });
+  const child = Bun.spawn([...withParent, ...command], { ...spawnOptions(options), stdin: 'ignore' });
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   const output = () => `${stdout.text()}${stderr.text()}`;

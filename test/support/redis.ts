@@ -1,6 +1,6 @@
 /** Debian's redis-server on a free port of loopback, in a folder of its own, with the faults that a Redis can have. */
 import { RedisClient } from 'bun';
-import { type Child, createTemporaryFolder, findFreePort, start } from './processes.ts';
+import { type Child, createTemporaryFolder, findFreePort, start, type TemporaryFolder } from './processes.ts';
 import { keepSecret } from './secret-watch.ts';
 
 export interface RedisOptions {
@@ -11,17 +11,22 @@ export interface RedisOptions {
   readonly tls?: { readonly certificatePath: string; readonly keyPath: string };
   /** More words of its command line: `['--appendonly', 'yes']`. */
   readonly settings?: readonly string[];
+  /** Of a movable clock. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface RedisServer extends AsyncDisposable {
   /** With the password, where there is one. */
   readonly url: string;
   readonly port: number;
+  readonly folder: TemporaryFolder;
   readonly pid: () => number;
   /** Starts it again, on the same port and in the same folder, and waits until it takes connections. */
   readonly start: () => Promise<void>;
   /** Ends it; what it has in memory alone is lost. */
   readonly stop: () => Promise<void>;
+  /** As a loss of power would end it. */
+  readonly kill: () => Promise<void>;
   /** It neither answers nor hangs up until it is resumed. */
   readonly pause: () => void;
   readonly resume: () => void;
@@ -30,7 +35,7 @@ export interface RedisServer extends AsyncDisposable {
 }
 
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  const { password, tls, settings = [] } = options;
+  const { password, tls, settings = [], environment = {} } = options;
   const folder = await createTemporaryFolder();
   const port = options.port ?? (await findFreePort());
   const user = password === undefined ? '' : `:${encodeURIComponent(keepSecret(password))}@`;
@@ -44,7 +49,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   let child: Child | null = null;
 
   const startChild = async () => {
-    child = start(command);
+    child = start(command, { env: withPlainMalloc(environment) });
     await child.waitForLine(/Ready to accept connections/);
   };
   const pid = () => {
@@ -72,9 +77,16 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   return {
     url,
     port,
+    folder,
     pid,
     start: startChild,
     stop: stopChild,
+    kill: async () => {
+      const running = child;
+      child = null;
+      running?.signal('SIGKILL');
+      await running?.exited;
+    },
     pause: () => void process.kill(pid(), 'SIGSTOP'),
     resume: () => void process.kill(pid(), 'SIGCONT'),
     command: async (name, ...words) => {
@@ -92,4 +104,10 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
 function tlsWords(port: number, tls: NonNullable<RedisOptions['tls']>): readonly string[] {
   const files = ['--tls-cert-file', tls.certificatePath, '--tls-key-file', tls.keyPath];
   return ['--tls-port', String(port), ...files, '--tls-auth-clients', 'no'];
+}
+
+/** Redis's jemalloc asks for the time before libfaketime is ready, and libfaketime then gives up: libc's malloc goes first. */
+function withPlainMalloc(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const { LD_PRELOAD } = environment;
+  return LD_PRELOAD === undefined ? environment : { ...environment, LD_PRELOAD: `${LD_PRELOAD}:libc.so.6` };
 }
