@@ -1,6 +1,6 @@
 /** The proof: the key in the header, its signature, its thumbprint. */
 import { beforeAll, describe, expect, test } from 'bun:test';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, sign } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import type { JsonObject } from '../../src/authenticate/compact-jws.ts';
 import { ask, expectRefusal, expectToken, parseChallenges } from '../support/ask.ts';
@@ -136,12 +136,32 @@ describe('the jwk is present, public and of a good size', () => {
       expectRefusal(await withRsaJwk((jwk) => ({ ...jwk, e: 'AA' })), 'proof-signature');
     });
 
-    test('an exponent as long as the modulus costs no long computation and is refused', async () => {
-      const e = randomBytes(256);
-      e[255] = (e[255] ?? 0) | 1;
-      const answer = await withRsaJwk((jwk) => ({ ...jwk, e: e.toString('base64url') }));
-      expect(['proof-key', 'proof-signature']).toContain(answer.decision.refusal?.reason ?? '');
-    });
+    test('refuses an exponent as long as the modulus, and spends less on it than on a signature', async () => {
+      const long = await createKey('RS256', 4096);
+      const e = randomBytes(512);
+      e[511] = (e[511] ?? 0) | 1;
+      const jwk = { ...long.publicJwk, e: e.toString('base64url') };
+      const jkt = sha256(JSON.stringify({ e: jwk.e, kty: jwk.kty, n: jwk.n }));
+      const bound = rsaHarness.opTok({ claims: { cnf: { jkt } } });
+      const [header, claims] = rsaHarness.proof(bound, { header: { jwk } }).split('.');
+      // As long as the modulus: a shorter one would be refused by its length.
+      const signature = Buffer.concat([Buffer.alloc(1), randomBytes(511)]).toString('base64url');
+      const proof = `${header}.${claims}.${signature}`;
+      const cpuOf = async (work: () => unknown) => {
+        const before = process.cpuUsage();
+        for (let time = 0; time < 20; time += 1) await work();
+        return process.cpuUsage(before).user;
+      };
+      const refuse = async () => {
+        const { decision } = await ask(rsaHarness, { opTok: bound, proof });
+        expect(['proof-key', 'proof-signature']).toContain(decision.refusal?.reason ?? '');
+      };
+      await refuse();
+      // To raise to such an exponent takes four times as long as to sign.
+      expect(await cpuOf(refuse)).toBeLessThan(
+        await cpuOf(() => sign('sha256', Buffer.from('x'), long.privateKey)),
+      );
+    }, 60_000);
   });
 });
 
