@@ -1,4 +1,4 @@
-/** Configurations of any size: so many plans, patterns and revoked licences, written piece by piece. */
+/** Configurations of any size: so many plans, patterns and revoked licences; the plans are in `plansPath`. */
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { createKey } from '../support/keys.ts';
 import type { TemporaryFolder } from '../support/processes.ts';
@@ -35,33 +35,40 @@ export async function writeScaleFiles(folder: TemporaryFolder, size: Size, port:
   writeFileSync(folder.at('signing.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
   writeFileSync(folder.at('jwks.json'), JSON.stringify({ keys: [{ ...publicJwk, kid: thumbprint }] }));
   writePieces(folder.at('revoked.txt'), size.licenses, (license) => `${licenseName(license)}\n`);
+  writePieces(folder.at('plans.json'), size.plans, (plan) => writePlan(plan, size.patterns), '{', '}\n');
   const file = folder.at('registry-token.yaml');
-  writePieces(file, size.plans, (plan) => writePlan(plan, size.patterns), writeHead(port));
+  writeFileSync(file, writeConfiguration(port));
   return file;
 }
 
-function writeHead(port: number): string {
+function writeConfiguration(port: number): string {
   return `server: { listen: "127.0.0.1:${port}", shutdownGrace: 1s }
 authority: { issuer: "https://authority.bench.example", jwksPath: jwks.json, audiences: [registry] }
 signing: { issuer: registry-token.bench.example, keyPath: signing.pem }
 registry: { realm: "http://127.0.0.1:${port}/token" }
 revokedLicensesPath: revoked.txt
+plansPath: plans.json
 logging: { level: info, format: json }
-plans:
 `;
 }
 
 function writePlan(plan: number, patterns: number): string {
-  const rules = Array.from(
-    { length: patterns },
-    (_, pattern) => `      - { pattern: "${patternOf(plan, pattern)}", actions: [pull, push] }\n`,
-  );
-  return `  ${planName(plan)}:\n    repositories:\n${rules.join('')}`;
+  const repositories = Array.from({ length: patterns }, (_, pattern) => ({
+    pattern: patternOf(plan, pattern),
+    actions: ['pull', 'push'],
+  }));
+  return `${plan === 0 ? '' : ','}\n${JSON.stringify(planName(plan))}: ${JSON.stringify({ repositories })}`;
 }
 
 const PIECE = 1024 * 1024;
 
-function writePieces(file: string, count: number, write: (index: number) => string, head = ''): void {
+function writePieces(
+  file: string,
+  count: number,
+  write: (index: number) => string,
+  head = '',
+  end = '',
+): void {
   const descriptor = openSync(file, 'w');
   let piece = head;
   for (let index = 0; index < count; index += 1) {
@@ -70,6 +77,6 @@ function writePieces(file: string, count: number, write: (index: number) => stri
     writeSync(descriptor, piece);
     piece = '';
   }
-  writeSync(descriptor, piece);
+  writeSync(descriptor, piece + end);
   closeSync(descriptor);
 }
