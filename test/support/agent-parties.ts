@@ -1,7 +1,7 @@
 /** An agent on a port, and the parties around it made up: a registry that a test scripts, its realm, an Authority. */
 import { type Agent, createAgent } from '../../src/client/agent/agent.ts';
 import type { AgentRefusal } from '../../src/client/agent/check-request.ts';
-import { type AgentListener, doorOf, listenForClients } from '../../src/client/agent/listen.ts';
+import { type AgentListener, identityOf, listenForClients } from '../../src/client/agent/listen.ts';
 import type { TransferListener } from '../../src/client/agent/transfers.ts';
 import { generateDpopKey } from '../../src/client/dpop.ts';
 import { createClientParts } from './client-parts.ts';
@@ -79,7 +79,7 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
   const address = { host: '127.0.0.1', port, tls: null };
   const agent = createAgent({
     registry: new URL(registryUrl),
-    door: doorOf(address),
+    identity: identityOf(address),
     parts: createClientParts(clock),
     requestOpTok: async () => {
       opToks += 1;

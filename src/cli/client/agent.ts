@@ -1,7 +1,7 @@
-/** `agent`: a registry endpoint on loopback for clients that can neither make proofs nor show certificates. */
+/** `agent`: a registry endpoint on loopback for clients that can neither make proofs nor present certificates. */
 import { type AgentOptions, createAgent } from '../../client/agent/agent.ts';
 import { AgentRefusal } from '../../client/agent/check-request.ts';
-import { type AgentAddress, type AgentTls, doorOf, listenForClients } from '../../client/agent/listen.ts';
+import { type AgentAddress, type AgentTls, identityOf, listenForClients } from '../../client/agent/listen.ts';
 import type { TransferListener } from '../../client/agent/transfers.ts';
 import { ClientFault } from '../../client/client-fault.ts';
 import { openClient } from '../../client/client-settings.ts';
@@ -26,38 +26,39 @@ import {
   registryOptions,
 } from './options.ts';
 
-/** Milliseconds for running transfers at the end. */
+/** Milliseconds that transfers under way have to finish at the end. */
 const GRACE = 10_000;
 
 export const agent: Command = {
   name: 'agent',
-  summary: 'a registry endpoint on loopback, for clients that know nothing of DPoP',
+  summary: 'a registry endpoint on loopback, for clients without DPoP',
   help: `Usage: registry-token agent --registry URL --authority URL --client-id ID
                            (--client-secret-path FILE | --client-key FILE | --cert FILE --key FILE)
                            [--listen 127.0.0.1:5001] [options]
+       registry-token agent --registry URL (--op-tok-path FILE | --op-tok-env NAME | --op-tok-command COMMAND) [options]
        registry-token agent --profile NAME [--listen 127.0.0.1:5001] [options]
 
-Runs in the foreground until SIGINT or SIGTERM, and forwards /v2/ of that address to the registry: any client that
-is pointed at it pulls and pushes there without credentials. The agent answers the registry's 401 itself, with tokens
-that it gets as 'token' does, and keeps in memory until shortly before they expire. It stores nothing, and sends the
-token to the registry alone: where the registry redirects to a storage, the client goes there itself.
+Runs in the foreground until SIGINT or SIGTERM and forwards /v2/ of its address to the registry: a client that uses the
+address pulls and pushes there without credentials. An image is named by the agent's address: 127.0.0.1:5001/team/app:1.
+The agent answers the registry's 401 itself, with tokens that it gets as 'token' does and keeps in memory until shortly
+before they expire. It stores nothing else, and sends a token to the registry only: if the registry redirects to a storage
+backend, the client goes there itself.
 
-Whoever can connect to the address acts as this client: on a machine with other users, they can too. Any other
-address than loopback needs TLS, and a certificate of each client. An image is named by the agent's address:
-127.0.0.1:5001/team/app:1. An upload starts with a token that has half of its life left; where a proxy holds uploads
-back until they are complete, the service's signing.lifetime must be longer than twice the longest one.
+Whoever can connect to the address acts as this client, and so can other users of the machine. An address other than
+loopback needs TLS and client certificates. An upload starts with a token that has half of its life left: if a proxy holds
+uploads back until they are complete, signing.lifetime of the service must be longer than twice the longest one.
 
 The agent:
-  --registry URL             the registry: https://registry.example.com; http on loopback alone
-  --listen HOST:PORT         127.0.0.1:5001 where not given
+  --registry URL             the registry: https://registry.example.com; http on loopback only
+  --listen HOST:PORT         default 127.0.0.1:5001
   --tls-cert FILE, --tls-key FILE, --client-ca FILE
-                             its certificate and key, and the authority of the clients that may come, PEM
+                             its certificate and key, and the authority of the client certificates, PEM
   --quiet                    no line for each transfer; only a terminal gets them
   --realm URL, --service NAME
-                             the only token service, and the only service there, that the registry may name;
-                             where not given, it is believed
+                             the only token service, and the only service there, that the registry may name.
+                             Default: whatever it names
 ${clientOptionsHelp}
-Exit codes: 0 stopped, 1 the address or a file cannot be had, 2 usage, 78 a profile is wrong.
+Exit codes: 0 stopped, 1 the address or a file cannot be used, 2 usage, 78 a profile has mistakes.
 
 Example:
   registry-token agent --registry https://registry.example.com --listen 127.0.0.1:5001 \\
@@ -77,8 +78,8 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
     'client-ca': { type: 'string' },
     quiet: { type: 'boolean', default: false },
   });
-  const { settings, place } = readClient(options, env);
-  const registry = parseRegistry(required(place.registry, 'registry'));
+  const { settings, target } = readClient(options, env);
+  const registry = parseRegistry(required(target.registry, 'registry'));
   const address = parseAddress(options.listen, {
     certificate: options['tls-cert'],
     key: options['tls-key'],
@@ -93,11 +94,11 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
   });
   const running = createAgent({
     registry,
-    door: doorOf(address),
+    identity: identityOf(address),
     parts,
     requestOpTok,
-    realm: place.realm ?? null,
-    service: place.service ?? null,
+    realm: target.realm ?? null,
+    service: target.service ?? null,
     onTokenService: ({ realm, service }) => log.info('token service', { realm, service }),
     onRefusal: ({ method, path }, { status, code, message }) =>
       log.warn('not forwarded', { method, path, status, code, why: message }),
@@ -120,7 +121,7 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
 /** `pulled what=team/app/blobs/sha256:0123 size="52.4 MB" rate="12.1 MB/s" token="new, by DPoP"`. */
 function transferReporter(log: Log, clock: () => number): TransferListener {
   return ({ method, path, bytes, startedAt, token, status }, isDone) => {
-    // A refusal has a line of its own, and what a redirect leads to passes by the agent.
+    // A refusal has its own line, and the target of a redirect does not pass through the agent.
     if (isDone && (status === null || status >= 300)) return;
     const verb = method === 'GET' ? ['pulling', 'pulled'] : ['pushing', 'pushed'];
     const seconds = Math.max(clock() - startedAt, 0.001);
@@ -140,18 +141,18 @@ function formatBytes(bytes: number): string {
   return `${power === 0 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
 }
 
-/** The agent goes on: what is wrong may be over, or put right elsewhere, before a client comes. */
+/** The agent continues: the cause may be gone before a client comes. */
 function tellOfTrial(log: Log, cause: unknown): void {
   const isKnown = cause instanceof ClientFault || cause instanceof AgentRefusal;
-  log.warn('no token can be had now', { why: isKnown ? cause.message : 'unknown fault' });
+  log.warn('cannot get a token', { why: isKnown ? cause.message : 'unknown fault' });
 }
 
-/** A host alone is one with https. */
+/** A host without a scheme is https. */
 function parseRegistry(text: string): URL {
   const url = URL.parse(/^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `https://${text}`);
   if (url === null || !isSecureUrl(url)) throw new UsageError('--registry is neither https nor on loopback');
   if (!/^\/(?:v2\/?)?$/.test(url.pathname) || url.search !== '' || url.hash !== '')
-    throw new UsageError('--registry names the registry alone: https://registry.example.com, without a path');
+    throw new UsageError('--registry must be a registry without a path: https://registry.example.com');
   return new URL(url.origin);
 }
 
@@ -162,12 +163,12 @@ function parseAddress(
   const [, host = '', digits] = /^([\w.-]+|\[[\da-f:.]+\]):(\d{1,5})$/i.exec(text) ?? [];
   const port = Number(digits);
   if (!(port >= 1 && port <= 65535))
-    throw new UsageError(`--listen is ${text}, and not an address such as 127.0.0.1:5001`);
+    throw new UsageError(`--listen is ${text}; expected host:port, such as 127.0.0.1:5001`);
   const tls = loadTls(paths);
   if (tls === null && !isLoopback(host))
     throw new UsageError(
-      `--listen is ${text}: others than this machine could push and pull through it; with --tls-cert, --tls-key and ` +
-        '--client-ca the agent serves clients that have a certificate of that authority, and without only loopback',
+      `--listen is ${text}: other machines could push and pull through it. Give --tls-cert, --tls-key and --client-ca to ` +
+        'serve clients with a certificate of that authority, or listen on loopback',
     );
   return { host: host.replace(/[[\]]/g, ''), port, tls };
 }
@@ -181,20 +182,20 @@ function loadTls({
 }): AgentTls | null {
   if (certificate === undefined && key === undefined && clientAuthorities === undefined) return null;
   if (certificate === undefined || key === undefined || clientAuthorities === undefined)
-    throw new UsageError('--tls-cert, --tls-key and --client-ca come together');
+    throw new UsageError('--tls-cert, --tls-key and --client-ca must be given together');
   return {
     ...loadClientCertificate(certificate, key),
     clientAuthorities: loadCertificateAuthorities(clientAuthorities),
   };
 }
 
-/** Listens, or says why it cannot. */
+/** Throws CommandFailure with the reason if the address cannot be bound. */
 function claim<Listener>(address: string, open: () => Listener): Listener {
   try {
     return open();
   } catch (cause) {
     const code = errorCode(cause);
-    const why = code === 'EADDRINUSE' ? 'something listens there already, another agent perhaps' : code;
-    throw new CommandFailure(`cannot listen on ${address}: ${why}; --listen names another address`);
+    const why = code === 'EADDRINUSE' ? 'the address is in use, perhaps by another agent' : code;
+    throw new CommandFailure(`cannot listen on ${address}: ${why}; choose another address with --listen`);
   }
 }

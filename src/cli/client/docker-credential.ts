@@ -17,13 +17,13 @@ import {
   type Profile,
 } from './profile.ts';
 
-/** The name that docker calls a helper `registry-token` by: a link of this name to the program is the helper. */
+/** The name that docker gives a helper `registry-token`: a link of this name to the program is the helper. */
 export const CREDENTIAL_HELPER_NAME = 'docker-credential-registry-token';
 
-/** The user that the secrets are for; the service takes any. */
+/** The user name that goes with the secrets; the service accepts any. */
 export const CREDENTIAL_USER = 'registry-token';
 
-/** The texts by which docker's client library knows what happened (docker-credential-helpers, credentials/error.go). */
+/** The texts that docker's client library recognizes (docker-credential-helpers, credentials/error.go). */
 const protocolTexts = {
   notFound: 'credentials not found in native keychain',
   noServer: 'no credentials server URL',
@@ -184,7 +184,7 @@ function parseCredentials(text: string): Readonly<Record<string, unknown>> {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   } catch {
-    // Told below: what JSON.parse says may quote a password.
+    // Reported below: the message of JSON.parse may quote a password.
   }
   throw new ClientFault('the credentials on standard input are not a JSON object');
 }

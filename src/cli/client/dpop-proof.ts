@@ -1,4 +1,4 @@
-/** `dpop-proof`: prints one proof, for curl and for tests of one's own. */
+/** `dpop-proof`: prints one proof, for curl and for scripts. */
 import { ClientFault } from '../../client/client-fault.ts';
 import { makeDpopProof, openDpopKey, proofTarget } from '../../client/dpop.ts';
 import { parseSecret, readSecretFile } from '../../client/files.ts';
@@ -13,15 +13,15 @@ export const dpopProof: Command = {
 
 Prints one DPoP proof (RFC 9449): valid for one request, for about a minute.
 
-  --url URL                  where the request goes; its query is not part of the proof
-  --key FILE                 the private key, PEM or JWK: P-256, Ed25519 or RSA. It is made (P-256, 0600) where the
-                             file does not exist, as a JWK where its name ends in .jwk or .json
+  --url URL                  the URL of the request; its query is not part of the proof
+  --key FILE                 the private key, PEM or JWK: P-256, Ed25519 or RSA. If the file does not exist, it is
+                             created (P-256, 0600), as a JWK if its name ends in .jwk or .json
   --access-token OPTOK       the access token that is sent with the proof; - reads it from standard input. Other
                              users of this machine can read arguments in the list of processes
   --access-token-path FILE   the same, from a file
                              Neither: a proof for the Authority's token endpoint, where there is no token yet
-  --method GET               the method of the request: GET where not given
-  --nonce N                  what the server asked for with DPoP-Nonce
+  --method GET               the method of the request; default GET
+  --nonce N                  the value of the server's DPoP-Nonce
 
 Exit codes: 0 printed, 1 the key or the token cannot be used, 2 usage.
 
@@ -45,8 +45,8 @@ Example:
     const { method } = options;
     // RFC 9110 §9.1: methods are case-sensitive, and all that are in use are upper case.
     if (!/^[A-Z-]+$/.test(method))
-      throw new UsageError('--method is an HTTP method in upper case: GET, POST');
-    if (options.nonce === '') throw new UsageError('--nonce is empty');
+      throw new UsageError('--method must be an HTTP method in upper case, such as GET or POST');
+    if (options.nonce === '') throw new UsageError('--nonce must not be empty');
     const accessTokenOption = options['access-token'];
     const accessTokenPath = options['access-token-path'];
     if (accessTokenOption !== undefined && accessTokenPath !== undefined)

@@ -173,17 +173,17 @@ export const registryOptions = {
 } as const;
 
 /** From the options, else from the profile. */
-export type RegistryPlace = { readonly [Name in keyof typeof registryOptions]: string | undefined };
+export type RegistryTarget = { readonly [Name in keyof typeof registryOptions]: string | undefined };
 
 /** Throws UsageError and ConfigurationFault. */
 export function readClient(
-  options: ClientOptionValues & Partial<RegistryPlace>,
+  options: ClientOptionValues & Partial<RegistryTarget>,
   env: CommandContext['env'],
-): { readonly settings: ClientSettings; readonly place: RegistryPlace } {
+): { readonly settings: ClientSettings; readonly target: RegistryTarget } {
   const profile = readProfile(options, env);
   return {
     settings: toClientSettings(options, profile),
-    place: {
+    target: {
       registry: options.registry ?? profile.registry,
       realm: options.realm ?? profile.realm,
       service: options.service ?? profile.service,

@@ -1,4 +1,4 @@
-/** The profiles of a client: what it is told about an Authority and a registry, once, in `client.yaml`. */
+/** The profiles in `client.yaml`: what a client needs to know about an Authority and a registry, written once. */
 
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -84,8 +84,8 @@ const authorityKeys = [
 ] as const;
 
 /**
- * Which file is read: the option, else the user's, else the machine's. Where neither of these is there, the
- * user's is returned with `exists: false`.
+ * The file with the profiles: the option, else the user's, else the machine's. If neither exists, the user's is returned with
+ * `exists: false`.
  */
 export function findProfilesFile(
   option: string | undefined,
@@ -126,7 +126,7 @@ export function loadProfiles(file: string): readonly NamedProfile[] {
   return profiles;
 }
 
-/** The profile of this name. Throws ConfigurationFault with the nearest name. */
+/** Throws ConfigurationFault, with the nearest name, if there is no such profile. */
 export function chooseProfile(profiles: readonly NamedProfile[], name: string, file: string): NamedProfile {
   const found = profiles.find((candidate) => candidate.name === name);
   if (found !== undefined) return found;
@@ -136,10 +136,10 @@ export function chooseProfile(profiles: readonly NamedProfile[], name: string, f
   throw new ConfigurationFault([{ source: file, line: null, column: null, key: 'profiles', message }]);
 }
 
-/** The profile that is for this registry, one that names it among its hosts before others; null where none is. */
+/** The profile that is for this registry, one that names it among its hosts before others; null if none is. */
 export function findProfileForHost(profiles: readonly NamedProfile[], host: string): NamedProfile | null {
   if (!isRegistry(host)) return null;
-  // As the hosts of a profile: in lower case, and without a port that goes without saying.
+  // As the hosts of a profile: in lower case, and without the default port.
   const suitable = profiles.filter(({ hosts }) => hosts.includes(registryHost(host)));
   return suitable.find(({ profile }) => profile.hosts !== undefined) ?? suitable[0] ?? null;
 }
@@ -155,10 +155,7 @@ function findContradictions(
       mistakes.push(at('certPath', "needs keyPath, the certificate's key"));
     if (profile.keyPath !== undefined && profile.certPath === undefined)
       mistakes.push(
-        at(
-          'keyPath',
-          "is a certificate's key, and certPath is missing; clientKeyPath is for private_key_jwt",
-        ),
+        at('keyPath', 'is the key of certPath, which is missing; for private_key_jwt use clientKeyPath'),
       );
     if (profile.bind === 'certificate' && profile.certPath === undefined)
       mistakes.push(at('bind', 'is certificate, which needs certPath and keyPath'));
@@ -203,7 +200,7 @@ function findSharedHosts(
   mistakeAt: (path: KeyPath, message: string) => Mistake,
 ): Mistake[] {
   const owners = new Map<string, string>();
-  // Two that have one `registry` in common are for --profile to choose from; the hosts of a profile are its own.
+  // Profiles with the same `registry` are chosen from by --profile; `hosts` belong to one profile.
   const explicit = profiles.filter(({ profile }) => profile.hosts !== undefined);
   return explicit.flatMap(({ name, hosts }) =>
     hosts.flatMap((host, index) => {
@@ -211,7 +208,7 @@ function findSharedHosts(
       owners.set(host, owner ?? name);
       if (owner === undefined) return [];
       return [
-        mistakeAt(['profiles', name, 'hosts', index], `${host} belongs to the profile ${owner} already`),
+        mistakeAt(['profiles', name, 'hosts', index], `${host} already belongs to the profile ${owner}`),
       ];
     }),
   );

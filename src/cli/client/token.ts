@@ -1,4 +1,4 @@
-/** `token`: gets an OpTok from the Authority, brings it to the realm, and prints or stores the registry token. */
+/** `token`: gets an OpTok, sends it to the realm, and prints or stores the registry token. */
 import { registryHost, requestChallenge } from '../../client/challenge.ts';
 import { openClient } from '../../client/client-settings.ts';
 import { checkDockerConfig, storeRegistryToken } from '../../client/docker-config.ts';
@@ -11,7 +11,7 @@ import {
   clientOptions,
   clientOptionsHelp,
   failingByFaults,
-  type RegistryPlace,
+  type RegistryTarget,
   readClient,
   registryOptions,
 } from './options.ts';
@@ -22,25 +22,27 @@ export const token: Command = {
   help: `Usage: registry-token token --authority URL --client-id ID
                            (--client-secret-path FILE | --client-key FILE | --cert FILE --key FILE)
                            (--registry HOST | --realm URL --service NAME) [--scope SCOPE]... [options]
+       registry-token token (--op-tok-path FILE | --op-tok-env NAME | --op-tok-command COMMAND)
+                           (--registry HOST | --realm URL --service NAME) [--scope SCOPE]... [options]
        registry-token token --profile NAME [--scope SCOPE]... [options]
 
-Gets an OpTok from the Authority by client_credentials, bound to a DPoP key or to the certificate, brings it to the
-realm, and prints the registry token.
+Gets an OpTok from the Authority by client_credentials, bound to a DPoP key or to the certificate, or takes one that exists
+already; sends it to the realm, and prints the registry token.
 
 ${clientOptionsHelp}The registry:
-  --registry HOST            the registry: it is asked for realm and service where these are not given
+  --registry HOST            the registry; it is asked for realm and service if these are not given
   --realm URL                the token service, as the registry's 401 names it
   --service NAME             the registry's service
   --scope SCOPE              what the token is for: repository:team/app:pull,push; may be repeated
-The answer, where it is not the token alone:
+The output, if not the token alone:
   --json                     prints the whole answer: token, expires_in, issued_at
-  --env                      prints a line for the shell: export REGISTRY_TOKEN=...
+  --env                      prints a line for the shell: export REGISTRY_TOKEN='...'
   --docker-config FILE       prints nothing and stores the token as registrytoken of --registry in docker's
-                             config.json. It replaces no password that is there, and is never refreshed: it
-                             needs every scope of what is to be done, in its lifetime. docker, crane and oras read it;
+                             config.json. It replaces no password there, and is never refreshed: it needs every
+                             scope of the operation, and a lifetime as long. docker, crane and oras read it;
                              podman and skopeo do not (skopeo has --registry-token)
 
-Exit codes: 0 printed or stored, 1 refused or not reachable, 2 usage, 78 a profile is wrong.
+Exit codes: 0 printed or stored, 1 refused or not reachable, 2 usage, 78 a profile has mistakes.
 
 Examples:
   registry-token token --authority https://authority.example.com --client-id builder \\
@@ -64,28 +66,29 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
   const dockerConfig = options['docker-config'];
   if ([options.json, options.env, dockerConfig !== undefined].filter(Boolean).length > 1)
     throw new UsageError('--json, --env and --docker-config exclude each other');
-  const { settings, place } = readClient(options, env);
-  if (place.registry === undefined) {
-    if (place.realm === undefined) throw new UsageError('--realm, or --registry to ask for it, is missing');
-    if (place.service === undefined)
-      throw new UsageError('--service, or --registry to ask for it, is missing');
+  const { settings, target } = readClient(options, env);
+  if (target.registry === undefined) {
+    if (target.realm === undefined)
+      throw new UsageError('--realm is missing (or --registry, to ask the registry for it)');
+    if (target.service === undefined)
+      throw new UsageError('--service is missing (or --registry, to ask the registry for it)');
   }
   const store =
     dockerConfig === undefined
       ? null
-      : { path: dockerConfig, host: registryHost(required(place.registry, 'registry')) };
-  // A file that cannot take the token is told before one is made for nothing.
+      : { path: dockerConfig, host: registryHost(required(target.registry, 'registry')) };
+  // Reported before a token is requested in vain.
   if (store !== null) checkDockerConfig(store.path, store.host);
 
   const stop = new AbortController();
   void stopRequested.then(() => stop.abort());
   const dependencies = clientDependencies({ env, tell }, stop.signal);
   const { parts, requestOpTok } = openClient(settings, 'ourselves', dependencies);
-  const tokenService = await findRealm(place, parts.http);
+  const tokenService = await findRealm(target, parts.http);
   const opTok = await requestOpTok();
   const registryToken = await requestRegistryToken(
     opTok,
-    { ...tokenService, isRealmNamed: place.realm !== undefined, scopes: options.scope },
+    { ...tokenService, isRealmNamed: target.realm !== undefined, scopes: options.scope },
     parts,
   );
   if (store !== null) {
@@ -96,9 +99,9 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
   return 0;
 }
 
-/** What is not given is asked of the registry. */
+/** Asks the registry for what is not given. */
 async function findRealm(
-  { registry, realm, service }: RegistryPlace,
+  { registry, realm, service }: RegistryTarget,
   http: HttpOptions,
 ): Promise<{ readonly realm: string; readonly service: string }> {
   if (realm !== undefined && service !== undefined) return { realm, service };
@@ -107,5 +110,5 @@ async function findRealm(
 }
 
 function lifetimeOf({ answer }: RegistryToken): string {
-  return typeof answer.expires_in === 'number' ? `, good for ${answer.expires_in} s` : '';
+  return typeof answer.expires_in === 'number' ? `, valid for ${answer.expires_in} s` : '';
 }

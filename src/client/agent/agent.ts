@@ -1,13 +1,12 @@
 /**
- * The agent: a registry endpoint for clients that can neither make proofs nor show certificates. What lives here is
- * the way of a request to the one registry and back, with tokens that the agent gets; it stores no content, and
- * knows neither sockets nor the command line.
+ * The agent: a registry endpoint for clients that can neither make proofs nor present certificates. It forwards requests to
+ * one registry with tokens that it gets itself, and stores no content. It knows neither sockets nor the command line.
  */
 import { parseBearerChallenge } from '../challenge.ts';
 import { ClientFault } from '../client-fault.ts';
 import type { HttpOptions } from '../http.ts';
 import {
-  type AgentDoor,
+  type AgentIdentity,
   AgentRefusal,
   checkRequest,
   isDenied,
@@ -22,17 +21,17 @@ import { type AccessOptions, RegistryAccess } from './registry-access.ts';
 import { countBytes, reportTransfer, type Transfer, type TransferListener, Transfers } from './transfers.ts';
 
 export interface AgentOptions extends Omit<AccessOptions, 'probe'> {
-  readonly door: AgentDoor;
-  /** Told of every request that the agent answered in place of the registry, but of those whose client had gone. */
+  readonly identity: AgentIdentity;
+  /** Called for each request that the agent refused itself, unless its client had disconnected. */
   readonly onRefusal: (request: { method: string; path: string }, refusal: AgentRefusal) => void;
-  /** Told of content that passes through; null where nobody looks. */
+  /** Called for content that passes through; null if nobody looks. */
   readonly onTransfer: TransferListener | null;
 }
 
 export interface Agent {
   /** Answers a request. Never throws. */
   readonly handle: (request: Request) => Promise<Response>;
-  /** Gets a token for nothing, as `docker login` does. Throws ClientFault or AgentRefusal: why it would not work. */
+  /** Gets a token without scopes, as `docker login` does. Throws ClientFault or AgentRefusal: why requests would fail. */
   readonly tryOut: () => Promise<void>;
   readonly transfers: Transfers;
 }
@@ -46,7 +45,7 @@ interface Outgoing {
 }
 
 export function createAgent(options: AgentOptions): Agent {
-  const { registry, door, onRefusal, onTransfer, parts } = options;
+  const { registry, identity, onRefusal, onTransfer, parts } = options;
   const transfers = new Transfers();
   const bodies = new KeptBodies();
   const base = new URL('/v2/', registry);
@@ -54,9 +53,9 @@ export function createAgent(options: AgentOptions): Agent {
   const access = new RegistryAccess({ ...options, probe });
 
   const answer = async (request: Request, transfer: Transfer | null): Promise<Response> => {
-    const { target, agentOrigin } = checkRequest(request, door, registry);
+    const { target, agentOrigin } = checkRequest(request, identity, registry);
     const { method, headers, signal } = request;
-    // Clients ask here first, and tell nothing of why it failed: the request that matters gets the reason.
+    // Clients ask here first, and do not show why that failed: the reason comes with the request that matters.
     if (target.pathname === '/v2/' && (method === 'GET' || method === 'HEAD'))
       return Response.json({}, { headers: { 'Docker-Distribution-Api-Version': 'registry/2.0' } });
     const answered = await bodies.use(request, (body) => {
@@ -72,7 +71,7 @@ export function createAgent(options: AgentOptions): Agent {
     });
   };
 
-  /** A mount whose source this client may not pull is an upload like any other, as where a registry cannot mount. */
+  /** A mount whose source this client may not pull becomes an ordinary upload, as with a registry that cannot mount. */
   const sendOrUpload = async (target: URL, outgoing: Outgoing) => {
     try {
       return { target, response: await send(target, outgoing) };
@@ -109,7 +108,7 @@ export function createAgent(options: AgentOptions): Agent {
       throw new AgentRefusal(
         503,
         'UNAVAILABLE',
-        'The registry refused the token of this upload, whose content has gone by; send it again, with a new token.',
+        'The registry refused the token of this upload, whose content cannot be sent twice. Retry; the agent will use a new token.',
       );
     const second = await access.find(need, life);
     if (transfer !== null) transfer.token = second?.origin ?? null;
@@ -158,17 +157,17 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-/** Of the distribution protocol, what moves the content of an image. */
+/** Whether a request of the distribution protocol moves content. */
 function isContent(method: string, path: string): boolean {
   return /^(?:GET|PUT|PATCH)$/.test(method) && /\/(?:blobs|manifests)\//.test(path);
 }
 
-/** The token is good, and not for this: the service leaves out the source of a mount that the plan does not allow. */
+/** The token is valid, but not for this: the service leaves out the source of a mount that the plan does not allow. */
 function lacksScope(challenge: string): boolean {
   return parseBearerChallenge(challenge)?.error === 'insufficient_scope';
 }
 
-/** The service issued a token, and the registry does not take it: 403, because asking again gets the same. */
+/** The registry refuses a token that is new: 403, because another one would be the same. */
 function refusedToken(challenge: string): AgentRefusal {
   const { error, scope } = parseBearerChallenge(challenge) ?? {};
   const why =
@@ -178,8 +177,8 @@ function refusedToken(challenge: string): AgentRefusal {
   return new AgentRefusal(
     403,
     'DENIED',
-    `The registry refused the token that the service has just issued (${error ?? 'no error named'}); it wants ` +
-      `${scope ?? 'no scope'}. Probably ${why}.`,
+    `The registry refused the token that the service has just issued (${error ?? 'no error named'}); it asks for ` +
+      `${scope ?? 'no scope'}. Probable cause: ${why}.`,
   );
 }
 

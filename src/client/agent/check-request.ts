@@ -6,8 +6,8 @@ import { excerpt } from '../../platform/escape.ts';
 import { isLoopback } from '../../platform/loopback.ts';
 import { ClientFault } from '../client-fault.ts';
 
-/** Where the agent is, as its clients see it. */
-export interface AgentDoor {
+/** How clients name the agent. */
+export interface AgentIdentity {
   readonly scheme: 'http' | 'https';
   /** Whether a Host field names the agent. */
   readonly isOwnHost: (host: string) => boolean;
@@ -16,35 +16,39 @@ export interface AgentDoor {
 export interface CheckedRequest {
   /** The same path and query at the registry. */
   readonly target: URL;
-  /** The agent as this client reached it, `http://127.0.0.1:5001`. */
+  /** The agent's origin as this client used it: `http://127.0.0.1:5001`. */
   readonly agentOrigin: string;
 }
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 /** Throws AgentRefusal. `registry` is an origin. */
-export function checkRequest(request: Request, door: AgentDoor, registry: URL): CheckedRequest {
+export function checkRequest(request: Request, identity: AgentIdentity, registry: URL): CheckedRequest {
   const host = request.headers.get('host') ?? '';
-  // DNS rebinding: a page's own name may lead to this address, but it is still what the Host field says. A repeated
-  // field arrives joined by a comma, and a missing one is empty: neither is a name of the agent.
-  if (!door.isOwnHost(host))
+  // DNS rebinding: a web page's host name may resolve to this address, but then the Host field still has that name. A
+  // repeated field arrives joined by a comma, and a missing one is empty: neither is a name of the agent.
+  if (!identity.isOwnHost(host))
     throw new AgentRefusal(
       403,
       'DENIED',
-      'The Host of the request is not this agent; name it by the address that it listens on.',
+      'The Host of the request is not this agent; use the address that it listens on.',
     );
   // Fetch: every cross-origin request with an effect has Origin, and every request to loopback has Sec-Fetch-Site.
   const site = request.headers.get('sec-fetch-site');
   if (request.headers.has('origin') || (site !== null && site !== 'none'))
-    throw new AgentRefusal(403, 'DENIED', 'This agent is for registry clients, not for pages in a browser.');
+    throw new AgentRefusal(
+      403,
+      'DENIED',
+      'This agent is for registry clients, not for web pages in a browser.',
+    );
   if (!methods.includes(request.method))
-    throw new AgentRefusal(405, 'UNSUPPORTED', `${request.method} is no method of a registry.`);
+    throw new AgentRefusal(405, 'UNSUPPORTED', `${request.method} is not a method of the registry protocol.`);
 
-  const agentOrigin = `${door.scheme}://${host}`;
-  // Bun has taken the path and query alone from the request line, and dot segments out of the path.
+  const agentOrigin = `${identity.scheme}://${host}`;
+  // Bun takes only path and query from the request line, and has resolved dot segments.
   const asked = URL.parse(request.url);
   if (asked === null || asked.origin !== new URL(agentOrigin).origin || !isRegistryPath(asked.pathname))
-    throw new AgentRefusal(404, 'NAME_UNKNOWN', 'There is nothing here but /v2/ of the registry.');
+    throw new AgentRefusal(404, 'NAME_UNKNOWN', 'Only /v2/ of the registry is here.');
   const target = new URL(registry);
   target.pathname = asked.pathname;
   target.search = asked.search;
@@ -61,23 +65,23 @@ export function isRegistryPath(path: string): boolean {
   return !/%(?:2f|5c|2e|25|[01].|7f)|\/\.{0,2}(?:;|%3b)/i.test(path);
 }
 
-/** What the Host field of a client on this machine can be. Browsers let no page have a name under these. */
+/** Whether a Host field is one of a client on this machine. Web pages cannot have these host names. */
 export function namesLoopback(host: string, port: number): boolean {
   const [, name = '', digits] = /^(\[[\da-f:.]+\]|[^[\]:]+)(?::(\d{1,5}))?$/i.exec(host) ?? [];
   return Number(digits ?? 80) === port && isLoopback(name);
 }
 
 export interface RequiredAccess {
-  /** Equal for requests that a registry wants the same scopes for. */
+  /** Equal for requests that need the same scopes. */
   readonly key: string;
-  /** What distribution asks for. Only where the registry cannot be asked first: its own challenge counts. */
+  /** The scopes that distribution asks for. Used only if the registry cannot be asked first; its own challenge counts. */
   readonly usualScopes: readonly string[];
 }
 
 const REPOSITORY =
   /^\/v2\/(.+)\/(?:manifests\/[^/]+|blobs\/(?:uploads(?:\/.*)?|[^/]+)|tags\/list|referrers\/[^/]+)$/;
 
-/** Of distribution: GET and HEAD pull, POST, PUT and PATCH pull and push, DELETE delete; a mount pulls its source. */
+/** As distribution does: GET and HEAD need pull, POST, PUT and PATCH pull and push, DELETE delete; a mount pulls its source. */
 export function requiredAccess(method: string, { pathname, searchParams }: URL): RequiredAccess {
   const action = actionsOf(method);
   if (pathname === '/v2/') return { key: '', usualScopes: [] };
@@ -94,13 +98,13 @@ export function requiredAccess(method: string, { pathname, searchParams }: URL):
   };
 }
 
-/** The repository that a request, which starts an upload, would have the blob of; null where it names none. */
+/** The repository that an upload asks to mount its blob from; null if it names none. */
 export function mountSource(method: string, query: URLSearchParams): string | null {
   const { mount, from: source } = Object.fromEntries(query);
   return method === 'POST' && mount !== undefined ? (source ?? null) : null;
 }
 
-/** The same upload without the source; a registry that cannot mount starts it like that too. */
+/** The same upload without the source, as a registry that cannot mount starts it. */
 export function withoutMount(target: URL): URL {
   const plain = new URL(target);
   const others = [...plain.searchParams].filter(([name]) => !/^(?:mount|from)$/.test(name));
@@ -120,10 +124,10 @@ function actionsOf(method: string): string {
   }
 }
 
-/** Codes of the distribution specification, and what registries use beside them. */
+/** Codes of the distribution specification, and others that registries use. */
 export type AgentErrorCode = 'DENIED' | 'NAME_UNKNOWN' | 'TOOMANYREQUESTS' | 'UNAVAILABLE' | 'UNSUPPORTED';
 
-/** Thrown for a request that the agent does not forward, or has no answer to. The message is shown to the client. */
+/** Thrown for a request that the agent cannot or must not forward. The client shows the message. */
 export class AgentRefusal extends Error {
   readonly status: number;
   readonly code: AgentErrorCode;
@@ -136,8 +140,8 @@ export class AgentRefusal extends Error {
 }
 
 /**
- * A fault on the way to a token, as an answer: who is refused is told so with 403 and does not try again; what may
- * be over soon is 503. Never 401: the client has no credentials that it could better.
+ * A failure to get a token, as an answer: 403 for a refusal, so that the client does not retry; 503 for what may be over
+ * soon. Never 401: the client has no credentials that it could change.
  */
 export function refusalOf(fault: ClientFault): AgentRefusal {
   const { status, message } = fault;

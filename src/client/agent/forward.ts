@@ -6,10 +6,10 @@ import { fetchProxy } from '../../platform/proxy.ts';
 import { type HttpOptions, noAnswer, tlsOf } from '../http.ts';
 import { AgentRefusal, isRegistryPath } from './check-request.ts';
 
-/** A body that is kept can be sent again with another token; a stream passes through, and that once. */
+/** A body in memory can be sent again with another token; a stream can be sent only once. */
 export type OutgoingBody = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
 
-/** What registries read. Everything else stays here: credentials, cookies, and what speaks of proxies and hosts. */
+/** The fields that registries read. Nothing else is forwarded: no credentials, no cookies, nothing about proxies and hosts. */
 const forwardedFields = [
   'accept',
   'accept-encoding',
@@ -31,7 +31,7 @@ export function canRepeat(body: OutgoingBody): boolean {
 }
 
 /**
- * Sends a request and returns the answer whatever it is; redirects are not followed. The body of the answer is as
+ * Sends a request and returns the answer, whatever its status; redirects are not followed. The body of the answer stays as
  * the registry sent it, compressed or not. Throws AgentRefusal if there is no answer.
  */
 export async function forward(
@@ -41,7 +41,7 @@ export async function forward(
   { http, signal }: { readonly http: HttpOptions; readonly signal: AbortSignal },
 ): Promise<Response> {
   const { method, body } = request;
-  // Bun takes `timeout: false` for no limit to the silence while a registry puts 2 GiB in their place.
+  // A registry may be silent for minutes while it stores 2 GiB; Bun takes `timeout: false` for no limit.
   const unlimited = { timeout: false, duplex: 'half' } as const;
   try {
     return await fetch(target, {
@@ -50,7 +50,7 @@ export async function forward(
       ...(body === null ? {} : { body }),
       redirect: 'manual',
       decompress: false,
-      // A kept connection may turn out to be closed when the stream has begun, which is then lost.
+      // A connection from the pool may turn out to be closed after the stream has begun, which is then lost.
       keepalive: canRepeat(body),
       signal,
       tls: tlsOf(http),
@@ -72,13 +72,13 @@ function outgoingHeaders(received: Headers, token: string | null): Headers {
     const value = received.get(name);
     if (value !== null) headers.set(name, value);
   }
-  // Without one Bun would ask for compression on its own account, and the client has not.
+  // Without one Bun would ask for compression by itself, and the client has not.
   if (!headers.has('accept-encoding')) headers.set('Accept-Encoding', 'identity');
   if (token !== null) headers.set('Authorization', `Bearer ${token}`);
   return headers;
 }
 
-/** Above any manifest that registries take (4 MiB), below any layer that matters. */
+/** As large as any manifest that registries accept, smaller than layers that matter. */
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_BYTES_TOGETHER = 64 * 1024 * 1024;
 
@@ -86,8 +86,8 @@ export class KeptBodies {
   #bytes = 0;
 
   /**
-   * Runs `send` with the body of the request: read, where it is small, its length is known, and there is room; else
-   * as it comes. The room is taken before the first byte, so that slow senders cannot have more of it than others.
+   * Runs `send` with the body of the request: read into memory if its length is known, small, and there is room; else as a
+   * stream. The room is reserved before the first byte, so that slow senders cannot use more than the limit.
    */
   async use<Result>(request: Request, send: (body: OutgoingBody) => Promise<Result>): Promise<Result> {
     if (request.body === null) return send(null);
@@ -103,8 +103,8 @@ export class KeptBodies {
 }
 
 /**
- * RFC 9110 §7.6.1, what is between the registry and whom it knows, and what is about the registry's own origin. The
- * challenge is answered here; a client that saw it would look for credentials it does not have.
+ * Fields of one connection (RFC 9110 §7.6.1), and fields about the registry's own origin and clients. The agent answers the
+ * challenge itself; a client that saw it would look for credentials that it does not have.
  */
 const ownFields = [
   'alt-svc',
@@ -124,7 +124,7 @@ const ownFields = [
   'www-authenticate',
 ];
 
-/** `target` is what the registry was asked for, `agentOrigin` what the client asked. */
+/** `target` is the URL that was requested from the registry, `agentOrigin` the origin that the client used. */
 export function answerHeaders(received: Headers, target: URL, agentOrigin: string): Headers {
   const headers = new Headers(received);
   for (const name of (received.get('connection') ?? '').split(','))
@@ -138,14 +138,13 @@ export function answerHeaders(received: Headers, target: URL, agentOrigin: strin
 }
 
 /**
- * A reference to /v2/ of the registry is made one to the agent. Any other is left to the client, which goes there
- * itself and without a token: a storage that a redirect names has its own signature in the URL, and the agent speaks
- * to nobody but the registry and the token services.
+ * A reference to /v2/ of the registry becomes one to the agent. Any other is left as it is, and the client follows it without
+ * a token: storage backends sign their URLs, and the agent connects only to the registry and the token services.
  */
 export function rewriteReference(reference: string, target: URL, agentOrigin: string): string {
   const url = URL.parse(reference, target.href);
   if (url === null) return reference;
-  // By host, not by origin: a registry behind a proxy often does not know that its clients come by https.
+  // By host, not by origin: a registry behind a proxy often does not know that its clients use https.
   const isRegistry = url.host === target.host && (url.protocol === 'https:' || url.protocol === 'http:');
   if (!isRegistry || !isRegistryPath(url.pathname)) return url.href;
   return `${agentOrigin}${url.pathname}${url.search}`;

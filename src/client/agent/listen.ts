@@ -1,11 +1,11 @@
-/** The agent's listener: plain on loopback; elsewhere by TLS, and for clients with a certificate of the given authority. */
+/** The agent's listener: plain http on loopback; elsewhere TLS, for clients with a certificate of the given authority. */
 import { X509Certificate } from 'node:crypto';
 import { waitAtMost } from '../../platform/wait.ts';
 import type { Agent } from './agent.ts';
-import { type AgentDoor, namesLoopback } from './check-request.ts';
+import { type AgentIdentity, namesLoopback } from './check-request.ts';
 
 export interface AgentTls {
-  /** PEM: the server's certificate with its chain, its key, and the authority of the clients that may come. */
+  /** PEM: the server's certificate with its chain, its key, and the authority of the client certificates. */
   readonly certificate: string;
   readonly key: string;
   readonly clientAuthorities: string;
@@ -20,14 +20,14 @@ export interface AgentAddress {
 }
 
 export interface AgentListener {
-  /** Takes no more connections; what is under way may end within `graceMs`, and is broken off then. */
+  /** Stops accepting connections; requests under way have `graceMs` to finish, then they are aborted. */
   readonly stop: (graceMs: number) => Promise<void>;
 }
 
 const FLUSH_MS = 500;
 
-/** What the Host field of a client can be: the address on loopback, or a name in the certificate. */
-export function doorOf({ port, tls }: AgentAddress): AgentDoor {
+/** The Host fields that name the agent: the address on loopback, or a name in the certificate. */
+export function identityOf({ port, tls }: AgentAddress): AgentIdentity {
   if (tls === null) return { scheme: 'http', isOwnHost: (host) => namesLoopback(host, port) };
   const certificate = new X509Certificate(tls.certificate);
   return {
@@ -41,14 +41,14 @@ export function doorOf({ port, tls }: AgentAddress): AgentDoor {
   };
 }
 
-/** Listens at once. Throws where the address cannot be had. */
+/** Throws if the address cannot be bound. */
 export function listenForClients({ host, port, tls }: AgentAddress, agent: Agent): AgentListener {
   const server = Bun.serve({
     hostname: host,
     port,
-    // A layer has any size. Nothing of it is kept here.
+    // Layers have any size, and are not stored here.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    // A registry may need minutes to put a layer in its place, in which neither side says a word.
+    // While a registry stores a layer, neither side may send anything for minutes.
     idleTimeout: 0,
     development: false,
     // Bun's default beside `development: false` is to share the port with any listener of the same user.
@@ -71,7 +71,7 @@ export function listenForClients({ host, port, tls }: AgentAddress, agent: Agent
     stop: async (graceMs) => {
       const stopped = server.stop();
       await agent.transfers.settle(graceMs);
-      // The last bytes of an answer that has just ended are still to be sent.
+      // Lets the last bytes of an answer that has just ended go out.
       await waitAtMost(FLUSH_MS, stopped);
       await server.stop(true);
     },

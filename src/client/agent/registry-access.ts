@@ -1,4 +1,4 @@
-/** The token for a request: what the registry's challenges asked for so far, and who has a token for that. */
+/** The token for a request: remembers which scopes the registry's challenges asked for, and gets tokens for them. */
 
 import { excerpt } from '../../platform/escape.ts';
 import { parseBearerChallenge } from '../challenge.ts';
@@ -14,32 +14,32 @@ export interface AccessOptions {
   readonly registry: URL;
   readonly parts: ClientParts;
   readonly requestOpTok: () => Promise<NewOpTok>;
-  /** The only realm and the only service that are believed; null for what the registry says. */
+  /** The only realm and service that may be used; null for whatever the registry names. */
   readonly realm: string | null;
   readonly service: string | null;
-  /** Told of the realm and the service that are believed, and again where the registry names others. */
-  readonly onTokenService: (place: { readonly realm: string; readonly service: string }) => void;
+  /** Called with the realm and the service that are used, and again if the registry names others. */
+  readonly onTokenService: (found: { readonly realm: string; readonly service: string }) => void;
   /** Asks the registry for `/v2/` without a token: the WWW-Authenticate field of its 401, else null. */
   readonly probe: () => Promise<string | null>;
 }
 
 export interface Access {
   readonly token: string;
-  /** How it was got, for a person: "kept", "new, by DPoP". */
+  /** How it was got, in words: "kept", "new, by DPoP". */
   readonly origin: string;
-  /** The registry refused the token: it is not used again. */
+  /** For a token that the registry refused: it is not used again. */
   readonly forget: () => void;
 }
 
-type Place = Omit<RegistryTokenRequest, 'scopes'>;
+type TokenService = Omit<RegistryTokenRequest, 'scopes'>;
 
 interface BoundToken {
   readonly token: string;
-  /** What its OpTok is bound by, for a person. */
+  /** How its OpTok is bound, in words. */
   readonly binding: string;
 }
 
-/** Where the Authority or the service do not say how long a token lives: the least that clients assume. */
+/** For tokens whose lifetime the Authority or the service does not state: the least that clients assume. */
 const UNKNOWN_LIFETIME_S = 60;
 const MAX_LEARNED = 1000;
 
@@ -48,7 +48,7 @@ export class RegistryAccess {
   readonly #opToks: SharedTokens<OpTok>;
   readonly #tokens: SharedTokens<BoundToken>;
   readonly #learned = new Map<string, RegistryTokenRequest>();
-  #place: Place | null = null;
+  #tokenService: TokenService | null = null;
 
   constructor(options: AccessOptions) {
     this.#options = options;
@@ -57,9 +57,8 @@ export class RegistryAccess {
   }
 
   /**
-   * Access as far as it is known what the registry wants; null where it is not known, or the registry wants nothing:
-   * then the request is sent without, and the 401 tells. What cannot be sent twice (`upload`) has the usual scopes
-   * asked for. Throws ClientFault if there is no token.
+   * The token for what the registry is known to ask for; null if that is not known, or nothing: then the request is sent
+   * without one, and the 401 tells. For what cannot be sent twice (`upload`), the usual scopes are requested. Throws ClientFault if there is no token.
    */
   async find(need: RequiredAccess, life: RemainingLife): Promise<Access | null> {
     const known = this.#learned.get(need.key) ?? (life === 'upload' ? await this.#guess(need) : null);
@@ -70,14 +69,14 @@ export class RegistryAccess {
     return { token: value.token, origin, forget: () => this.#tokens.forget(key, value) };
   }
 
-  /** Remembers what a 401 asks for. False where it has no Bearer challenge. Throws AgentRefusal if it is unfit. */
+  /** Remembers what a 401 asks for. False if it has no Bearer challenge. Throws AgentRefusal if the challenge cannot be used. */
   learn(need: RequiredAccess, field: string): boolean {
     const challenge = parseBearerChallenge(field);
     if (challenge === null) return false;
-    const place = this.#believe(challenge);
+    const found = this.#believe(challenge);
     const scopes = (challenge.scope ?? '').split(' ').filter((scope) => scope !== '');
     this.#learned.delete(need.key);
-    this.#learned.set(need.key, { ...place, scopes: scopes.sort() });
+    this.#learned.set(need.key, { ...found, scopes: scopes.sort() });
     for (const oldest of this.#learned.keys()) {
       if (this.#learned.size <= MAX_LEARNED) break;
       this.#learned.delete(oldest);
@@ -86,35 +85,36 @@ export class RegistryAccess {
   }
 
   async #guess({ usualScopes }: RequiredAccess): Promise<RegistryTokenRequest | null> {
-    if (this.#place === null) {
+    if (this.#tokenService === null) {
       const challenge = parseBearerChallenge((await this.#options.probe()) ?? '');
       if (challenge !== null) this.#believe(challenge);
     }
-    return this.#place === null ? null : { ...this.#place, scopes: [...usualScopes].sort() };
+    return this.#tokenService === null ? null : { ...this.#tokenService, scopes: [...usualScopes].sort() };
   }
 
-  #believe(challenge: Readonly<Record<string, string>>): Place {
-    const place = this.#checkPlace(challenge);
-    const { realm, service } = place;
-    if (this.#place?.realm !== realm || this.#place.service !== service) this.#options.onTokenService(place);
-    this.#place = place;
-    return place;
+  #believe(challenge: Readonly<Record<string, string>>): TokenService {
+    const found = this.#checkTokenService(challenge);
+    const { realm, service } = found;
+    if (this.#tokenService?.realm !== realm || this.#tokenService.service !== service)
+      this.#options.onTokenService(found);
+    this.#tokenService = found;
+    return found;
   }
 
-  /** A registry could name the service of another one, and would be sent a token that is good there. */
-  #checkPlace({ realm = '', service = '' }: Readonly<Record<string, string>>): Place {
+  /** A registry could name another registry's service, and would get a token that is valid there. */
+  #checkTokenService({ realm = '', service = '' }: Readonly<Record<string, string>>): TokenService {
     const fault = (why: string) =>
-      new AgentRefusal(502, 'UNAVAILABLE', `The registry's 401 names ${why}, so no token is asked for.`);
+      new AgentRefusal(502, 'UNAVAILABLE', `The registry's 401 names ${why}, so no token is requested.`);
     const url = URL.parse(realm);
     if (this.#options.realm !== null && this.#options.realm !== realm)
-      throw fault(`the realm ${excerpt(realm)} and not the one that was given to the agent`);
-    // Who gives the realm may mean this machine, whatever the registry is.
+      throw fault(`the realm ${excerpt(realm)} not the one that was given to the agent`);
+    // A realm that the user has given may be on this machine, wherever the registry is.
     const namedBy = this.#options.realm === null ? this.#options.registry : new URL('http://localhost');
     const whyNot = whyNotLedTo(url, namedBy);
     if (whyNot !== null) throw fault(`a realm that ${whyNot}`);
     if (service === '') throw fault('no service');
     if (this.#options.service !== null && this.#options.service !== service)
-      throw fault(`the service ${excerpt(service)} and not the one that was given to the agent`);
+      throw fault(`the service ${excerpt(service)} not the one that was given to the agent`);
     return { realm, service, isRealmNamed: this.#options.realm !== null };
   }
 
@@ -123,7 +123,7 @@ export class RegistryAccess {
     try {
       return await this.#exchange(opTok.value, request);
     } catch (cause) {
-      // An OpTok that was good may be so no more: revoked, or signed by a key that the Authority has replaced.
+      // A kept OpTok may have become invalid: revoked, or signed by a key that the Authority has replaced.
       if (opTok.isNew || !(cause instanceof ClientFault) || cause.status !== 401) throw cause;
       this.#opToks.forget('', opTok.value);
       return this.#exchange((await this.#opTok()).value, request);

@@ -1,14 +1,14 @@
-/** Tokens that many requests share: each is obtained once, however many ask, and used until near its expiry. */
+/** Tokens that requests share: each is obtained once, however many ask for it, and used until shortly before it expires. */
 
 export interface ObtainedToken<Value> {
   readonly value: Value;
-  /** Seconds, from the moment it was asked for; 0: it is not used again. */
+  /** Seconds from when it was requested; 0 if it must not be used again. */
   readonly lifetime: number;
 }
 
 /**
- * How much of its life a token must have before it: a moment is enough for a request that is sent at once. An
- * upload may be held by a proxy until it is complete, and a body that has gone cannot be sent again with another.
+ * How long a token must still be valid. A moment is enough for a request that is sent at once. A proxy may hold an upload
+ * back until it is complete, and its body cannot be sent again with another token.
  */
 export type RemainingLife = 'moment' | 'upload';
 
@@ -18,7 +18,7 @@ interface Kept<Value> {
   readonly expiresAt: number;
 }
 
-/** So that nobody fills the memory by asking for ever new names; the oldest goes first. */
+/** A bound for requests with ever new names; the oldest is dropped first. */
 const MAX_KEPT = 1000;
 const MOMENT_S = 30;
 
@@ -32,7 +32,7 @@ export class SharedTokens<Value> {
     this.#clock = clock;
   }
 
-  /** The token of this key: kept, or by `obtain`. Rejects, for all who wait, as `obtain` does. */
+  /** The token for this key: a kept one, or one from `obtain`. Rejects as `obtain` does, for all that wait for it. */
   async get(
     key: string,
     life: RemainingLife,
@@ -49,7 +49,7 @@ export class SharedTokens<Value> {
     return { value: await obtaining, isNew: true };
   }
 
-  /** Lets go of a token that was refused, but not of one that has come in its place meanwhile. */
+  /** Drops a token that was refused, unless another has replaced it by then. */
   forget(key: string, refused: Value): void {
     if (this.#kept.get(key)?.value === refused) this.#kept.delete(key);
   }
@@ -68,7 +68,7 @@ export class SharedTokens<Value> {
   }
 }
 
-/** Seconds. In proportion for tokens of a minute and less, or each would be too old at once. */
+/** Seconds. Proportional for tokens of two minutes and less, or they would be too old at once. */
 function leastLife(lifetime: number, life: RemainingLife): number {
   return life === 'upload' ? lifetime / 2 : Math.min(MOMENT_S, lifetime / 4);
 }

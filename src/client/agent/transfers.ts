@@ -1,7 +1,7 @@
-/** The requests under way: each ends with the last byte of its answer, or when its client has gone. */
+/** The requests under way, and reports about them. A request ends with the last byte of its answer, or when its client disconnects. */
 import { waitAtMost } from '../../platform/wait.ts';
 
-/** Content on its way through the agent, in either direction. */
+/** Content that passes through the agent, in either direction. */
 export interface Transfer {
   readonly method: string;
   readonly path: string;
@@ -15,7 +15,7 @@ export interface Transfer {
   status: number | null;
 }
 
-/** Told of a transfer every 10 s and at its end. */
+/** Called every 10 s during a transfer, and at its end. */
 export type TransferListener = (transfer: Readonly<Transfer>, isDone: boolean) => void;
 
 const PROGRESS_MS = 10_000;
@@ -55,8 +55,8 @@ export class Transfers {
   }
 
   /**
-   * Runs one request, which never rejects: it is under way until the body of its answer has been read to the end or
-   * given up. Bun gives up what it does not need: for HEAD, and where the client has gone. `onEnd` is called then.
+   * Runs one request, which never rejects. It is under way until the body of its answer has been read or cancelled; Bun cancels
+   * it for HEAD, and when the client disconnects. `onEnd` is called then.
    */
   async track(
     run: () => Promise<Response>,
@@ -84,8 +84,8 @@ export class Transfers {
 }
 
 /**
- * The same bytes, read when they are taken. Handed over as it is, a body whose source breaks off would be told by Bun
- * on standard error, with its URL; an error here makes it close the connection, so that the client sees the break.
+ * The same bytes, pulled one chunk at a time. If a body were passed on as it is and its source broke off, Bun would print an error
+ * with the URL; an error from here makes it close the connection, so that the client notices.
  */
 function passOn(
   body: ReadableStream<Uint8Array>,

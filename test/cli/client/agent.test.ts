@@ -36,8 +36,8 @@ const refuse = (registry: string, ...more: readonly string[]) =>
 test.each([
   ['http://registry.example.com', 'neither https nor on loopback'],
   ['https://me:pw@registry.example.com', 'neither https nor on loopback'],
-  ['https://registry.example.com/team', 'names the registry alone'],
-  ['https://registry.example.com/?a=b', 'names the registry alone'],
+  ['https://registry.example.com/team', 'must be a registry without a path'],
+  ['https://registry.example.com/?a=b', 'must be a registry without a path'],
 ])('the registry %s is a usage error', async (registry, message) => {
   const { exitCode, stderr } = await refuse(registry);
   expect(exitCode).toBe(2);
@@ -62,7 +62,7 @@ test.each(['127.0.0.1', '127.0.0.1:0', '127.0.0.1:99999', '5001', 'http://127.0.
   async (listen) => {
     const { exitCode, stderr } = await refuse('https://registry.example.com', '--listen', listen);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('not an address such as 127.0.0.1:5001');
+    expect(stderr).toContain('expected host:port, such as 127.0.0.1:5001');
   },
 );
 
@@ -74,7 +74,7 @@ test('TLS without an authority of the clients is a usage error', async () => {
     '0.0.0.0:5001',
     ...tls,
   );
-  expect([exitCode, stderr]).toEqual([2, '--tls-cert, --tls-key and --client-ca come together\n']);
+  expect([exitCode, stderr]).toEqual([2, '--tls-cert, --tls-key and --client-ca must be given together\n']);
 });
 
 test('a secret that is not there is told before anything is opened', async () => {
@@ -92,7 +92,7 @@ test('an address in use is told, with the option that names another', async () =
   const { exitCode, stderr } = await refuse('https://registry.example.com', '--listen', listen);
   expect([exitCode, stderr]).toEqual([
     1,
-    `cannot listen on ${listen}: something listens there already, another agent perhaps; --listen names another address\n`,
+    `cannot listen on ${listen}: the address is in use, perhaps by another agent; choose another address with --listen\n`,
   ]);
 });
 
@@ -114,7 +114,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     await child.waitForLine(
       /"realm":"https:\/\/127\.0\.0\.1:1\/token","service":"s","message":"token service"/,
     );
-    await child.waitForLine(/"why":"discovery: .* answered 500".*no token can be had now/);
+    await child.waitForLine(/"why":"discovery: .* answered 500".*cannot get a token/);
     const answer = await fetch(`http://localhost:${port}/v2/a/manifests/1`);
     expect(answer.status).toBe(503);
     expect(await answer.text()).toContain('"code":"UNAVAILABLE"');

@@ -85,7 +85,7 @@ test.each([
 
 test.each([
   ['certPath: c.pem', 'one.certPath: needs keyPath'],
-  ['keyPath: c.key', "one.keyPath: is a certificate's key, and certPath is missing"],
+  ['keyPath: c.key', 'one.keyPath: is the key of certPath, which is missing'],
   ['clientKeyPath: k.pem', 'one.clientKeyPath: and clientSecretPath exclude each other'],
 ])('%s beside a secret is a contradiction', (line, message) => {
   expect(mistakesOf(`profiles:\n  one: { ${minimal}, ${line} }\n`)).toEqual([
@@ -122,7 +122,7 @@ test('a host belongs to one profile', () => {
   const text = `profiles:\n  one: { ${minimal}, hosts: [r.example.com] }\n  two:\n    ${minimal.replaceAll(', ', '\n    ')}\n    hosts: [a.example.com, R.example.com]\n`;
   expect(mistakesOf(text)).toEqual([
     expect.stringMatching(
-      /^7:\d+: profiles\.two\.hosts\[1\]: r\.example\.com belongs to the profile one already$/,
+      /^7:\d+: profiles\.two\.hosts\[1\]: r\.example\.com already belongs to the profile one$/,
     ),
   ]);
 });

@@ -100,8 +100,8 @@ test.each([
 test.each([
   [['--key', 'k'], '--url is missing'],
   [['--url', REALM], '--key is missing'],
-  [['--url', REALM, '--key', 'k', '--method', 'get'], '--method is an HTTP method in upper case'],
-  [['--url', REALM, '--key', 'k', '--nonce', ''], '--nonce is empty'],
+  [['--url', REALM, '--key', 'k', '--method', 'get'], '--method must be an HTTP method in upper case'],
+  [['--url', REALM, '--key', 'k', '--nonce', ''], '--nonce must not be empty'],
   [
     ['--url', REALM, '--key', 'k', '--access-token', 'a', '--access-token-path', 'b'],
     '--access-token and --access-token-path exclude each other',

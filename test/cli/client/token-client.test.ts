@@ -189,7 +189,7 @@ describe('with oidc-provider and the service', () => {
     expect({ exitCode, stdout, stderr }).toEqual({
       exitCode: 0,
       stdout: '',
-      stderr: `Stored the registry token for ${host} in ${path}, good for 900 s.\n`,
+      stderr: `Stored the registry token for ${host} in ${path}, valid for 900 s.\n`,
     });
     const { auths, ...rest } = JSON.parse(readFileSync(path, 'utf8'));
     expect(rest).toEqual({ credsStore: 'secretservice' });

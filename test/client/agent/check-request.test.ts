@@ -8,13 +8,13 @@ import {
 } from '../../../src/client/agent/check-request.ts';
 
 const registry = new URL('https://registry.example.com');
-const door = { scheme: 'http', isOwnHost: (host: string) => namesLoopback(host, 5001) } as const;
+const identity = { scheme: 'http', isOwnHost: (host: string) => namesLoopback(host, 5001) } as const;
 
 /** As Bun.serve makes it: the URL follows the Host field. */
 function check(path: string, { host = '127.0.0.1:5001', method = 'GET', headers = {} } = {}) {
   const request = new Request(`http://${host}${path}`, { method, headers: { ...headers, Host: host } });
   try {
-    return checkRequest(request, door, registry);
+    return checkRequest(request, identity, registry);
   } catch (cause) {
     if (cause instanceof AgentRefusal) return `${cause.status} ${cause.code}`;
     throw cause;
@@ -96,7 +96,9 @@ test('without a port a Host has that of http', () => {
 describe('a browser', () => {
   test('whose page has another name for this address is refused', () => {
     const request = new Request('http://evil.example:5001/v2/', { headers: { Host: 'evil.example:5001' } });
-    expect(() => checkRequest(request, door, registry)).toThrow('The Host of the request is not this agent');
+    expect(() => checkRequest(request, identity, registry)).toThrow(
+      'The Host of the request is not this agent',
+    );
   });
 
   test.each([

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import type { Agent } from '../../../src/client/agent/agent.ts';
-import { doorOf, listenForClients } from '../../../src/client/agent/listen.ts';
+import { identityOf, listenForClients } from '../../../src/client/agent/listen.ts';
 import { Transfers } from '../../../src/client/agent/transfers.ts';
 import { startAgentParties } from '../../support/agent-parties.ts';
 import { LOOPBACK_NAMES, writeCertificate } from '../../support/certificates.ts';
@@ -124,7 +124,7 @@ describeWith(['openssl', 'curl'], 'with TLS', () => {
 
   test('its names are those of the certificate', async () => {
     await using server = await open();
-    const { isOwnHost, scheme } = doorOf(server.address);
+    const { isOwnHost, scheme } = identityOf(server.address);
     expect(scheme).toBe('https');
     expect(['localhost', 'localhost:5001', '127.0.0.1:1', '127.0.0.1'].map(isOwnHost)).toEqual(
       Array(4).fill(true),
