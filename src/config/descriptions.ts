@@ -1,49 +1,64 @@
-/** What each key of the configuration is for, in a phrase: editors show it (`etc/registry-token.schema.json`). */
+/** What each key of the configuration is for: editors show it (`etc/registry-token.schema.json`), and the reference is made of it. */
 
 /** By the key's path; `*` stands for the name of a plan. */
 export const descriptions: Readonly<Record<string, string>> = {
-  server: 'The listener of the service.',
-  'server.listen': 'host:port, such as 127.0.0.1:8085 or [::1]:8085.',
-  'server.workers': 'Threads that share the port; auto: one per core.',
-  'server.tls': 'https by the service itself; it asks for a client certificate.',
-  'server.tls.certPath': "PEM: the service's certificate, then its chain.",
-  'server.tls.keyPath': 'PEM: the private key of the certificate.',
-  'server.tls.clientCaPath': 'PEM: whose client certificates count; any where the key is absent.',
-  'server.trustedProxies': 'Networks whose forwarded headers are believed; none by default.',
+  server: 'Where and how the service listens.',
+  'server.listen': 'The address to listen on, host:port: 127.0.0.1:8085, [::1]:8085, 0.0.0.0:443.',
+  'server.workers': 'Number of threads that answer on the same port; auto starts one per core.',
+  'server.tls':
+    'Serves HTTPS with these files and asks each client for a certificate. Without it, plain HTTP behind a proxy.',
+  'server.tls.certPath': "PEM file: the service's certificate, then the intermediate certificates.",
+  'server.tls.keyPath': 'PEM file: the private key of the certificate.',
+  'server.tls.clientCaPath':
+    'PEM file: the authorities whose client certificates are accepted. Without it, any is. The OpTok must be bound to the certificate either way.',
+  'server.trustedProxies':
+    'Networks (CIDR) or addresses of the proxies whose forwarded headers are believed. None by default.',
   'server.clientCertificateHeader':
-    'Where trusted proxies put a client certificate: a known header, or { name, format }.',
-  'server.clientCertificateHeader.name': 'The name of the header.',
-  'server.clientCertificateHeader.format': 'How the header holds the certificate.',
-  'server.forwardedHeader': "Where trusted proxies put the client's address; the other is not read.",
-  'server.shutdownGrace': 'How long running requests may take at a stop.',
+    'The header in which trusted proxies pass on the client certificate: a known header, or { name, format }.',
+  'server.clientCertificateHeader.name': 'Name of the header.',
+  'server.clientCertificateHeader.format': 'How the header encodes the certificate.',
+  'server.forwardedHeader':
+    "The header in which trusted proxies pass on the client's address. The other one is not read.",
+  'server.shutdownGrace': 'How long requests in progress may take when the service stops.',
   authority: 'The OAuth server that issues OpToks.',
-  'authority.issuer': 'The iss of OpToks, to the letter.',
-  'authority.metadataUrl': 'Default: the issuer with /.well-known/openid-configuration.',
-  'authority.jwksPath': 'Air-gapped: keys from this file, and no request is ever made.',
-  'authority.caPath': "PEM: certificate authorities to trust instead of the system's.",
-  'authority.audiences': 'An OpTok must have one of these in aud.',
-  'authority.requiredScopes': 'An OpTok must have all of these in scope.',
-  'authority.algorithms': 'Signature algorithms of OpToks.',
-  'authority.tokenTypes': 'Values of typ of OpToks; absent admits those without a typ.',
-  'authority.clockSkew': 'How far the clocks of Authority and clients may be off.',
-  'authority.claims': 'Where an OpTok names plan and licence.',
-  'authority.claims.subject': 'The claim that names who asks, such as client_id; a path: [act, sub].',
-  'authority.claims.plan': 'The claim that names the plan: a name, or a list such as roles.',
-  'authority.claims.license': 'The claim that names the licence.',
-  'authority.claims.named': 'Names for {claim:NAME}, {path:NAME} and when, by path: [a, b].',
-  'authority.planRules': 'The first rule whose conditions all hold chooses the plan, before claims.plan.',
-  'authority.planRules.when': 'By claim: text, in which * is any run of characters, or a list of texts.',
-  'authority.planRules.plan': 'The plan of the catalogue.',
-  senderConstraint: 'How an OpTok is bound to who sends it.',
-  'senderConstraint.accept': 'The ways; none = bearer-only: whoever holds an OpTok can use it.',
-  'senderConstraint.dpop': 'DPoP, RFC 9449.',
-  'senderConstraint.dpop.algorithms': 'Signature algorithms of proofs.',
-  'senderConstraint.dpop.maxAge': 'How old a proof may be.',
-  'senderConstraint.dpop.nonce': 'Whether each proof must hold a nonce of the service.',
-  'senderConstraint.dpop.nonceSecretPath': '32 random bytes, the same on every node.',
-  'senderConstraint.dpop.bearerScheme': 'Whether "Authorization: Bearer" may stand beside a proof.',
+  'authority.issuer': 'The exact iss claim of OpToks.',
+  'authority.metadataUrl':
+    'URL of the metadata document. Default: the issuer followed by /.well-known/openid-configuration.',
+  'authority.jwksPath':
+    'File with the key set of the Authority, for sites without a network path to it. No request is made then.',
+  'authority.caPath':
+    "PEM file: authorities to trust for the Authority's HTTPS instead of those of the system.",
+  'authority.audiences': 'An OpTok must have at least one of these in its aud claim.',
+  'authority.requiredScopes': 'An OpTok must have all of these in its scope claim.',
+  'authority.algorithms': 'Signature algorithms accepted for OpToks.',
+  'authority.tokenTypes':
+    'Accepted values of the typ header of OpToks; the word absent accepts OpToks without typ.',
+  'authority.clockSkew': 'How far the clocks of the Authority and of clients may differ from ours.',
+  'authority.claims': 'The claims of an OpTok that the service reads.',
+  'authority.claims.subject':
+    'The claim that names the subject, such as client_id; a path as a list: [act, sub].',
+  'authority.claims.plan': 'The claim that names the plan: one name, or a list such as roles.',
+  'authority.claims.license': 'The claim that names the licence, or a list of licences.',
+  'authority.claims.named':
+    'Names for claims inside other claims, as paths: { ns: [kubernetes.io, namespace] }. For {claim:NAME}, {path:NAME} and when.',
+  'authority.planRules':
+    'The plan of the first rule whose conditions all hold; it takes precedence over claims.plan.',
+  'authority.planRules.when':
+    'Conditions by claim: a text in which * matches any characters, or a list of such texts.',
+  'authority.planRules.plan': 'Name of the plan.',
+  senderConstraint: 'How an OpTok must be bound to the client that sends it.',
+  'senderConstraint.accept':
+    'Accepted bindings: dpop, mtls. The value none also accepts OpToks without a binding: whoever holds one can use it.',
+  'senderConstraint.dpop': 'Settings of DPoP (RFC 9449).',
+  'senderConstraint.dpop.algorithms': 'Signature algorithms accepted for proofs.',
+  'senderConstraint.dpop.maxAge': 'Maximum age of a proof.',
+  'senderConstraint.dpop.nonce': 'required: every proof must contain a nonce that the service issued.',
+  'senderConstraint.dpop.nonceSecretPath':
+    'File with at least 32 random bytes from which nonces are derived; the same on every node.',
+  'senderConstraint.dpop.bearerScheme':
+    'Whether "Authorization: Bearer" is accepted beside a proof, as some clients send it.',
   'senderConstraint.replay': 'The memory of used proofs.',
-  'senderConstraint.replay.store': 'redis where several nodes answer.',
+  'senderConstraint.replay.store': 'memory for one process; redis where several nodes answer.',
   'senderConstraint.replay.capacity':
     'Used proofs that fit. Those too old for maxAge make room; when there are none, requests are answered 503.',
   'senderConstraint.replay.url': 'One Redis or Valkey: redis:// or rediss://, with store: redis.',
@@ -56,38 +71,47 @@ export const descriptions: Readonly<Record<string, string>> = {
   'senderConstraint.replay.minReplicas':
     'Replicas that must acknowledge a proof before its token is issued; otherwise 503. Default: 0.',
   signing: 'The key that signs registry tokens.',
-  'signing.issuer': "The iss of registry tokens: the registry's auth.token.issuer.",
-  'signing.audience': 'The aud of every token; where the key is absent, the service that was asked for.',
-  'signing.keyPath': 'PEM, or PFX/PKCS#12; RSA, P-256, P-384 or Ed25519.',
-  'signing.keyPassword': 'Of an encrypted key.',
-  'signing.keyPasswordPath': 'A file with the password, in place of keyPassword.',
-  'signing.certificatePath': 'PEM, sent as x5c: every registry version accepts it.',
-  'signing.keyId': 'thumbprint (RFC 7638), libtrust (registry 2.8 without x5c), or the kid itself.',
-  'signing.lifetime': 'Of a registry token: 1s to 1h; clients assume 60s at least.',
-  'signing.additionalKeys': 'PEM: the next or the last keys, published and not used for signing.',
+  'signing.issuer': 'The iss claim of registry tokens; the registry has it as auth.token.issuer.',
+  'signing.audience':
+    'The aud claim of every registry token. Without it, the service that the client asked for.',
+  'signing.keyPath': 'Private key: PEM (PKCS#8, PKCS#1, SEC1) or PFX/PKCS#12; RSA, P-256, P-384 or Ed25519.',
+  'signing.keyPassword': 'Password of an encrypted key.',
+  'signing.keyPasswordPath': 'File with the password, instead of keyPassword.',
+  'signing.certificatePath':
+    'PEM file: the certificate of the key, then its chain; sent as x5c, which every registry version accepts.',
+  'signing.keyId':
+    'The kid header: thumbprint (RFC 7638), libtrust (for registry 2.8 without x5c), or any other text as it is.',
+  'signing.lifetime': 'Lifetime of a registry token, 1s to 1h. Clients assume at least 60s.',
+  'signing.additionalKeys':
+    'PEM files: keys that are published but do not sign, such as the next key or the previous one.',
   registry: 'The registry that tokens are for.',
-  'registry.realm': "The registry's auth.token.realm; proofs are compared with it. One, or a list.",
-  'registry.allowedServices': "The registry's auth.token.service; any where the key is absent.",
-  'registry.grant': 'strict: one denied action refuses all; intersection: the rest is granted.',
-  plans: 'What a plan allows, by its name.',
-  'plans.*.catalog': 'Whether registry:catalog:* may be had.',
-  'plans.*.lifetime': 'In place of signing.lifetime.',
-  'plans.*.repositories': 'Everything that matches adds up; order means nothing.',
-  'plans.*.repositories.pattern': '* within a segment, ** for segments, {claim:NAME}, {path:NAME|lower}.',
-  'plans.*.repositories.actions': 'pull where none are named; * for any.',
+  'registry.realm':
+    "The URL of the token endpoint, as in the registry's auth.token.realm, or a list. The htu of a proof must be one of them.",
+  'registry.allowedServices':
+    "Accepted values of the service parameter: the registry's auth.token.service. Without it, any.",
+  'registry.grant':
+    'strict: one denied action refuses the whole request. intersection: the token has what the plan allows.',
+  plans: 'The plans, by name: which repositories and actions each allows.',
+  'plans.*.catalog': 'Whether the plan allows registry:catalog:*.',
+  'plans.*.lifetime': 'Lifetime of tokens under this plan, instead of signing.lifetime.',
+  'plans.*.repositories': 'Rules. All rules that match add up; their order does not matter.',
+  'plans.*.repositories.pattern':
+    '* matches within a path segment, ** whole segments; {claim:NAME} and {path:NAME} stand for a claim, |lower lower-cases it.',
+  'plans.*.repositories.actions': 'Allowed actions; * allows any. Default: pull.',
   defaultPlan: 'The plan of an OpTok that names none.',
-  anonymousPlan: 'The plan of requests without credentials: pull alone. None by default.',
-  revokedLicenses: 'Licences that get nothing.',
-  revokedLicensesPath: 'A file with more of them, one a line; # begins a comment.',
-  plansPath:
-    'A JSON file with further plans, for programs that write thousands: the same shape as plans, at most 64 MiB.',
-  limits: 'Answers 429 and 503 beyond.',
-  'limits.perSubject': 'Requests of one subject, such as 50/s, 100/m or 1000/h; as many at once.',
-  'limits.inFlight': 'Requests under way at a time, in all workers; the rest are answered 503 at once.',
+  anonymousPlan: 'The plan of requests without credentials, which can only pull. None by default.',
+  revokedLicenses: 'Licences whose OpToks are refused, whatever they ask for.',
+  revokedLicensesPath:
+    'File with more of them, one a line; lines that begin with # are comments. A line "# empty" says that a list without licences is meant.',
+  plansPath: 'JSON file with more plans, written by a program, in the same shape as plans; at most 64 MiB.',
+  limits: 'Limits; requests above them are answered 429 or 503.',
+  'limits.perSubject': 'Requests of one subject: 50/s, 100/m or 1000/h. As many may come at once.',
+  'limits.inFlight': 'Requests in progress in all workers; more are answered 503 at once.',
   telemetry: 'A second listener for /metrics, /healthz and /readyz.',
-  'telemetry.listen': 'host:port.',
+  'telemetry.listen': 'The address of that listener, host:port.',
   logging: 'The log, on standard error.',
-  'logging.level': 'The least that is logged.',
-  'logging.format': 'auto = pretty on a terminal, else json.',
-  'logging.auditPath': 'Gets each decision as well; opened anew on SIGHUP and after a rename.',
+  'logging.level': 'The lowest level that is logged.',
+  'logging.format': 'json, pretty, or auto: pretty on a terminal, json elsewhere.',
+  'logging.auditPath':
+    'File to which every decision is appended as JSON. Opened again on SIGHUP and after a rename.',
 };

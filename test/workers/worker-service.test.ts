@@ -1,6 +1,6 @@
 /** The service in a worker, made of what the main thread hands over. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import type { Runtime } from '../../src/assemble/runtime.ts';
 import { ThreadLock } from '../../src/platform/thread-lock.ts';
 import { viewReplayMemory } from '../../src/replay/replay-memory.ts';
@@ -95,6 +95,34 @@ describe('a key set that the main thread has fetched', () => {
     worker.hear({ source: `${source} before`, json: late, fetchedAt: site.clock.now });
     expect(await statusOf(worker.listener.url, 'LIC-1', stranger)).toBe(503);
   });
+});
+
+test('revocations reach every worker although another part of the reload fails', async () => {
+  site.write('revoked.txt', 'LIC-1\n');
+  configure({ revokedLicensesPath: 'revoked.txt' });
+  const runtime = await site.open();
+  const key = readFileSync(site.folder.at('signing.pem'));
+  const workers = await openWorkers(runtime, {
+    count: 2,
+    createWorker: () => new Worker(new URL('../../src/worker.ts', import.meta.url)),
+    log: site.log,
+    logging,
+    writeLines: { log: () => {}, audit: () => {} },
+  });
+  runtime.onReplaced = workers.change;
+  const statuses = async (license: string) =>
+    new Set(await Promise.all(Array.from({ length: 16 }, () => statusOf(workers.url, license))));
+  try {
+    expect(await statuses('LIC-9')).toEqual(new Set([200]));
+    site.write('signing.pem', 'no key');
+    site.write('revoked.txt', 'LIC-1\nLIC-9\n');
+    expect((await runtime.reload()).map((mistake) => mistake.key)).toEqual(['signing.keyPath']);
+    expect(await statuses('LIC-9')).toEqual(new Set([403]));
+    expect(await statuses('LIC-2')).toEqual(new Set([200]));
+  } finally {
+    site.write('signing.pem', key);
+    await workers.stop(0);
+  }
 });
 
 describe('a worker that is killed', () => {
