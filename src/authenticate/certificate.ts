@@ -16,7 +16,7 @@ export function checkCertificateBinding(x5tS256: string, certificate: ClientCert
   if (!certificate.trusted)
     throw new Refusal(
       'certificate-untrusted',
-      'The client certificate does not chain to server.tls.clientCaPath.',
+      'The client certificate has expired or does not chain to server.tls.clientCaPath.',
     );
   if (createHash('sha256').update(certificate.der).digest('base64url') !== x5tS256)
     throw new Refusal(

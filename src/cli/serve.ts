@@ -159,7 +159,10 @@ async function openListener(runtime: Runtime): Promise<Listeners> {
   const { handle } = runtime;
   const { loaded, tls } = runtime.service;
   const address = { ...loaded.configuration.server.listen, handle };
-  const listener = tls === null ? listen(address) : listenTls({ ...address, material: tls });
+  const listener =
+    tls === null
+      ? listen(address)
+      : listenTls({ ...address, material: tls, clock: runtime.dependencies.clock });
   return {
     url: listener.url,
     change: async () => {

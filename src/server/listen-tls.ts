@@ -2,14 +2,17 @@
  * The TLS listener. Bun.serve asks for a client certificate and does not hand it to the handler; a Bun.listen socket
  * does. So TLS ends here, and each connection is carried to the inner server, which reads HTTP.
  */
+import type { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { waitAtMost } from '../platform/wait.ts';
-import type { ClientCertificate } from '../request/client-connection.ts';
+import type { Clock } from '../service.ts';
+import { ClientAuthorities, ConnectionCertificate, type TrustInForce } from './client-trust.ts';
 import { type InnerServer, openInnerServer } from './inner-server.ts';
 import {
   checkPortIsFree,
   IDLE_SECONDS,
+  LIFETIME_SECONDS,
   type Listener,
   type ListenOptions,
   listenerUrl,
@@ -19,6 +22,8 @@ import { TlsTunnel } from './tls-tunnel.ts';
 
 export interface ListenTlsOptions extends ListenOptions {
   readonly material: TlsMaterial;
+  /** By which certificates of clients end. */
+  readonly clock: Clock;
   readonly limits?: Partial<TlsLimits>;
 }
 
@@ -28,6 +33,8 @@ export interface TlsLimits {
   /** Until the first request can be read. A handshake is three flights; who needs longer only holds the place. */
   readonly handshakeSeconds: number;
   readonly idleSeconds: number;
+  /** A connection ends with its next answer after this time. */
+  readonly lifetimeSeconds: number;
   /**
    * How many may be open at once; a new one beyond is closed unread. Each takes three descriptors and one of the
    * 28 000 ports that Linux has for its own connections.
@@ -35,7 +42,12 @@ export interface TlsLimits {
   readonly connections: number;
 }
 
-const defaultLimits: TlsLimits = { handshakeSeconds: 10, idleSeconds: IDLE_SECONDS, connections: 10_000 };
+const defaultLimits: TlsLimits = {
+  handshakeSeconds: 10,
+  idleSeconds: IDLE_SECONDS,
+  lifetimeSeconds: LIFETIME_SECONDS,
+  connections: 10_000,
+};
 
 /** How often connections are looked after; a client that has hung up is let go within two of these. */
 const LOOK_MS = 100;
@@ -51,21 +63,26 @@ export function listenTls({
   handle,
   sharesPort,
   material,
+  clock,
   limits,
 }: ListenTlsOptions): TlsListener {
   const bounds = { ...defaultLimits, ...limits };
   const tunnels = new Set<TlsTunnel>();
   const allAnswered = Promise.withResolvers<void>();
   let stopping = false;
-  let inUse = material;
+  let inUse = trustOf(material);
+  const inForce = () => ({ authorities: inUse.authorities, now: clock() });
 
   if (port !== 0 && sharesPort !== true) checkPortIsFree(host, port);
   const inner = openInnerServer(handle, bounds.idleSeconds);
   let current: Bun.TCPSocketListener<TlsTunnel | undefined>;
-  const accept = (port: number, material: TlsMaterial) =>
-    Bun.listen(listenerOptions(host, port, material, clientEnd(tunnels, inner, bounds, material)));
+  const accept = (port: number, trust: Trust) => {
+    const isLastAnswer = () => trust !== inUse;
+    const end = clientEnd({ tunnels, inner, bounds, trust, inForce, isLastAnswer });
+    return Bun.listen(listenerOptions(host, port, trust.material, end));
+  };
   try {
-    current = accept(port, material);
+    current = accept(port, inUse);
   } catch (cause) {
     void inner.stop();
     throw cause;
@@ -85,10 +102,11 @@ export function listenTls({
     url: listenerUrl('https', host, bound),
     port: bound,
     reload: async (next) => {
-      if (stopping || isDeepStrictEqual(next, inUse)) return;
+      if (stopping || isDeepStrictEqual(next, inUse.material)) return;
       const previous = current;
-      current = accept(bound, next);
-      inUse = next;
+      const trust = trustOf(next);
+      current = accept(bound, trust);
+      inUse = trust;
       // What came for the previous listener in the meantime is accepted first: stopped, it would reset it.
       await Bun.sleep(0);
       previous.stop();
@@ -135,14 +153,47 @@ function listenerOptions(
   };
 }
 
+/** What connections are made with, and by which their clients' certificates are verified in the handshake. */
+interface Trust {
+  readonly material: TlsMaterial;
+  readonly authorities: ClientAuthorities | null;
+}
+
+/** Throws where the authorities cannot be read. */
+function trustOf(material: TlsMaterial): Trust {
+  const { clientAuthorities } = material;
+  return {
+    material,
+    authorities: clientAuthorities === null ? null : new ClientAuthorities(clientAuthorities),
+  };
+}
+
+interface ClientEndOptions {
+  readonly tunnels: Set<TlsTunnel>;
+  readonly inner: InnerServer;
+  readonly bounds: TlsLimits;
+  /** Of the connections that this end accepts. */
+  readonly trust: Trust;
+  /** Of the listener, now. */
+  readonly inForce: () => TrustInForce;
+  readonly isLastAnswer: () => boolean;
+}
+
 /** What happens at the client's end of the tunnels. */
-function clientEnd(
-  tunnels: Set<TlsTunnel>,
-  inner: InnerServer,
-  { handshakeSeconds, idleSeconds, connections }: TlsLimits,
-  { clientAuthorities }: TlsMaterial,
-): Bun.SocketHandler<TlsTunnel | undefined> {
-  const options = { handshakeMs: handshakeSeconds * 1000, idleMs: idleSeconds * 1000 };
+function clientEnd({
+  tunnels,
+  inner,
+  bounds: { handshakeSeconds, idleSeconds, lifetimeSeconds, connections },
+  trust,
+  inForce,
+  isLastAnswer,
+}: ClientEndOptions): Bun.SocketHandler<TlsTunnel | undefined> {
+  const options = {
+    handshakeMs: handshakeSeconds * 1000,
+    idleMs: idleSeconds * 1000,
+    lifetimeMs: lifetimeSeconds * 1000,
+    isLastAnswer,
+  };
   return {
     open: (socket) => {
       if (tunnels.size >= connections) return socket.terminate();
@@ -153,7 +204,7 @@ function clientEnd(
       const tunnel = socket.data;
       if (tunnel === undefined || !tunnel.isShakingHands) return;
       if (!completed) return tunnel.refuse();
-      const certificate = clientCertificate(socket, clientAuthorities !== null);
+      const certificate = clientCertificate(socket, trust, inForce);
       tunnel.identify({ address: peerAddress(socket.remoteAddress), certificate });
       inner.carry(tunnel);
     },
@@ -168,13 +219,17 @@ function clientEnd(
   };
 }
 
-/** The client has proved that it holds the key of this certificate; the chain is another question. */
+/** The client has proved that it holds the key of this certificate; whether its chain is trusted is another question. */
 function clientCertificate(
   socket: Bun.Socket<TlsTunnel | undefined>,
-  isVerified: boolean,
-): ClientCertificate | null {
+  { authorities }: Trust,
+  inForce: () => TrustInForce,
+): ConnectionCertificate | null {
   // Undefined where the client showed none, whatever the type says. `authorized` alone would not tell.
-  const certificate: { readonly raw: Uint8Array } | undefined = socket.getPeerX509Certificate();
+  const certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;
-  return { der: certificate.raw, trusted: !isVerified || socket.authorized };
+  return new ConnectionCertificate(
+    { certificate, verifiedBy: socket.authorized ? authorities : null },
+    inForce,
+  );
 }

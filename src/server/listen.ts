@@ -24,8 +24,9 @@ export interface Listener {
    */
   readonly stop: (graceMs: number) => Promise<void>;
   /**
-   * Of a TLS listener alone. When it resolves, new connections get this material; open ones keep theirs, and with it
-   * what was found of their client's certificate. Rejects where it cannot be used: everything then stays as it was.
+   * Of a TLS listener alone. New connections get this material when it resolves; open ones are closed with their next answer.
+   * Client certificates are judged by it from the call on, also those of open connections. Rejects where it cannot be used:
+   * everything then stays as it was.
    */
   readonly reload?: (material: TlsMaterial) => Promise<void>;
 }
@@ -34,6 +35,8 @@ export interface Listener {
 export const MAX_BODY_BYTES = 1024 * 1024;
 /** A connection that is idle for this long is closed; a client that is still there opens a new one. */
 export const IDLE_SECONDS = 30;
+/** After this time a connection is closed with its next answer, so that no connection outlives what it was made with for long. */
+export const LIFETIME_SECONDS = 3600;
 
 /** Listens at once. Throws where the address cannot be had. */
 export function listen({ host, port, handle, sharesPort = false }: ListenOptions): Listener {

@@ -75,6 +75,10 @@ export interface TunnelOptions {
   readonly handshakeMs: number;
   /** How long a client may take none of its answer, or keep its side open after ours is closed. */
   readonly idleMs: number;
+  /** The connection ends with its next answer after this time, and without one `idleMs` later. */
+  readonly lifetimeMs: number;
+  /** Whether each answer must be the connection's last. */
+  readonly isLastAnswer: () => boolean;
 }
 
 /** Which tunnel a connection of the inner server is the end of, by the address that it comes from. */
@@ -100,19 +104,25 @@ export class TlsTunnel {
   #isLast = false;
   #route: string | null = null;
   #identity: ClientConnection | null = null;
+  #wasTrusted = false;
+  #hasAnswered = false;
   #stage: Stage = 'shaking hands';
   #answering = 0;
   /** Whether anything moved since the last look. */
   #stirred = false;
   /** When the client must have gone on, in milliseconds of `performance.now()`. */
   #deadline: number;
+  /** After this time each answer is the last; in milliseconds of `performance.now()`. */
+  readonly #expiry: number;
 
   constructor(client: TunnelSocket, routes: Routes, options: TunnelOptions) {
     this.#client = client;
     this.#routes = routes;
     this.#options = options;
     this.#toServer = new SocketPipe(client, null);
-    this.#deadline = performance.now() + options.handshakeMs;
+    const now = performance.now();
+    this.#deadline = now + options.handshakeMs;
+    this.#expiry = now + options.lifetimeMs;
   }
 
   /** False once its answers are handed over, or were given up. */
@@ -127,19 +137,24 @@ export class TlsTunnel {
   /** The handshake is done: this is the client, for as long as the connection lasts. */
   identify(identity: ClientConnection): void {
     this.#identity ??= identity;
+    this.#wasTrusted = this.#identity.certificate?.trusted ?? false;
   }
 
   /**
    * Answers a request that arrived over this tunnel's inner connection. An answer is one text: of a stream that
-   * pauses, a client that has half-closed would not get the rest.
+   * pauses, a client that has half-closed would not get the rest. The last answer says `Connection: close`, and the inner server
+   * closes its connection after it.
    */
   async answer(handle: (connection: ClientConnection) => Promise<Response>): Promise<Response> {
     if (this.#identity === null) return new Response(null, { status: 403 });
     this.#answering += 1;
     try {
-      return await handle(this.#identity);
+      const response = await handle(this.#identity);
+      if (this.#isLastAnswer(this.#identity)) response.headers.set('Connection', 'close');
+      return response;
     } finally {
       this.#answering -= 1;
+      this.#hasAnswered = true;
       this.#stirred = true; // the answer is still on its way
     }
   }
@@ -200,6 +215,11 @@ export class TlsTunnel {
     if (this.#identity === null) this.terminate();
   }
 
+  /** Ends the connection once it is quiet if it has had an answer. A new one may still send its request. */
+  endIfIdle(): void {
+    if (this.#hasAnswered && !this.#isLast) this.retire();
+  }
+
   /** The inner server has closed this connection, which it does after its last answer and when it is idle. */
   serverEnded(): void {
     this.#serverEnded = true;
@@ -225,8 +245,13 @@ export class TlsTunnel {
     const quiet =
       !this.#stirred && this.#answering === 0 && !this.#toServer.isWaiting && !this.#toClient?.isWaiting;
     this.#stirred = false;
-    if (now > this.#deadline) this.terminate();
+    if (now > this.#deadline || now > this.#expiry + this.#options.idleMs) this.terminate();
     else if (this.#isLast && quiet) this.#end();
+  }
+
+  #isLastAnswer({ certificate }: ClientConnection): boolean {
+    const hasLostTrust = this.#wasTrusted && certificate?.trusted === false;
+    return hasLostTrust || performance.now() > this.#expiry || this.#options.isLastAnswer();
   }
 
   #expectClient(): void {

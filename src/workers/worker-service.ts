@@ -31,7 +31,10 @@ export async function startWorkerService(
     handle: createEndpoints(() => service.endpoints),
     sharesPort: true,
   };
-  const listener = service.tls === null ? listen(address) : listenTls({ ...address, material: service.tls });
+  const listener =
+    service.tls === null
+      ? listen(address)
+      : listenTls({ ...address, material: service.tls, clock: dependencies.clock });
   return {
     listener,
     change: async (next) => {

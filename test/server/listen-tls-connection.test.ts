@@ -6,7 +6,7 @@ import { type ListenTlsOptions, listenTls, type TlsListener } from '../../src/se
 import { countingBody, readCounting } from '../support/counting-body.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { ownSockets } from '../support/own-sockets.ts';
-import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, type TemporaryFolder, wallClock } from '../support/processes.ts';
 import { connectTls, getRequest } from '../support/tls-client.ts';
 import { createSelfSigned, type TlsIdentity } from '../support/tls-identities.ts';
 import { sha256 } from '../support/tokens.ts';
@@ -35,7 +35,7 @@ describeWith(['openssl'], 'the TLS listener', () => {
 
   function start(handle: ListenTlsOptions['handle'], more: Partial<ListenTlsOptions> = {}): TlsListener {
     const material = { certificates: server.certificate, key: server.key, clientAuthorities: null };
-    const listener = listenTls({ host: '127.0.0.1', port: 0, handle, material, ...more });
+    const listener = listenTls({ host: '127.0.0.1', port: 0, handle, material, clock: wallClock, ...more });
     listeners.push(listener);
     return listener;
   }
@@ -126,6 +126,22 @@ describeWith(['openssl'], 'the TLS listener', () => {
     halfway.write('GET / HTT');
     const both = Promise.all([silent.closed, halfway.closed]).then(() => 'closed');
     expect(await Promise.race([both, Bun.sleep(10_000)])).toBe('closed');
+  });
+
+  test('closes a connection with its next answer after its lifetime, and without one a while later', async () => {
+    const { port } = start(answerOk, { limits: { lifetimeSeconds: 1, idleSeconds: 4 } });
+    using used = await connectTls(port);
+    using dripping = await connectTls(port);
+    expect((await used.get('/')).head).not.toMatch(/^connection: close/im);
+    const drip = setInterval(() => dripping.write('G'), 100);
+    await Bun.sleep(1100);
+    const { status, head } = await used.get('/');
+    expect({ status, head }).toEqual({ status: 200, head: expect.stringMatching(/^connection: close$/im) });
+    await used.closed;
+    await dripping.closed;
+    clearInterval(drip);
+    using next = await connectTls(port);
+    expect((await next.get('/')).head).not.toMatch(/^connection: close/im);
   });
 
   test.each(['', 'after its handshake'])('gives a client that half-closes its answer %s', async (when) => {

@@ -7,7 +7,7 @@ import type { Listener } from '../../src/server/listen.ts';
 import { listenTls } from '../../src/server/listen-tls.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { ownSockets } from '../support/own-sockets.ts';
-import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, run, type TemporaryFolder, wallClock } from '../support/processes.ts';
 import { connectTls, getRequest, type HttpAnswer } from '../support/tls-client.ts';
 import {
   type CertificateAuthority,
@@ -58,7 +58,7 @@ describeWith(['openssl'], 'a TLS connection', () => {
 
   function listenWith(clientAuthorities: TlsMaterial['clientAuthorities']): Listener {
     const material = { certificates: server.certificate, key: server.key, clientAuthorities };
-    return listenTls({ host: '127.0.0.1', port: 0, handle: tellClient, material });
+    return listenTls({ host: '127.0.0.1', port: 0, handle: tellClient, material, clock: wallClock });
   }
 
   async function askOnce(listener: Listener, identity: TlsIdentity | null): Promise<unknown> {

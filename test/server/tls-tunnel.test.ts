@@ -44,7 +44,12 @@ const alice: ClientConnection = { address: '192.0.2.7', certificate: null };
 function openTunnel(port = 40_000, routes: Routes = new Map()) {
   const client = new FakeSocket(443);
   const server = new FakeSocket(port);
-  const tunnel = new TlsTunnel(client, routes, { handshakeMs: 10_000, idleMs: 30_000 });
+  const tunnel = new TlsTunnel(client, routes, {
+    handshakeMs: 10_000,
+    idleMs: 30_000,
+    lifetimeMs: 3_600_000,
+    isLastAnswer: () => false,
+  });
   const open = () => {
     tunnel.identify(alice);
     tunnel.serverOpened(server);

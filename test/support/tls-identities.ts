@@ -1,7 +1,7 @@
 /** A certificate authority of the tests, and the certificates that servers and clients have of it. */
 import { X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { writeCertificate } from './certificates.ts';
+import { type CertificateFiles, writeCertificate } from './certificates.ts';
 import { runOrFail, type TemporaryFolder } from './processes.ts';
 import { sha256 } from './tokens.ts';
 
@@ -22,6 +22,8 @@ export interface CertificateAuthority {
   readonly certificatePath: string;
   /** Makes a key and a certificate of it; -1 days for one that has expired. */
   readonly issue: (name: string, options?: IssueOptions) => Promise<TlsIdentity>;
+  /** The same by way of an intermediate certificate, which the identity's certificate brings along. */
+  readonly issueThrough: (intermediate: string, name: string, days?: number) => Promise<TlsIdentity>;
 }
 
 export interface IssueOptions {
@@ -40,13 +42,9 @@ export async function createCertificateAuthority(
 ): Promise<CertificateAuthority> {
   const { keyPath, certificatePath } = await writeCertificate(folder, name, { environment });
   const openssl = (...words: readonly string[]) => runOrFail(['openssl', ...words], { env: environment });
-  return {
-    certificate: await readFile(certificatePath, 'utf8'),
-    certificatePath,
-    issue: async (
-      subject,
-      { days = 30, extensions = ['subjectAltName=IP:127.0.0.1,DNS:localhost'] } = {},
-    ) => {
+  const issueBy =
+    (issuer: CertificateFiles): CertificateAuthority['issue'] =>
+    async (subject, { days = 30, extensions = ['subjectAltName=IP:127.0.0.1,DNS:localhost'] } = {}) => {
       const [key, request, certificate] = ['pem', 'csr', 'crt'].map((end) => folder.at(`${subject}.${end}`));
       const extensionFile = folder.at(`${subject}.ext`);
       await writeFile(extensionFile, `${extensions.join('\n')}\n`);
@@ -56,10 +54,20 @@ export async function createCertificateAuthority(
         ...['-keyout', files.key, '-out', files.request],
       );
       await openssl(
-        ...['x509', '-req', '-in', files.request, '-CA', certificatePath, '-CAkey', keyPath],
+        ...['x509', '-req', '-in', files.request, '-CA', issuer.certificatePath, '-CAkey', issuer.keyPath],
         ...['-days', String(days), '-extfile', extensionFile, '-out', files.certificate],
       );
       return readIdentity(subject, files.certificate, files.key);
+    };
+  const issue = issueBy({ keyPath, certificatePath });
+  return {
+    certificate: await readFile(certificatePath, 'utf8'),
+    certificatePath,
+    issue,
+    issueThrough: async (intermediate, subject, days = 30) => {
+      const issuer = await issue(intermediate, { days, extensions: ['basicConstraints=critical,CA:TRUE'] });
+      const identity = await issueBy(issuer)(subject, { days });
+      return { ...identity, certificate: `${identity.certificate}\n${issuer.certificate}` };
     },
   };
 }
