@@ -101,7 +101,7 @@ async function statusesOf(url: string, license: string, count: number): Promise<
 }
 
 test('after the last of any reloads no thread issues a token for a licence that one of them revoked', async () => {
-  const step = fc.record({ weight: fc.constantFrom(0, 0, 40, 400), gapMs: fc.nat(6) });
+  const step = fc.record({ weight: fc.constantFrom(0, 0, 40, 1500), gapMs: fc.oneof(fc.nat(6), fc.integer({ min: 250, max: 700 })) });
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 4 }),
@@ -119,11 +119,11 @@ test('after the last of any reloads no thread issues a token for a licence that 
           serving.reload();
           await Bun.sleep(gapMs);
         }
-        // Each that was asked for is told, or one that was asked for later.
+        // Each that was asked for is told, or one that was asked for later: the files must have been still for a while.
         let told = 0;
         do {
           told = serving.lines('reloaded').length;
-          await Bun.sleep(700);
+          await Bun.sleep(4000);
         } while (told === 0 || serving.lines('reloaded').length > told);
         expect(await statusesOf(serving.url, REVOKED, 16 * workers)).toEqual({ 403: 16 * workers });
         const generations = serving.lines('reloaded').map(({ generation }) => generation);
@@ -131,6 +131,6 @@ test('after the last of any reloads no thread issues a token for a licence that 
         expect(serving.lines('reloaded').at(-1)?.revokedLicenses).toBe(1);
       },
     ),
-    { numRuns: 12, endOnFailure: true },
+    { numRuns: 8, endOnFailure: true },
   );
 });
