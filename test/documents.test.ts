@@ -112,7 +112,7 @@ test('each test that the table of reliability names is there', () => {
       b ?? d ?? '',
     ]),
   );
-  const named = [...section.matchAll(/ ([A-Z]) \*(.+?)\* \|$/gm)].map(([, letter, title = '']) => ({
+  const named = [...section.matchAll(/ ([A-Z]) \*([^*]+)\*(?=;| \|$)/gm)].map(([, letter, title = '']) => ({
     letter,
     title,
   }));

@@ -33,6 +33,7 @@ export async function openMaterial(
   before: ListInForce | null = null,
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
+  checkRedisFiles(loaded, files);
   const revokedLicenses = await openRevokedLicenses(loaded, files, before);
   const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
@@ -114,6 +115,15 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
   if (secret !== null && secret.length < 32)
     files.report(key, 'holds less than 32 bytes: openssl rand -out nonce.key 32');
   return secret;
+}
+
+/** The replay store reads them again at each connection. */
+function checkRedisFiles({ configuration }: LoadedConfiguration, files: FileReader): void {
+  const { passwordPath, caPath } = configuration.senderConstraint.replay;
+  const password = files.readText('senderConstraint.replay.passwordPath', passwordPath);
+  if (password !== null && password.trim() === '')
+    files.report('senderConstraint.replay.passwordPath', 'the file holds no password');
+  files.read('senderConstraint.replay.caPath', caPath);
 }
 
 /**

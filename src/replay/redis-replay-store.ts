@@ -94,7 +94,7 @@ export class RedisReplayStore implements ReplayStore {
     const now = this.#options.clock();
     let since = Number.NEGATIVE_INFINITY;
     for (const marker of this.#markers.values())
-      since = Math.max(since, now < marker.settledAt ? now + LARGEST_CLOCK_SKEW : marker.since);
+      since = Math.max(since, marker.since + (now < marker.settledAt ? LARGEST_CLOCK_SKEW : 0));
     return since;
   }
 

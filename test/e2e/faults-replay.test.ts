@@ -1,11 +1,12 @@
 /** What a running service does while its replay store is down, hanging, full or restarted, and after its own restart. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { describeWith } from '../support/debian-parts.ts';
 import { startFaultyAuthority } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
 import { createTemporaryFolder, isPortFree, runOrFail, settled } from '../support/processes.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
+import { startCluster, startReplica, startSentinelGroup } from '../support/redis-groups.ts';
 import {
   createProcessClient,
   createServiceProcess,
@@ -109,10 +110,122 @@ describeWith(['redis-server', 'openssl'], 'several processes on one Redis', () =
       env: { NODE_EXTRA_CA_CERTS: certificatePath },
     });
     await untilIssued(trusting);
+    const passwordPath = folder.at('redis.password');
+    await writeFile(passwordPath, `${PASSWORD}\n`);
+    const url = redis.url.replace(`:${encodeURIComponent(PASSWORD)}@`, '');
+    const replay = { store: 'redis', url, passwordPath, caPath: certificatePath };
+    await using configured = await startService({ senderConstraint: { replay } });
+    await untilIssued(configured);
     await using other = await startService(onRedis(redis));
     await expectReplayStoreNamed(other);
     expectUnavailable(await askAnew(other));
     expect(`${trusting.output()}${other.output()}`).not.toContain(PASSWORD);
+  });
+});
+
+/** Asks one service and then another with the same proof, while `fail` happens; returns how many got two tokens. */
+async function askTwice(
+  count: number,
+  services: readonly ServiceProcess[],
+  fail: () => Promise<void>,
+): Promise<{ readonly once: number; readonly twice: number }> {
+  const issued = await Promise.all([
+    ...Array.from({ length: count }, async (_, number) => {
+      await Bun.sleep((number / count) * 10_000);
+      const opTok = client.opTok();
+      const proof = client.proof(opTok);
+      const order = number % 2 === 0 ? services : [...services].reverse();
+      let tokens = 0;
+      for (const service of order) {
+        if ((await service.ask(opTok, proof)).status === 200) tokens += 1;
+        await Bun.sleep(Math.random() * 6000);
+      }
+      return tokens;
+    }),
+    Bun.sleep(4000).then(async () => {
+      await fail();
+      return 0;
+    }),
+  ]);
+  return {
+    once: issued.filter((tokens) => tokens === 1).length,
+    twice: issued.filter((tokens) => tokens > 1).length,
+  };
+}
+
+describeWith(['redis-server', 'redis-sentinel', 'redis-cli'], 'fault: the master of Redis is lost', () => {
+  test('behind Sentinels another takes its place, no proof gets two tokens, and the former master comes back as a replica', async () => {
+    await using group = await startSentinelGroup();
+    const [master] = group.servers;
+    if (master === undefined) throw new Error('no master');
+    const senderConstraint = { replay: { ...group.replay, minReplicas: 1 } };
+    await using one = await startService({ senderConstraint });
+    await using two = await startService({ senderConstraint, server: { workers: 2 } });
+    await Promise.all([untilIssued(one), untilIssued(two)]);
+    const { once, twice } = await askTwice(300, [one, two], async () => {
+      master.pause();
+      await Bun.sleep(4000);
+      master.resume();
+    });
+    expect(twice).toBe(0);
+    expect(once).toBeGreaterThan(60);
+    await Promise.all([untilIssued(one, 30_000), untilIssued(two, 30_000)]);
+    expect(await settled(one.output)).toContain('"replay store lost"');
+  });
+
+  test('in a Cluster its replica takes its place, and no proof gets two tokens', async () => {
+    await using group = await startCluster();
+    const senderConstraint = { replay: group.replay };
+    await using one = await startService({ senderConstraint });
+    await using two = await startService({ senderConstraint });
+    await Promise.all([untilIssued(one), untilIssued(two)]);
+    const { once, twice } = await askTwice(300, [one, two], async () => {
+      await group.servers[0]?.kill();
+    });
+    expect(twice).toBe(0);
+    expect(once).toBeGreaterThan(60);
+    await Promise.all([untilIssued(one, 30_000), untilIssued(two, 30_000)]);
+  });
+
+  test.concurrent('where too few replicas acknowledge a proof, requests are 503 and readyz says what to do', async () => {
+    await using master = await startRedis();
+    await using replica = await startReplica(master);
+    const replay = { store: 'redis', url: master.url, minReplicas: 1 };
+    await using service = await startService({ senderConstraint: { replay } });
+    await untilIssued(service);
+    replica.pause();
+    expectUnavailable(await askAnew(service));
+    await expectReplayStoreNamed(service);
+    expect((await service.get('/readyz')).text).toContain("look at Redis's replicas");
+    replica.resume();
+    await untilIssued(service);
+  });
+});
+
+describeWith(['redis-server'], 'fault: Redis loses its data, or may lose them', () => {
+  test.concurrent('deleted entries: proofs used before get no second token from any worker', async () => {
+    await using redis = await startRedis();
+    await using service = await startService({ ...onRedis(redis), server: { workers: 2 } });
+    await untilIssued(service);
+    const uses = await Promise.all(Array.from({ length: 10 }, () => useProof(service)));
+    await redis.command('FLUSHALL');
+    for (let round = 0; round < 10; round += 1) {
+      for (const again of uses) expect((await again()).status).not.toBe(200);
+      await Bun.sleep(300);
+    }
+    await untilIssued(service);
+  });
+
+  test.concurrent('an evicting policy that is set while it is used: requests are 503, and readyz says what to set', async () => {
+    await using redis = await startRedis();
+    await using service = await startService(onRedis(redis));
+    await untilIssued(service);
+    await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+    await untilStatus(503, 5000, () => service.get('/readyz'));
+    expect((await service.get('/readyz')).text).toContain('set maxmemory-policy noeviction');
+    expectUnavailable(await askAnew(service));
+    await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
+    await untilIssued(service);
   });
 });
 

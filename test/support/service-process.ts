@@ -18,6 +18,8 @@ export interface ProcessOptions {
   readonly clockSkew?: number;
   /** `senderConstraint` of the configuration. */
   readonly senderConstraint?: Section;
+  /** Added to `server`. */
+  readonly server?: Section;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -191,9 +193,9 @@ async function writeConfiguration(
 }
 
 function configurationOf(options: ProcessOptions, port: number): Section {
-  const { authority, clockSkew = 30, senderConstraint } = options;
+  const { authority, clockSkew = 30, senderConstraint, server } = options;
   return {
-    server: { listen: `127.0.0.1:${port}`, shutdownGrace: '2s' },
+    server: { listen: `127.0.0.1:${port}`, shutdownGrace: '2s', ...server },
     authority: { issuer: ISSUER, metadataUrl: authority.metadataUrl, audiences: [AUDIENCE], clockSkew },
     ...(senderConstraint === undefined ? {} : { senderConstraint }),
     signing: { issuer: 'registry-token.example.com', keyPath: 'signing.pem' },
