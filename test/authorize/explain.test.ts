@@ -84,7 +84,7 @@ const scopes = fc.array(
   { maxLength: 4 },
 );
 
-/** What the service would answer, without any explaining. */
+/** What the service answers, without any explaining. */
 function decide(caller: Caller, asked: readonly string[], policy: Policy): Grant | string {
   try {
     return authorize(caller, 'registry', parseScopes(asked), policy);
@@ -92,6 +92,85 @@ function decide(caller: Caller, asked: readonly string[], policy: Policy): Grant
     if (cause instanceof Refusal) return cause.reason;
     throw cause;
   }
+}
+
+/**
+ * What the reference says that it answers, written down a second time and as plainly as possible: the reason of a
+ * refusal, or the scopes of the token.
+ */
+function expectedOf(caller: Caller, asked: readonly string[], policy: Policy): string | readonly string[] {
+  const claims: Record<string, unknown> = caller.kind === 'anonymous' ? {} : caller.claims;
+  const isRevoked = typeof claims.license === 'object' || policy.revokedLicenses.has(String(claims.license));
+  if (caller.kind === 'verified' && isRevoked) return 'license-revoked';
+  const name = caller.kind === 'anonymous' ? policy.anonymousPlan : planNameOf(claims, policy);
+  if (name === null) return 'plan-missing';
+  const plan = policy.plans.get(name);
+  if (plan === undefined) return 'plan-unknown';
+  const granted: string[] = [];
+  let denied = 0;
+  let refusing = 0;
+  const resources = parseScopes(asked);
+  const isPush = resources.some(
+    ({ type, actions }) =>
+      type === 'repository' && actions.some((action) => action === 'push' || action === '*'),
+  );
+  for (const { type, name: repository, actions } of resources) {
+    const isNamed = type === 'repository' && repository !== '';
+    const rules = isNamed
+      ? plan.rules.filter(({ pattern }) => matchesSlowly(pattern, repository, claims))
+      : [];
+    const has = new Set(rules.flatMap((rule) => rule.actions));
+    const all = caller.kind === 'anonymous' ? ['pull'] : [...has];
+    const wanted = new Set(
+      actions.flatMap((action) => (action === '*' && isNamed && all.length > 0 ? all : [action])),
+    );
+    const isAllowed = (action: string) => {
+      if (caller.kind === 'anonymous' && (action !== 'pull' || !isNamed)) return false;
+      if (isNamed) return has.has(action) || has.has('*');
+      return (
+        plan.catalog &&
+        [`${type}:${repository}:${action}`].some(
+          (it) => it === 'registry:catalog:*' || it === 'repository::pull',
+        )
+      );
+    };
+    const got = [...wanted].filter(isAllowed).sort();
+    if (got.length > 0) granted.push(`${type}:${repository}:${got.join(',')}`);
+    if (got.length === wanted.size) continue;
+    denied += 1;
+    const isMountSource = isNamed && isPush && actions.join() === 'pull';
+    if (!isMountSource) refusing += 1;
+  }
+  const isRefused = (policy.grant === 'strict' && refusing > 0) || (denied > 0 && granted.length === 0);
+  if (isRefused) return caller.kind === 'anonymous' ? 'credentials-missing' : 'plan-denied';
+  return granted;
+}
+
+function planNameOf({ tid, plan }: Readonly<Record<string, unknown>>, policy: Policy): string | null {
+  for (const rule of policy.claimRules.get('default')?.planRules ?? [])
+    if (
+      tid !== undefined &&
+      rule.conditions.every(({ patterns }) => patterns.some((glob) => globOf(glob, '.*').test(String(tid))))
+    )
+      return rule.plan;
+  if (Array.isArray(plan))
+    return [...policy.plans.keys()].find((name) => plan.includes(name)) ?? policy.defaultPlan;
+  return plan === undefined || plan === null ? policy.defaultPlan : String(plan);
+}
+
+const globOf = (glob: string, star: string) =>
+  new RegExp(`^(?:${glob.replace(/[.+?^$()|[\]\\{}]/g, '\\$&').replaceAll('*', star)})$`);
+
+/** A pattern as a regular expression. */
+function matchesSlowly(pattern: string, name: string, claims: Readonly<Record<string, unknown>>): boolean {
+  const tid = claims.tid;
+  const usable = typeof tid === 'string' && /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/.test(tid);
+  if (pattern.includes('{') && !usable) return false;
+  const filled = pattern.replaceAll('{claim:tid}', String(tid));
+  const segments = filled
+    .split('/')
+    .map((part) => (part === '**' ? '[^/]+(?:/[^/]+)*' : globOf(part, '[^/]*').source.slice(1, -1)));
+  return new RegExp(`^${segments.join('/')}$`).test(name);
 }
 
 /** The scopes that an explanation calls allowed or denied. */
@@ -103,26 +182,43 @@ function scopesOf({ resources }: Explanation, allowed: boolean): string[] {
 }
 
 describe('explain and the service', () => {
-  test('never disagree, whatever the catalogue, the claims and the scopes', () => {
+  test('say what the reference says, whatever the catalogue, the claims and the scopes', () => {
+    const seen = new Map<string, number>();
     fc.assert(
       fc.property(policies, callers, scopes, (policy, caller, asked) => {
+        const expected = expectedOf(caller, asked, policy);
         const decision = decide(caller, asked, policy);
         const explanation = explain(caller, 'registry', parseScopes(asked), policy);
-        if (typeof decision === 'string') {
-          if (!('refused' in explanation.outcome)) throw new Error(`the service refuses: ${decision}`);
-          expect(explanation.outcome.refused.reason).toBe(decision as Refusal['reason']);
+        const kind = typeof expected === 'string' ? expected : 'granted';
+        seen.set(kind, (seen.get(kind) ?? 0) + 1);
+        if (typeof expected === 'string') {
+          expect(decision).toBe(expected);
+          if (!('refused' in explanation.outcome)) throw new Error(`the service refuses: ${expected}`);
+          expect(String(explanation.outcome.refused.reason)).toBe(expected);
           if (explanation.plan !== null) expect(scopesOf(explanation, false)).not.toEqual([]);
           return;
         }
+        if (typeof decision === 'string') throw new Error(`the service refuses: ${decision}`);
+        expect(decision.access.map(formatScope).sort()).toEqual([...expected].sort());
         if (!('granted' in explanation.outcome)) throw new Error('the service grants');
         expect(explanation.outcome.granted).toEqual(decision);
-        expect(scopesOf(explanation, true)).toEqual(decision.access.map(formatScope));
+        expect(scopesOf(explanation, true).sort()).toEqual([...expected].sort());
         const refusing = explanation.resources.filter(({ isLeftOut }) => !isLeftOut);
         if (policy.grant === 'strict')
           expect(scopesOf({ ...explanation, resources: refusing }, false)).toEqual([]);
       }),
       { numRuns: 3000 },
     );
+    const kinds = [
+      'credentials-missing',
+      'granted',
+      'license-revoked',
+      'plan-denied',
+      'plan-missing',
+      'plan-unknown',
+    ];
+    expect([...seen.keys()].sort()).toEqual(kinds);
+    expect(seen.get('granted')).toBeGreaterThan(100);
   });
 
   test('name a rule that does match for what is allowed, and a reason for what is not', () => {
