@@ -1,6 +1,6 @@
 /** The token endpoint: five steps in order, one place that catches refusals, one decision per request. */
 import { type AuthenticateParts, authenticate, type Caller, type Use } from './authenticate/authenticate.ts';
-import { authorize, type Grant } from './authorize/authorize.ts';
+import { type Entitlement, entitlementOf, type Grant, grantAccess } from './authorize/authorize.ts';
 import type { Policy } from './authorize/policy.ts';
 import { type IssueOptions, issue, type RegistryToken } from './issue/registry-token.ts';
 import type { Signer } from './issue/signer.ts';
@@ -25,8 +25,10 @@ export interface Decision {
   /** What a trusted proxy sent instead of an address; null if every entry could be read. */
   readonly unreadableAddress: string | null;
   readonly request: TokenRequest | null;
-  /** null unless the OpTok and its sender were verified. */
+  /** The holder of the OpTok; null unless the OpTok was verified. Its sender is verified too unless there is a refusal. */
   readonly caller: Caller | null;
+  /** The caller's plan and licence; null if there is no plan, or the licence is revoked. */
+  readonly entitlement: Entitlement | null;
   readonly grant: Grant | null;
   readonly issued: RegistryToken | null;
   readonly refusal: Refusal | null;
@@ -77,7 +79,7 @@ export async function answerTokenRequest(
 class Arrival implements Disposable {
   readonly request: Request;
   readonly peer: ClientConnection;
-  readonly use: Use = { isRecorded: false };
+  readonly use: Use = { isRecorded: false, holder: null };
   #parameters: Promise<URLSearchParams> | null = null;
   #place: Disposable | null = null;
 
@@ -111,17 +113,20 @@ async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
   const { address, unreadable } = clientAddress(headers, arrival.peer.address, parts.request.forwarded);
   let request: TokenRequest | null = null;
   let caller: Caller | null = null;
+  let entitlement: Entitlement | null = null;
   let grant: Grant | null = null;
   let issued: RegistryToken | null = null;
   let refusal: Refusal | null = null;
   let fault: unknown = null;
   let response: Response;
+  arrival.use.holder = null;
   try {
     request = parseTokenRequest(arrival.request, await arrival.readParameters(), arrival.peer, parts.request);
     await arrival.waitForTurn(parts.queue);
     // The clock is read only now, because reading the body may have taken a while.
     caller = await authenticate(request, address, parts.authenticate, parts.clock, arrival.use);
-    grant = authorize(caller, request.service, request.access, parts.policy);
+    entitlement = entitlementOf(caller, parts.policy);
+    grant = grantAccess(caller, entitlement, request.service, request.access, parts.policy);
     const token = await issue(grant, parts.issue, parts.signer, parts.clock());
     response = renderToken(token, request.method);
     issued = token;
@@ -135,6 +140,17 @@ async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
     const nonce = parts.authenticate.nonces?.current(parts.clock()) ?? null;
     response = renderRefusal(refusal, refused, parts.challenge, nonce);
   }
-  const found = { address, unreadableAddress: unreadable, request, caller, grant, issued, refusal, fault };
+  caller ??= arrival.use.holder;
+  const found = {
+    address,
+    unreadableAddress: unreadable,
+    request,
+    caller,
+    entitlement,
+    grant,
+    issued,
+    refusal,
+    fault,
+  };
   return { ...found, parts, response };
 }

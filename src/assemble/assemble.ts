@@ -24,6 +24,7 @@ import { type Material, openMaterial } from './material.ts';
 import {
   authenticateOptions,
   challengeOptions,
+  createAuthorities,
   createPolicy,
   rateLimits,
   realmPath,
@@ -54,7 +55,7 @@ export interface Service {
   readonly contents: ReadonlyMap<string, Uint8Array>;
   readonly observe: () => Pick<
     Observations,
-    'authorityKeysAge' | 'signingCertificateExpiry' | 'replayEntries'
+    'authorityKeysAges' | 'signingCertificateExpiry' | 'replayEntries'
   >;
 }
 
@@ -121,7 +122,8 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
       ),
       authenticate: {
         options,
-        signatures: new Signatures(onlyAuthority(authorityKeys)),
+        authorities: createAuthorities(configuration, authorityKeys),
+        signatures: new Signatures(),
         replayStore,
         rateLimits: rateLimits(configuration, rateTable),
         nonces: nonceRequired ? createNonces(material.nonceSecret ?? dependencies.nonceSecret) : null,
@@ -146,26 +148,26 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
     revokedLicenses: policy.revokedLicenses.size,
     tls: material.tls,
     observe: () => ({
-      authorityKeysAge: ageOf(onlyAuthority(authorityKeys), clock()),
+      authorityKeysAges: agesOf(authorityKeys, clock()),
       signingCertificateExpiry: earliestExpiry(signingKey),
       replayEntries: replayStore.count(replaceableBefore(options.dpop, clock())),
     }),
   };
 }
 
-/** Ends the fetches of Authorities that the configuration in force no longer names. */
-export function closeReplacedKeys(previous: Service, { authorityKeys }: Service): void {
-  const kept = new Set(authorityKeys.values());
-  for (const keys of previous.authorityKeys.values()) if (!kept.has(keys)) keys.close();
+/** Ends the fetches of a service that is not used any more. */
+export function closeKeys({ authorityKeys }: Service): void {
+  for (const keys of authorityKeys.values()) keys.close();
 }
 
-/** Keys of the same source stay in use over a reload: with what was fetched, its age and its cool-down. */
+/** What was fetched from the same source stays in use over a reload, with its age and its cool-down. */
 function continueAuthorityKeys(
   opened: ReadonlyMap<string, AuthorityKeys>,
   previous: Service | null,
 ): ReadonlyMap<string, AuthorityKeys> {
-  const before = new Map([...(previous?.authorityKeys.values() ?? [])].map((keys) => [keys.source, keys]));
-  return new Map([...opened].map(([name, keys]) => [name, before.get(keys.source) ?? keys]));
+  for (const before of previous?.authorityKeys.values() ?? [])
+    for (const keys of opened.values()) keys.inherit(before);
+  return opened;
 }
 
 /** What one of several workers may have of a bound on all of them. */
@@ -178,15 +180,12 @@ function countDecision(counters: Counters, { refusal, grant, durationMs }: Decis
   else if (grant !== null) counters.issued(grant.plan, durationMs / 1000);
 }
 
-function onlyAuthority(authorityKeys: ReadonlyMap<string, AuthorityKeys>): AuthorityKeys {
-  const [keys] = authorityKeys.values();
-  if (keys === undefined) throw new Error('no Authority');
-  return keys;
-}
-
-/** Seconds; null for keys from a file and for none at all. */
-function ageOf({ fetched }: AuthorityKeys, now: number): number | null {
-  return fetched === null ? null : now - fetched.fetchedAt;
+/** Seconds, by the Authority's name; none for keys from a file and for those that were not fetched yet. */
+function agesOf(authorityKeys: ReadonlyMap<string, AuthorityKeys>, now: number): ReadonlyMap<string, number> {
+  const ages = [...authorityKeys].flatMap(([name, { fetched }]) =>
+    fetched === null ? [] : [[name, now - fetched.fetchedAt] as const],
+  );
+  return new Map(ages);
 }
 
 /** When the first certificate of the chain ends, in epoch seconds; null where there is none. */

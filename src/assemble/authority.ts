@@ -4,18 +4,24 @@ import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createFileAuthorityKeys } from '../authority/file-authority-keys.ts';
 import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { authoritiesOf, type NamedAuthority } from '../config/schema.ts';
 import { holdsCertificate } from '../platform/pem.ts';
 import type { FileReader } from './files.ts';
 import { metadataUrls } from './options.ts';
 
-/** Who fetches the Authority's keys, and who is told of it. */
-export type KeyFetching = Pick<RemoteAuthorityOptions, 'onRefresh' | 'onKeySet' | 'fetchKeySet' | 'proxies'>;
-
-/** The name of the Authority of `authority`. */
-const DEFAULT_NAME = 'default';
+/** Who fetches the Authorities' keys, and who is told of it. */
+export interface KeyFetching {
+  /** Told of each fetch: the Authority's name, and `null` or what went wrong. */
+  readonly onRefresh: (authority: string, fault: string | null) => void;
+  /** Told of what is wrong with a key set that is in use all the same. */
+  readonly onWarning: (authority: string, warning: string) => void;
+  readonly onKeySet?: RemoteAuthorityOptions['onKeySet'];
+  readonly fetchKeySet?: RemoteAuthorityOptions['fetchKeySet'];
+  readonly proxies?: RemoteAuthorityOptions['proxies'];
+}
 
 /**
- * Opens the keys of each Authority, by its name; null where a file cannot be used, which `files` then reports. Nothing is
+ * Opens the keys of each Authority, by its name; null if a file cannot be used, which `files` then reports. Nothing is
  * fetched yet.
  */
 export function openAuthorityKeys(
@@ -23,36 +29,55 @@ export function openAuthorityKeys(
   files: FileReader,
   fetching: KeyFetching,
 ): ReadonlyMap<string, AuthorityKeys> | null {
-  const keys = openKeys(loaded, files, fetching);
-  return keys === null ? null : new Map([[DEFAULT_NAME, keys]]);
+  const opened = authoritiesOf(loaded.configuration).map(
+    (authority) => [authority.name, openKeys(authority, loaded, files, fetching)] as const,
+  );
+  const usable = opened.flatMap(([name, keys]) => (keys === null ? [] : [[name, keys] as const]));
+  return usable.length === opened.length ? new Map(usable) : null;
 }
 
 function openKeys(
+  authority: NamedAuthority,
   loaded: LoadedConfiguration,
   files: FileReader,
-  fetching: KeyFetching,
+  { onRefresh, onWarning, onKeySet, fetchKeySet }: KeyFetching,
 ): AuthorityKeys | null {
-  const { authority, limits } = loaded.configuration;
-  const certificateAuthorities = files.readText('authority.caPath', authority.caPath);
-  if (certificateAuthorities !== null && !holdsCertificate(certificateAuthorities))
-    files.report('authority.caPath', 'holds no PEM certificate');
-  if (authority.jwksPath === undefined) {
-    const [metadataUrl, otherMetadataUrl = null] = metadataUrls(loaded.configuration);
+  const { name, settings } = authority;
+  const { limits } = loaded.configuration;
+  const certificateAuthorities = readCertificateAuthorities(authority, files);
+  if (settings.jwksPath === undefined) {
+    const [metadataUrl, otherMetadataUrl = null] = metadataUrls(settings);
     return new RemoteAuthorityKeys({
-      issuer: authority.issuer,
+      issuer: settings.issuer,
       metadataUrl,
       otherMetadataUrl,
       certificateAuthorities,
-      ...fetching,
+      maxAge: settings.keysMaxAge,
+      onRefresh: (fault) => onRefresh(name, fault),
+      onWarning: (warning) => onWarning(name, warning),
+      ...(onKeySet === undefined ? {} : { onKeySet }),
+      ...(fetchKeySet === undefined ? {} : { fetchKeySet }),
       ...(limits?.inFlight === undefined ? {} : { mostWaiting: Math.ceil(limits.inFlight / 2) }),
     });
   }
-  const jwks = files.readText('authority.jwksPath', authority.jwksPath);
+  const key = [...authority.path, 'jwksPath'].join('.');
+  const jwks = files.readText(key, settings.jwksPath);
   if (jwks === null) return null;
   try {
-    return createFileAuthorityKeys(jwks);
+    return createFileAuthorityKeys(jwks, (warning) => onWarning(name, warning));
   } catch (cause) {
-    files.report('authority.jwksPath', cause instanceof Error ? cause.message : 'cannot be used');
+    files.report(key, cause instanceof Error ? cause.message : 'cannot be used');
     return null;
   }
+}
+
+/** The certificates that an Authority's own is verified with; null for those of the system. */
+export function readCertificateAuthorities(
+  { path, settings }: NamedAuthority,
+  files: FileReader,
+): string | null {
+  const key = [...path, 'caPath'].join('.');
+  const pem = files.readText(key, settings.caPath);
+  if (pem !== null && !holdsCertificate(pem)) files.report(key, 'holds no PEM certificate');
+  return pem;
 }

@@ -17,6 +17,7 @@ import type { Log } from '../telemetry/log.ts';
 import { createMetrics, type Metrics, type Observations, type ProcessUsage } from '../telemetry/metrics.ts';
 import type { MetricsPush } from '../telemetry/otlp-push.ts';
 import type { KeyFetching } from './authority.ts';
+import { largestClockSkew } from './options.ts';
 
 export interface Context {
   readonly clock: Clock;
@@ -78,10 +79,12 @@ export function createDependencies(
     processUsage,
     push,
   );
-  const onRefresh = (fault: string | null) => {
-    metrics.authorityRefreshed(fault === null ? 'success' : 'failure');
-    if (fault !== null) log.warn('authority keys not fetched', { fault });
+  const onRefresh = (authority: string, fault: string | null) => {
+    metrics.authorityRefreshed(authority, fault === null ? 'success' : 'failure');
+    if (fault !== null) log.warn('authority keys not fetched', { authority, fault });
   };
+  const onWarning = (authority: string, warning: string) =>
+    log.warn('authority keys are used with a warning', { authority, warning });
   return {
     clock,
     log,
@@ -92,7 +95,7 @@ export function createDependencies(
     replayStore,
     rateTable: RateTable.create(),
     nonceSecret: randomBytes(32),
-    keyFetching: { onRefresh, onKeySet, ...(proxies === undefined ? {} : { proxies }) },
+    keyFetching: { onRefresh, onWarning, onKeySet, ...(proxies === undefined ? {} : { proxies }) },
     exposeMetrics: metrics.expose,
     findFailingParts: (authorityKeys) => findFailingParts(authorityKeys, replayStore, clock()),
   };
@@ -123,7 +126,7 @@ export function openRedis(
       ca: caPath === undefined ? null : read(caPath),
     }),
     minReplicas: replay.minReplicas ?? 0,
-    clockSkew: configuration.authority.clockSkew,
+    clockSkew: largestClockSkew(configuration),
     clock,
     onChange: (fault) =>
       fault === null ? log.info('replay store connected') : log.warn('replay store lost', { fault }),
@@ -147,11 +150,11 @@ async function findFailingParts(
   now: number,
 ): Promise<readonly FailingPart[]> {
   const failing: FailingPart[] = [];
-  for (const keys of authorityKeys.values()) {
+  for (const [name, keys] of authorityKeys) {
     // Not awaited: an Authority that hangs would delay the answer, which is about now.
     void keys.refreshIfNeeded(now);
     const detail = keys.failing(now);
-    if (detail !== null) failing.push({ part: 'authority-keys', detail });
+    if (detail !== null) failing.push({ part: 'authority-keys', detail: `${name}: ${detail}` });
   }
   const replayFault = await replayStore.failing();
   if (replayFault !== null) failing.push({ part: 'replay-store', detail: replayFault });

@@ -1,40 +1,74 @@
 /** What each step needs of the configuration: the few values, under the step's own names. */
 import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../authenticate/authenticate.ts';
+import type { VerificationKeys } from '../authenticate/authority-keys.ts';
 import type { ClaimPath } from '../authenticate/claim-path.ts';
+import type { Authorities, Authority, Constraint, OpTokOptions } from '../authenticate/op-tok.ts';
 import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
 import { metadataUrlsOf } from '../authority/discovery.ts';
 import type { ClaimRules, Policy } from '../authorize/policy.ts';
-import type { Configuration } from '../config/schema.ts';
+import { type AuthoritySettings, authoritiesOf, type Configuration } from '../config/schema.ts';
 import { createRateLimits } from '../limit/rate-limits.ts';
 import type { RateTable } from '../limit/rate-table.ts';
 import type { TokenRequestOptions } from '../request/token-request.ts';
 import type { ChallengeOptions } from '../respond/render-refusal.ts';
 
 export function authenticateOptions(configuration: Configuration): AuthenticateOptions {
-  const { authority, senderConstraint, registry } = configuration;
+  const { senderConstraint, registry } = configuration;
   const { dpop } = senderConstraint;
   return {
-    accept: senderConstraint.accept,
     anonymous: configuration.anonymousPlan === undefined ? 'refuse' : 'accept',
-    opTok: {
-      issuer: authority.issuer,
-      audiences: authority.audiences,
-      requiredScopes: authority.requiredScopes,
-      algorithms: withBothNames(authority.algorithms),
-      tokenTypes: authority.tokenTypes.map((type) => type.toLowerCase().replace(/^application\//, '')),
-      subjectClaim: claimPath(authority.claims.subject),
-      clockSkew: authority.clockSkew,
-    },
     dpop: {
       algorithms: withBothNames(dpop.algorithms),
       maxAge: dpop.maxAge,
-      clockSkew: authority.clockSkew,
+      clockSkew: largestClockSkew(configuration),
       realms: new Set(registry.realm.map(normalizeUrl).filter((url) => url !== null)),
       bearerScheme: dpop.bearerScheme,
     },
   };
+}
+
+export function largestClockSkew(configuration: Configuration): number {
+  return Math.max(...authoritiesOf(configuration).map(({ settings }) => settings.clockSkew));
+}
+
+/** The Authorities by their issuers; `keys` has the keys of each, by its name. */
+export function createAuthorities(
+  configuration: Configuration,
+  keys: ReadonlyMap<string, VerificationKeys>,
+): Authorities {
+  return new Map(
+    authoritiesOf(configuration).map(({ name, path, settings }): [string, Authority] => {
+      const own = keys.get(name);
+      if (own === undefined) throw new Error(`no keys of the Authority ${name}`);
+      return [
+        settings.issuer,
+        { name, place: path.join('.'), keys: own, ...opTokOptions(settings, configuration) },
+      ];
+    }),
+  );
+}
+
+function opTokOptions(settings: AuthoritySettings, { senderConstraint }: Configuration): OpTokOptions {
+  return {
+    issuer: settings.issuer,
+    audiences: settings.audiences,
+    requiredScopes: settings.requiredScopes,
+    algorithms: withBothNames(settings.algorithms),
+    tokenTypes: settings.tokenTypes.map((type) => type.toLowerCase().replace(/^application\//, '')),
+    subjectClaim: claimPath(settings.claims.subject),
+    accept: acceptedBy(settings, senderConstraint),
+    clockSkew: settings.clockSkew,
+  };
+}
+
+/** How the senders of an Authority's OpToks may be bound. */
+export function acceptedBy(
+  settings: AuthoritySettings,
+  senderConstraint: Configuration['senderConstraint'],
+): readonly Constraint[] {
+  return settings.accept ?? senderConstraint.accept;
 }
 
 function claimPath(claim: string | ClaimPath): ClaimPath {
@@ -66,12 +100,14 @@ export function createPolicy(configuration: Configuration, listed: Policy['revok
       size: listed.size + [...own].filter((license) => !listed.has(license)).length,
     },
     grant: configuration.registry.grant,
-    claimRules: new Map([['default', claimRules(configuration.authority)]]),
+    claimRules: new Map(
+      authoritiesOf(configuration).map(({ name, settings }) => [name, claimRules(settings)]),
+    ),
     lifetime: configuration.signing.lifetime,
   };
 }
 
-function claimRules({ claims, planRules }: Configuration['authority']): ClaimRules {
+function claimRules({ claims, planRules }: AuthoritySettings): ClaimRules {
   return {
     plan: claimPath(claims.plan),
     license: claimPath(claims.license),
@@ -102,11 +138,14 @@ export function requestOptions({ server, registry }: Configuration): TokenReques
   };
 }
 
-export function challengeOptions({ signing, senderConstraint }: Configuration): ChallengeOptions {
-  const { accept, dpop } = senderConstraint;
+export function challengeOptions(configuration: Configuration): ChallengeOptions {
+  const { signing, senderConstraint } = configuration;
+  const accepted = authoritiesOf(configuration).map(({ settings }) => acceptedBy(settings, senderConstraint));
   return {
     realm: signing.issuer,
-    dpopAlgorithms: accept.includes('dpop') ? withBothNames(dpop.algorithms) : [],
+    dpopAlgorithms: accepted.some((accept) => accept.includes('dpop'))
+      ? withBothNames(senderConstraint.dpop.algorithms)
+      : [],
   };
 }
 
@@ -116,6 +155,6 @@ export function realmPath(realm: string): string {
 }
 
 /** Where the Authority's metadata may be, in the order in which it is looked for. */
-export function metadataUrls({ authority }: Configuration): readonly [string, ...string[]] {
-  return authority.metadataUrl === undefined ? metadataUrlsOf(authority.issuer) : [authority.metadataUrl];
+export function metadataUrls({ issuer, metadataUrl }: AuthoritySettings): readonly [string, ...string[]] {
+  return metadataUrl === undefined ? metadataUrlsOf(issuer) : [metadataUrl];
 }

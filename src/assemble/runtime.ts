@@ -2,13 +2,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
+import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault, formatMistake, type Mistake } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
-import { assemble, closeReplacedKeys, type Service } from './assemble.ts';
+import { assemble, closeKeys, type Service } from './assemble.ts';
 import { type Context, createDependencies, type MainDependencies } from './dependencies.ts';
 import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
+import { acceptedBy } from './options.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
@@ -23,7 +25,7 @@ export type LoadConfiguration = (readFile?: ReadFile) => LoadedConfiguration;
 
 /** Before there is a service. */
 const nothing = {
-  authorityKeysAge: null,
+  authorityKeysAges: new Map(),
   signingCertificateExpiry: null,
   replayEntries: null,
   configurationGeneration: null,
@@ -67,6 +69,7 @@ export class Runtime {
       observe: () => runtime?.observe() ?? nothing,
     });
     const service = await assemble(loaded, new FileReader(loaded, snapshot), dependencies, 1, null);
+    dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
     runtime = new Runtime(load, dependencies, service, snapshot.states);
     return runtime;
   }
@@ -135,9 +138,13 @@ export class Runtime {
   /** What an operator may want and should be reminded of. */
   logWarnings(): void {
     const { log } = this.dependencies;
-    const { senderConstraint, anonymousPlan } = this.#service.loaded.configuration;
-    if (senderConstraint.accept.includes('none'))
-      log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it');
+    const { configuration } = this.#service.loaded;
+    const { senderConstraint, anonymousPlan } = configuration;
+    for (const { name, settings } of authoritiesOf(configuration))
+      if (acceptedBy(settings, senderConstraint).includes('none'))
+        log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it', {
+          authority: name,
+        });
     if (anonymousPlan !== undefined)
       log.warn('anonymous: requests without credentials may pull what this plan allows', {
         plan: anonymousPlan,
@@ -183,7 +190,7 @@ export class Runtime {
       const files = [...snapshot.states.keys()];
       if ((snapshot.isCurrent && files.every((file) => known.has(file))) || performance.now() >= until)
         return this.#conclude(attempt);
-      if (attempt.service !== null) closeReplacedKeys(attempt.service, this.#service);
+      if (attempt.service !== null) closeKeys(attempt.service);
       known = new Set([...known, ...files]);
     }
   }
@@ -222,6 +229,7 @@ export class Runtime {
     this.#files = new Map([...inUse, ...snapshot.states]);
     const all = withoutRepetition([...mistakes, ...revoked.mistakes]);
     this.#unmended = { mistakes: all, toldAt: this.dependencies.clock() };
+    this.#fetchKeys();
     if (revoked.service !== null) {
       await this.#take(revoked.service);
       const { generation, revokedLicenses } = revoked.service;
@@ -236,8 +244,9 @@ export class Runtime {
     const previous = this.#service;
     const before = previous.revokedLicenses;
     this.#service = service;
-    closeReplacedKeys(previous, service);
-    void this.#refreshKeys();
+    this.dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
+    closeKeys(previous);
+    this.#fetchKeys();
     if (service.revokedLicenses < before * (1 - MUCH_SHORTER))
       log.warn('far fewer licences are revoked than before: is that meant?', {
         before,
@@ -297,6 +306,11 @@ export class Runtime {
   observe(): Omit<Observations, 'replayCapacity' | 'auditDropped'> {
     const { generation, revokedLicenses } = this.#inForce;
     return { ...this.#service.observe(), configurationGeneration: generation, revokedLicenses };
+  }
+
+  /** Whoever asks for a reload may know that an Authority has new keys. */
+  #fetchKeys(): void {
+    for (const keys of this.#service.authorityKeys.values()) void keys.refresh(this.dependencies.clock());
   }
 
   async #refreshKeys(): Promise<void> {

@@ -3,6 +3,7 @@ import { type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { normalizeUrl } from '../authenticate/url.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import { authoritiesOf } from '../config/schema.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
@@ -12,7 +13,7 @@ import { metadataUrls, realmPath } from './options.ts';
 
 /** Mistakes that show between the values. */
 export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
-  const { registry, authority } = loaded.configuration;
+  const { registry } = loaded.configuration;
   const mistakes: Mistake[] = [];
   for (const realm of registry.realm) {
     if (normalizeUrl(realm) === null)
@@ -25,8 +26,9 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
     if (otherPaths.some((path) => path === realmPath(realm)))
       mistakes.push(loaded.mistakeAt('registry.realm', `${realmPath(realm)} is a path with another meaning`));
   }
-  if (authority.jwksPath === undefined && !isSecureUrl(URL.parse(metadataUrls(loaded.configuration)[0]))) {
-    const key = authority.metadataUrl === undefined ? 'authority.issuer' : 'authority.metadataUrl';
+  for (const { path, settings } of authoritiesOf(loaded.configuration)) {
+    if (settings.jwksPath !== undefined || isSecureUrl(URL.parse(metadataUrls(settings)[0]))) continue;
+    const key = [...path, settings.metadataUrl === undefined ? 'issuer' : 'metadataUrl'].join('.');
     mistakes.push(
       loaded.mistakeAt(
         key,

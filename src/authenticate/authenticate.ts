@@ -3,6 +3,7 @@
  * `authorize/`.
  */
 import { createHash } from 'node:crypto';
+import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { clientNetwork } from '../request/client-network.ts';
 import type { Credentials } from '../request/credentials.ts';
@@ -12,10 +13,11 @@ import type { JsonObject } from './compact-jws.ts';
 import { type DpopOptions, parseDpopProof } from './dpop-proof.ts';
 import type { Nonces } from './nonce.ts';
 import {
+  type Authorities,
+  checkBinding,
   checkOpTokClaims,
   checkRequiredScopes,
   type OpTok,
-  type OpTokOptions,
   parseOpTok,
 } from './op-tok.ts';
 import { checkWait, type RateLimits } from './rate-limits.ts';
@@ -31,6 +33,10 @@ export interface VerifiedCaller {
   /** The name of the Authority that vouches for it. */
   readonly authority: string;
   readonly subject: string;
+  /** As the OpTok names it; null where it does not. Nothing is decided by it. */
+  readonly clientId: string | null;
+  /** The OpTok's `jti`, for the log alone; null if it has none. */
+  readonly opTokJti: string | null;
   /** The verified claims of the OpTok. */
   readonly claims: JsonObject;
 }
@@ -40,19 +46,15 @@ export interface AnonymousCaller {
   readonly kind: 'anonymous';
 }
 
-export type Constraint = 'dpop' | 'mtls' | 'none';
-
 export interface AuthenticateOptions {
-  readonly opTok: OpTokOptions;
   readonly dpop: DpopOptions;
-  /** The ways a sender may be bound; `none` = bearer-only. */
-  readonly accept: readonly Constraint[];
   /** Whether a request without credentials is somebody at all. */
   readonly anonymous: 'accept' | 'refuse';
 }
 
 export interface AuthenticateParts {
   readonly options: AuthenticateOptions;
+  readonly authorities: Authorities;
   readonly signatures: Signatures;
   readonly replayStore: UsedProofs;
   /** null where nothing is limited. */
@@ -64,6 +66,8 @@ export interface AuthenticateParts {
 /** Whether a request has left its trace: its proof is recorded as used, and its caller has had one answer more. */
 export interface Use {
   isRecorded: boolean;
+  /** Whose OpTok was verified, even if the request is refused for something else; null until then. */
+  holder: VerifiedCaller | null;
 }
 
 /**
@@ -81,7 +85,7 @@ export async function authenticate(
 ): Promise<Caller> {
   const now = clock();
   const { credentials, certificate } = request;
-  const { options, signatures, nonces, rateLimits } = parts;
+  const { options, authorities, signatures, nonces, rateLimits } = parts;
   if (credentials === null) {
     if (options.anonymous !== 'accept' || !request.isAnonymous)
       throw new Refusal('credentials-missing', 'The request has no access token.');
@@ -91,52 +95,64 @@ export async function authenticate(
   }
 
   const tokenHash = createHash('sha256').update(credentials.opTok).digest('base64url');
-  const verified = signatures.recall(tokenHash);
-  const opTok = verified ?? parseOpTok(credentials.opTok, options.opTok);
-  checkOpTokClaims(opTok, options.opTok, now);
-  checkConstraint(opTok, credentials, request.proof, options);
-  const { jkt, x5tS256 } = opTok.confirmation;
+  const remembered = signatures.recall(tokenHash);
+  const { opTok, jws } =
+    remembered === undefined ? parseOpTok(credentials.opTok, authorities) : { opTok: remembered, jws: null };
+  const { authority, confirmation, subject } = opTok;
+  use.holder = remembered === undefined ? null : holderOf(opTok);
+  checkOpTokClaims(opTok, now);
+  checkBinding(opTok);
+  checkProofPresence(opTok, credentials, request.proof, options);
+  const { jkt, x5tS256 } = confirmation;
   if (x5tS256 !== null) checkCertificateBinding(x5tS256, certificate);
   const proof =
     request.proof === null
       ? null
       : parseDpopProof(request.proof, options.dpop, {
+          clockSkew: authority.clockSkew,
           method: request.method,
           tokenHash,
           nonces,
           now,
         });
 
-  if (verified === undefined) await signatures.verifyOpTok(opTok, tokenHash, now);
-  checkRequiredScopes(opTok, options.opTok);
-  const allowance = rateLimits?.allowanceOf(`subject:${opTok.subject}`) ?? null;
+  if (jws !== null) await signatures.verifyOpTok(opTok, jws, tokenHash, now);
+  const caller = holderOf(opTok);
+  use.holder = caller;
+  checkRequiredScopes(opTok);
+  // Two Authorities may have a subject of the same name.
+  const allowance = rateLimits?.allowanceOf(`subject:${authority.name}:${subject}`) ?? null;
   if (proof !== null && jkt !== null) {
     if (!use.isRecorded) checkWait(allowance?.secondsToWait(clock()));
     await signatures.verifyProof(proof, jkt);
     if (!use.isRecorded) await useProof(proof, jkt, allowance, parts, clock());
   } else if (!use.isRecorded) checkWait(allowance?.take(clock()));
   use.isRecorded = true;
-  return { kind: 'verified', authority: 'default', subject: opTok.subject, claims: opTok.jws.payload };
+  return caller;
 }
 
-/** The OpTok's binding is one that is accepted, and the request has what that binding needs, no more and no less. */
-function checkConstraint(
-  { confirmation: { jkt, x5tS256 } }: OpTok,
+function holderOf({ authority, subject, clientId, claims }: OpTok): VerifiedCaller {
+  const { jti } = claims;
+  return {
+    kind: 'verified',
+    authority: authority.name,
+    subject,
+    clientId,
+    opTokJti: typeof jti === 'string' ? excerpt(jti, MAX_JTI_LENGTH) : null,
+    claims,
+  };
+}
+
+/** Of a `jti` in the log, in characters. */
+const MAX_JTI_LENGTH = 200;
+
+/** A proof comes with an OpTok that is bound by DPoP, and with no other. */
+function checkProofPresence(
+  { confirmation: { jkt } }: OpTok,
   { scheme }: Credentials,
   proof: string | null,
-  { accept, dpop }: AuthenticateOptions,
+  { dpop }: AuthenticateOptions,
 ): void {
-  const needed: Constraint[] = [];
-  if (jkt !== null) needed.push('dpop');
-  if (x5tS256 !== null) needed.push('mtls');
-  if (needed.length === 0) needed.push('none');
-  for (const constraint of needed) {
-    if (!accept.includes(constraint))
-      throw new Refusal(
-        'token-unbound',
-        `The OpTok's binding (${constraint}) is not in senderConstraint.accept.`,
-      );
-  }
   if (proof === null) {
     if (jkt !== null)
       throw new Refusal('proof-missing', 'The OpTok is bound by DPoP, and the request has no proof.');

@@ -21,6 +21,10 @@ export interface AuthorityKeys extends VerificationKeys {
   refreshIfNeeded(now: number): Promise<void>;
   /** The key set for a thread that misses a key: fetched anew unless that was done just now. Rejects where there is none. */
   renew(now: number): Promise<FetchedKeySet>;
+  /** The same, without regard to age: somebody says that the keys have changed. Never rejects. */
+  refresh(now: number): Promise<void>;
+  /** Takes over what was fetched from the same source under the configuration before, with its age and its cool-down. */
+  inherit(before: AuthorityKeys): void;
   /** Takes a key set that another thread has fetched into use; one of another source is ignored. */
   adopt(keySet: FetchedKeySet): void;
   /** Why no token can be verified now, or why the keys should not be relied on any longer; null: ready. */

@@ -1,40 +1,50 @@
 /**
- * A map of at most `capacity` entries in two generations. When the young generation is full, it replaces the old one; an
- * entry that is used in the old one moves back to the young one. Evicting single entries would cost more than the
- * verification that the cache saves, because a Map walks its deleted entries to find the oldest.
+ * A map of at most `capacity` bytes that forgets those not used for long, in two generations: when the young one is
+ * full it becomes the old one, and what is used there comes back. Evicting one entry at a time would cost more than the
+ * verification that it saves: a Map walks its deleted entries to find the oldest. How large an entry is, the caller
+ * estimates.
  */
 export class BoundedCache<Key, Value> {
-  readonly #generationSize: number;
-  #young = new Map<Key, Value>();
-  #old = new Map<Key, Value>();
+  readonly #generationBytes: number;
+  #young = new Map<Key, Entry<Value>>();
+  #youngBytes = 0;
+  #old = new Map<Key, Entry<Value>>();
+  #oldBytes = 0;
 
-  constructor(capacity: number) {
-    this.#generationSize = Math.max(1, Math.floor(capacity / 2));
+  constructor(capacityBytes: number) {
+    this.#generationBytes = Math.floor(capacityBytes / 2);
   }
 
-  /** The number of entries, at most `capacity`. An entry that moved back counts twice until the old generation is dropped. */
-  get size(): number {
-    return this.#young.size + this.#old.size;
+  /** How much is held, as estimated: at most the capacity. An entry that came back counts twice until its generation goes. */
+  get bytes(): number {
+    return this.#youngBytes + this.#oldBytes;
   }
 
   get(key: Key): Value | undefined {
     const young = this.#young.get(key);
-    if (young !== undefined) return young;
+    if (young !== undefined) return young.value;
     const old = this.#old.get(key);
-    if (old !== undefined) this.set(key, old);
-    return old;
+    if (old === undefined) return undefined;
+    this.set(key, old.value, old.bytes);
+    return old.value;
   }
 
-  set(key: Key, value: Value): void {
-    if (this.#young.size >= this.#generationSize && !this.#young.has(key)) {
+  /** What is larger than half of the capacity is not kept. */
+  set(key: Key, value: Value, bytes: number): void {
+    if (bytes > this.#generationBytes) return;
+    this.#youngBytes -= this.#young.get(key)?.bytes ?? 0;
+    if (this.#youngBytes + bytes > this.#generationBytes) {
       this.#old = this.#young;
+      this.#oldBytes = this.#youngBytes;
       this.#young = new Map();
+      this.#youngBytes = 0;
     }
-    this.#young.set(key, value);
+    this.#young.set(key, { value, bytes });
+    this.#youngBytes += bytes;
   }
+}
 
-  clear(): void {
-    this.#young = new Map();
-    this.#old = new Map();
-  }
+interface Entry<Value> {
+  readonly value: Value;
+  readonly bytes: number;
 }

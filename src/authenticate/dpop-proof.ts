@@ -2,6 +2,7 @@
  * The checks of a DPoP proof (RFC 9449 §4.3, §7) that need no cryptography. `signatures.ts` verifies the signature, and
  * `use-proof.ts` detects replay.
  */
+import { found } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { type CompactJws, isJsonObject, type JsonObject, parseCompactJws } from './compact-jws.ts';
 import type { Nonces } from './nonce.ts';
@@ -12,7 +13,7 @@ export interface DpopOptions {
   readonly algorithms: readonly string[];
   /** Seconds. */
   readonly maxAge: number;
-  /** Seconds by which a client's clock may be ahead. */
+  /** Seconds, the largest that an Authority has. */
   readonly clockSkew: number;
   /** The normalised URLs of the token endpoint that `htu` may name. Never taken from the Host header. */
   readonly realms: ReadonlySet<string>;
@@ -33,6 +34,8 @@ export interface ProofExpectations {
   readonly method: string;
   /** base64url SHA-256 of the OpTok as received. */
   readonly tokenHash: string;
+  /** Seconds by which a client's clock may be ahead. */
+  readonly clockSkew: number;
   /** null if no nonce is required. */
   readonly nonces: Nonces | null;
   /** Epoch seconds. */
@@ -54,9 +57,12 @@ export function parseDpopProof(text: string, options: DpopOptions, expected: Pro
   if (jws === null)
     throw new Refusal('proof-malformed', 'The DPoP header is not a single compact JWS in strict base64url.');
   const { typ, alg, crit, jwk } = jws.header;
-  if (typ !== 'dpop+jwt') throw new Refusal('proof-type', "The proof's typ is not dpop+jwt.");
+  if (typ !== 'dpop+jwt') throw new Refusal('proof-type', `The proof's typ is ${found(typ)}, not dpop+jwt.`);
   if (typeof alg !== 'string' || !options.algorithms.includes(alg))
-    throw new Refusal('proof-algorithm', "The proof's alg is not in senderConstraint.dpop.algorithms.");
+    throw new Refusal(
+      'proof-algorithm',
+      `The proof's alg is ${found(alg)}; senderConstraint.dpop.algorithms is [${options.algorithms.join(', ')}].`,
+    );
   if (crit !== undefined)
     throw new Refusal('proof-malformed', 'The proof has a crit header, and no extension is supported.');
   checkPublicKey(jwk);
@@ -85,7 +91,7 @@ function modulusBits(encoded: string): number {
 
 function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofExpectations) {
   const { jti, htm, htu, ath, iat, exp, nbf, nonce } = payload;
-  const { now } = expected;
+  const { now, clockSkew } = expected;
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH)
     throw malformed(`jti is not a string of 1 to ${MAX_JTI_LENGTH} characters`);
   if (typeof htm !== 'string') throw malformed('htm is not a string');
@@ -95,18 +101,24 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
   if (exp !== undefined && !isNumericDate(exp)) throw malformed('exp is not a number');
   if (nbf !== undefined && !isNumericDate(nbf)) throw malformed('nbf is not a number');
   if (htm !== expected.method)
-    throw new Refusal('proof-method', `The proof's htm is not ${expected.method}.`);
-  // Most clients send the URL in its normal form already.
+    throw new Refusal('proof-method', `The proof's htm is ${found(htm)}, not ${expected.method}.`);
+  // What is normal already stays as it is.
   if (!options.realms.has(htu) && !options.realms.has(normalizeUrl(htu) ?? ''))
-    throw new Refusal('proof-url', "The proof's htu is not a URL of registry.realm.");
+    throw new Refusal(
+      'proof-url',
+      `The proof's htu is ${found(htu.replace(/[?#].*$/s, ''))}; registry.realm is ${[...options.realms].join(', ')}.`,
+    );
   if (iat < now - options.maxAge)
     throw new Refusal(
       'proof-time',
       `The proof is ${Math.ceil(now - iat)} s old; senderConstraint.dpop.maxAge is ${options.maxAge} s.`,
     );
-  if (Math.max(iat, nbf ?? iat) > now + options.clockSkew)
-    throw new Refusal('proof-time', "The proof's iat or nbf is in the future. Check the clocks.");
-  if (exp !== undefined && exp <= now - options.clockSkew)
+  if (Math.max(iat, nbf ?? iat) > now + clockSkew)
+    throw new Refusal(
+      'proof-time',
+      `The proof's iat or nbf is ${Math.ceil(Math.max(iat, nbf ?? iat) - now)} s ahead: compare the clocks.`,
+    );
+  if (exp !== undefined && exp <= now - clockSkew)
     throw new Refusal('proof-time', "The proof's exp is in the past.");
   if (expected.nonces !== null && !(typeof nonce === 'string' && expected.nonces.isRecent(nonce, now)))
     throw new Refusal('proof-nonce', 'The proof has no nonce from this service, or an old one.');

@@ -2,10 +2,22 @@
  * The rules of an OpTok: an OAuth 2.0 access token as a JWT (RFC 9068 §4). These are the cheap ones, read off the
  * text; the signature is verified by `signatures.ts`, the sender by `dpop-proof.ts` and `certificate.ts`.
  */
-import { found } from '../platform/escape.ts';
+import { excerpt, found } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
+import type { VerificationKeys } from './authority-keys.ts';
 import { type ClaimPath, claimAt, formatClaimPath } from './claim-path.ts';
 import { type CompactJws, isJsonObject, type JsonObject, parseCompactJws } from './compact-jws.ts';
+
+/** An Authority: whose OpToks are accepted, by which rules, and with which keys. */
+export interface Authority extends OpTokOptions {
+  readonly name: string;
+  /** Where its configuration is, for messages: `authority`, or `authorities.NAME`. */
+  readonly place: string;
+  readonly keys: VerificationKeys;
+}
+
+/** How a sender may be bound; `none` = bearer-only. */
+export type Constraint = 'dpop' | 'mtls' | 'none';
 
 export interface OpTokOptions {
   readonly issuer: string;
@@ -16,9 +28,13 @@ export interface OpTokOptions {
   readonly tokenTypes: readonly string[];
   /** The claim that names the subject; `sub` by RFC 9068 §2.2. */
   readonly subjectClaim: ClaimPath;
+  readonly accept: readonly Constraint[];
   /** Seconds. */
   readonly clockSkew: number;
 }
+
+/** By their issuers. */
+export type Authorities = ReadonlyMap<string, Authority>;
 
 /** The `cnf` of an OpTok: to what its sender is bound. Both null: to nothing. */
 export interface Confirmation {
@@ -29,51 +45,54 @@ export interface Confirmation {
 }
 
 export interface OpTok {
-  readonly jws: CompactJws;
+  readonly authority: Authority;
   readonly algorithm: string;
   readonly keyId: string | null;
   readonly subject: string;
+  /** RFC 9068 §2.2, and what other servers call it; null where it is missing. For the log alone. */
+  readonly clientId: string | null;
   readonly confirmation: Confirmation;
+  readonly claims: JsonObject;
 }
 
 const MAX_LENGTH = 16 * 1024;
 
 /**
- * Parses an OpTok and checks its header: `typ`, `alg`, `crit`, `kid`. Keys in the header (`jwk`, `x5c`, `jku`,
- * `x5u`) are not looked at: the key comes from the Authority's key set alone.
+ * Parses an OpTok, selects the Authority that its `iss` names, and checks the header by that one's rules: `typ`, `alg`,
+ * `crit`, `kid`. Keys in the header (`jwk`, `x5c`, `jku`, `x5u`) are not looked at: the key comes from the Authority's
+ * key set alone.
  */
-export function parseOpTok(text: string, options: OpTokOptions): OpTok {
+export function parseOpTok(
+  text: string,
+  authorities: Authorities,
+): { readonly opTok: OpTok; readonly jws: CompactJws } {
+  const jws = parseOpTokText(text);
+  const authority = selectAuthority(jws, authorities);
+  checkType(jws.header, authority);
+  const algorithm = checkAlgorithm(jws.header, authority);
+  const keyId = checkHeaderMembers(jws.header);
+  const claims = jws.payload;
+  const opTok = {
+    authority,
+    algorithm,
+    keyId,
+    subject: subjectOf(claims, authority),
+    clientId: clientIdOf(claims),
+    confirmation: parseConfirmation(claims.cnf),
+    claims,
+  };
+  return { opTok, jws };
+}
+
+/** Throws `token-malformed` where the text is no compact JWS. */
+export function parseOpTokText(text: string): CompactJws {
   const jws = parseCompactJws(text, MAX_LENGTH);
   if (jws === null) throw new Refusal('token-malformed', describeNoJws(text));
-  const { typ, alg, kid, crit } = jws.header;
-  if (!isTypeAdmitted(typ, options.tokenTypes))
-    throw new Refusal(
-      'token-type',
-      `The OpTok's typ is ${found(typ)}; authority.tokenTypes is [${options.tokenTypes.join(', ')}].`,
-    );
-  if (typeof alg !== 'string' || !options.algorithms.includes(alg))
-    throw new Refusal(
-      'token-algorithm',
-      `The OpTok's alg is ${found(alg)}; authority.algorithms is [${options.algorithms.join(', ')}].`,
-    );
-  if (crit !== undefined)
-    throw new Refusal('token-malformed', 'The OpTok has a crit header that is not understood.');
-  if (kid !== undefined && typeof kid !== 'string')
-    throw new Refusal('token-malformed', "The OpTok's kid is not a string.");
-  const subject = claimAt(jws.payload, options.subjectClaim);
-  if (typeof subject !== 'string' || subject === '')
-    throw claims(`${formatClaimPath(options.subjectClaim)} is ${found(subject)}, not a non-empty string`);
-  return {
-    jws,
-    algorithm: alg,
-    keyId: kid ?? null,
-    subject,
-    confirmation: parseConfirmation(jws.payload.cnf),
-  };
+  return jws;
 }
 
 /** What a text is that is no JWS, and what to change at the Authority. */
-export function describeNoJws(text: string): string {
+function describeNoJws(text: string): string {
   if (text.length > MAX_LENGTH) return `The OpTok is longer than ${MAX_LENGTH} characters.`;
   const parts = text.split('.', 6).length;
   if (parts === 5)
@@ -83,29 +102,83 @@ export function describeNoJws(text: string): string {
   return 'The OpTok is no compact JWS in strict base64url.';
 }
 
-function isTypeAdmitted(typ: unknown, tokenTypes: readonly string[]): boolean {
-  if (typ === undefined) return tokenTypes.includes('absent');
-  if (typeof typ !== 'string') return false;
-  const type = mediaType(typ);
-  // RFC 9449 §4.2: the type of a proof; `absent` is no type, but the word for none.
-  return type !== 'dpop+jwt' && type !== 'absent' && tokenTypes.includes(type);
+/** The Authority whose issuer is the OpTok's `iss`, by exact comparison. */
+export function selectAuthority({ header, payload }: CompactJws, authorities: Authorities): Authority {
+  // RFC 9449 §4.2: the type of a proof.
+  if (mediaTypeOf(header.typ) === 'dpop+jwt')
+    throw new Refusal('token-type', 'A DPoP proof came in the place of the OpTok.');
+  const { iss } = payload;
+  const authority = typeof iss === 'string' ? authorities.get(iss) : undefined;
+  if (authority === undefined) throw new Refusal('token-issuer', describeIssuer(iss, authorities));
+  return authority;
+}
+
+function describeIssuer(iss: unknown, authorities: Authorities): string {
+  const all = [...authorities.values()];
+  const known = all.slice(0, 5).map(({ place, issuer }) => `${place}.issuer is ${issuer}`);
+  const more = all.length > known.length ? ` and there are ${all.length - known.length} more` : '';
+  const twin =
+    typeof iss === 'string' && (authorities.has(`${iss}/`) || authorities.has(iss.replace(/\/$/, '')));
+  return `The OpTok's iss is ${found(iss)}; ${known.join(', ')}${more}.${twin ? ' They differ in the slash at the end.' : ''}`;
+}
+
+export function checkType({ typ }: JsonObject, { place, tokenTypes }: Authority): void {
+  const type = typ === undefined ? 'absent' : mediaTypeOf(typ);
+  // `absent` is no type, but the word for none.
+  if (type !== null && tokenTypes.includes(type) && (typ === undefined || type !== 'absent')) return;
+  throw new Refusal(
+    'token-type',
+    `The OpTok's typ is ${found(typ)}; ${place}.tokenTypes is [${tokenTypes.join(', ')}].`,
+  );
 }
 
 /** RFC 7515 §4.1.9: letter case and the prefix `application/` do not count. */
-function mediaType(typ: string): string {
-  return typ.toLowerCase().replace(/^application\//, '');
+function mediaTypeOf(typ: unknown): string | null {
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : null;
 }
+
+/** Returns the `kid`; null if there is none. */
+export function checkHeaderMembers({ kid, crit }: JsonObject): string | null {
+  if (crit !== undefined)
+    throw new Refusal('token-malformed', 'The OpTok has a crit header, and no extension is supported.');
+  if (kid !== undefined && typeof kid !== 'string')
+    throw new Refusal('token-malformed', `The OpTok's kid is ${found(kid)}, not a string.`);
+  return kid ?? null;
+}
+
+export function checkAlgorithm({ alg }: JsonObject, { place, algorithms }: Authority): string {
+  if (typeof alg === 'string' && algorithms.includes(alg)) return alg;
+  throw new Refusal(
+    'token-algorithm',
+    `The OpTok's alg is ${found(alg)}; ${place}.algorithms is [${algorithms.join(', ')}].`,
+  );
+}
+
+export function subjectOf(claims: JsonObject, { place, subjectClaim }: Authority): string {
+  const subject = claimAt(claims, subjectClaim);
+  if (typeof subject === 'string' && subject !== '') return subject;
+  throw claimsFault(
+    `${formatClaimPath(subjectClaim)} is ${found(subject)}, and not a text that is not empty (${place}.claims.subject)`,
+  );
+}
+
+export function clientIdOf({ client_id: clientId, azp, cid, appid }: JsonObject): string | null {
+  const first = [clientId, azp, cid, appid].find((value) => typeof value === 'string');
+  return typeof first === 'string' ? excerpt(first, MAX_CLIENT_ID) : null;
+}
+
+const MAX_CLIENT_ID = 200;
 
 /**
  * Unknown members are ignored (RFC 7800 §3.1). A `cnf` that is no object, or has no binding that is known here, is
  * refused: it is never taken for no `cnf`.
  */
-function parseConfirmation(cnf: unknown): Confirmation {
+export function parseConfirmation(cnf: unknown): Confirmation {
   if (cnf === undefined) return { jkt: null, x5tS256: null };
-  if (!isJsonObject(cnf)) throw claims('cnf is not an object');
+  if (!isJsonObject(cnf)) throw claimsFault(`cnf is ${found(cnf)}, not an object`);
   const confirmation = { jkt: thumbprintOf(cnf, 'jkt'), x5tS256: thumbprintOf(cnf, 'x5t#S256') };
   if (confirmation.jkt === null && confirmation.x5tS256 === null)
-    throw claims(`cnf has neither jkt nor x5t#S256, but [${found(Object.keys(cnf).join(', '))}]`);
+    throw claimsFault(`cnf has neither jkt nor x5t#S256; its members are ${found(Object.keys(cnf))}`);
   return confirmation;
 }
 
@@ -113,42 +186,54 @@ function thumbprintOf(cnf: JsonObject, member: string): string | null {
   const value = Object.hasOwn(cnf, member) ? cnf[member] : undefined;
   if (value === undefined) return null;
   if (typeof value !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(value))
-    throw claims(`cnf.${member} is not a SHA-256 in base64url`);
+    throw claimsFault(`cnf.${member} is not a SHA-256 in base64url`);
   return value;
 }
 
-/** Checks issuer, audience and time. `now` in epoch seconds. */
-export function checkOpTokClaims({ jws: { payload } }: OpTok, options: OpTokOptions, now: number): void {
-  const { iss, aud, exp, iat, nbf } = payload;
-  if (iss !== options.issuer)
-    throw new Refusal(
-      'token-issuer',
-      `The OpTok's iss is ${found(iss)}; authority.issuer is ${options.issuer}.`,
-    );
-  const audiences: unknown = typeof aud === 'string' ? [aud] : aud;
-  const named = Array.isArray(audiences) && audiences.every((audience) => typeof audience === 'string');
-  if (!named || !audiences.some((audience) => options.audiences.includes(audience)))
-    throw new Refusal(
-      'token-audience',
-      `The OpTok's aud is ${found(aud)}; authority.audiences is [${options.audiences.join(', ')}].`,
-    );
-  if (!isNumericDate(exp)) throw claims('exp is missing or not a number');
-  if (!isNumericDate(iat)) throw claims('iat is missing or not a number');
-  if (nbf !== undefined && !isNumericDate(nbf)) throw claims('nbf is not a number');
-  if (exp <= now - options.clockSkew)
+/** Checks audience and time. `now` in epoch seconds. */
+export function checkOpTokClaims(
+  { claims, authority }: Pick<OpTok, 'claims' | 'authority'>,
+  now: number,
+): void {
+  checkAudience(claims, authority);
+  checkTimes(claims, authority, now);
+}
+
+export function checkAudience({ aud }: JsonObject, { place, audiences }: Authority): void {
+  const named: unknown = typeof aud === 'string' ? [aud] : aud;
+  const isList = Array.isArray(named) && named.every((audience) => typeof audience === 'string');
+  if (isList && named.some((audience) => audiences.includes(audience))) return;
+  throw new Refusal(
+    'token-audience',
+    `The OpTok's aud is ${found(aud)}; ${place}.audiences is [${audiences.join(', ')}].`,
+  );
+}
+
+export function checkTimes({ exp, iat, nbf }: JsonObject, { clockSkew }: OpTokOptions, now: number): void {
+  if (!isNumericDate(exp)) throw claimsFault(`exp is ${found(exp)}, not a number`);
+  if (!isNumericDate(iat)) throw claimsFault(`iat is ${found(iat)}, not a number`);
+  if (nbf !== undefined && !isNumericDate(nbf)) throw claimsFault(`nbf is ${found(nbf)}, not a number`);
+  if (exp <= now - clockSkew)
     throw new Refusal('token-expired', `The OpTok expired ${Math.ceil(now - exp)} s ago.`);
-  if (Math.max(iat, nbf ?? iat) > now + options.clockSkew)
-    throw new Refusal('token-not-yet-valid', "The OpTok's iat or nbf is in the future: compare the clocks.");
+  const start = Math.max(iat, nbf ?? iat);
+  if (start > now + clockSkew)
+    throw new Refusal(
+      'token-not-yet-valid',
+      `The OpTok's iat or nbf is ${Math.ceil(start - now)} s ahead: compare the clocks.`,
+    );
 }
 
 /** RFC 9068 §2.2.3: `scope` is space-separated. Other Authorities call it `scp`, or write an array. */
-export function checkRequiredScopes({ jws: { payload } }: OpTok, options: OpTokOptions): void {
-  const held = new Set([...scopesOf(payload, 'scope'), ...scopesOf(payload, 'scp')]);
-  const missing = options.requiredScopes.filter((scope) => !held.has(scope));
+export function checkRequiredScopes({
+  claims,
+  authority: { place, requiredScopes },
+}: Pick<OpTok, 'claims' | 'authority'>): void {
+  const held = new Set([...scopesOf(claims, 'scope'), ...scopesOf(claims, 'scp')]);
+  const missing = requiredScopes.filter((scope) => !held.has(scope));
   if (missing.length > 0)
     throw new Refusal(
       'token-scope',
-      `The access token lacks the scope ${missing.join(' ')} (authority.requiredScopes); it has ${held.size === 0 ? 'none' : found([...held].join(' '))}.`,
+      `The access token lacks the scope ${missing.join(' ')} (${place}.requiredScopes); it has ${held.size === 0 ? 'none' : found([...held].join(' '))}.`,
     );
 }
 
@@ -157,13 +242,28 @@ function scopesOf(payload: JsonObject, claim: string): readonly string[] {
   if (value === undefined) return [];
   if (typeof value === 'string') return value.split(' ');
   if (Array.isArray(value) && value.every((scope) => typeof scope === 'string')) return value;
-  throw claims(`${claim} is neither a string nor a list of strings`);
+  throw claimsFault(`${claim} is ${found(value)}, neither text nor a list of texts`);
+}
+
+/** The OpTok's binding is one that its Authority's tokens may have. */
+export function checkBinding({
+  confirmation: { jkt, x5tS256 },
+  authority: { place, accept },
+}: Pick<OpTok, 'confirmation' | 'authority'>): void {
+  const needed: Constraint[] = [];
+  if (jkt !== null) needed.push('dpop');
+  if (x5tS256 !== null) needed.push('mtls');
+  if (needed.length === 0) needed.push('none');
+  const refused = needed.find((constraint) => !accept.includes(constraint));
+  if (refused === undefined) return;
+  const bound = refused === 'none' ? 'bound to no sender (it has no cnf)' : `bound by ${refused}`;
+  throw new Refusal('token-unbound', `The OpTok is ${bound}; ${place}.accept is [${accept.join(', ')}].`);
 }
 
 export function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
-function claims(fault: string): Refusal {
+function claimsFault(fault: string): Refusal {
   return new Refusal('token-claims', `The OpTok's claims are not usable: ${fault}.`);
 }

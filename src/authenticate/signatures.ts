@@ -1,55 +1,59 @@
 /**
  * The signatures of OpToks and proofs, and the memory of what was verified: an OpTok by the hash of its text, a proof
- * key by the proof's header. Both memories are bounded and hold only what passed. The first JWS of each key is verified
- * by jose, with its checks of key and algorithm; those after it by node:crypto.
+ * key by its thumbprint and algorithm. Both memories are bounded in bytes, hold only what passed, and nothing of the
+ * request's text. The first JWS of each key is verified by jose, with its checks of key and algorithm; those after it by
+ * node:crypto.
  */
-import { calculateJwkThumbprint, compactVerify, errors, importJWK, type JWK } from 'jose';
+import { createHash } from 'node:crypto';
+import { compactVerify, errors, importJWK, type JWK } from 'jose';
 import { Refusal } from '../refusal.ts';
-import type { VerificationKeys } from './authority-keys.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { CompactJws, JsonObject } from './compact-jws.ts';
 import type { DpopProof } from './dpop-proof.ts';
 import { createSignatureKey, isSignatureValid, type SignatureKey } from './jws-signature.ts';
 import type { OpTok } from './op-tok.ts';
 
-interface ProofKey {
-  readonly key: CryptoKey;
-  /** RFC 7638, SHA-256, base64url. */
-  readonly thumbprint: string;
+/** Of each memory, in each thread. */
+const CAPACITY_BYTES = 24 * 1024 * 1024;
+/** Of an OpTok's claims as objects, for each character of its text; and of everything around them. */
+const BYTES_PER_CHARACTER = 3;
+const BYTES_PER_OP_TOK = 1024;
+/** Of an imported key, outside JavaScript's own memory too; RSA keys of 8192 bits are the largest. */
+const BYTES_PER_KEY = 4096;
+
+interface RememberedOpTok {
+  readonly opTok: OpTok;
+  /** Of the key set that verified it. */
+  readonly generation: number;
 }
 
-const CAPACITY = 10_000;
-/** The members of a public JWK that are its key (RFC 7638 §3.2, RFC 8037); the others are not looked at. */
-const KEY_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const;
-
 export class Signatures {
-  readonly #authorityKeys: VerificationKeys;
-  readonly #opToks = new BoundedCache<string, OpTok>(CAPACITY);
-  readonly #proofKeys = new BoundedCache<string, ProofKey>(CAPACITY);
+  readonly #opToks = new BoundedCache<string, RememberedOpTok>(CAPACITY_BYTES);
+  readonly #proofKeys = new BoundedCache<string, CryptoKey>(CAPACITY_BYTES);
   /** Of the keys with which jose has verified a JWS of the one algorithm that they are for. */
   readonly #provenKeys = new WeakMap<CryptoKey, SignatureKey>();
-  #generation: number;
-
-  constructor(authorityKeys: VerificationKeys) {
-    this.#authorityKeys = authorityKeys;
-    this.#generation = authorityKeys.generation;
-  }
 
   /** The OpTok of this hash, if its signature was verified with the key set in use. Its claims may be outdated. */
   recall(tokenHash: string): OpTok | undefined {
-    this.#forgetOldKeySet();
-    return this.#opToks.get(tokenHash);
+    const remembered = this.#opToks.get(tokenHash);
+    if (remembered?.generation !== remembered?.opTok.authority.keys.generation) return undefined;
+    return remembered?.opTok;
   }
 
   /** Throws `token-signature`, `token-key-unknown` or `authority-unavailable`. */
-  async verifyOpTok(opTok: OpTok, tokenHash: string, now: number): Promise<void> {
-    const generation = this.#authorityKeys.generation;
-    const keys = await this.#authorityKeys.find(opTok.algorithm, opTok.keyId, now);
-    if (!(await this.#isSignedByOne(opTok, keys)))
-      throw new Refusal('token-signature', "The OpTok's signature does not verify with the Authority's key.");
-    this.#forgetOldKeySet();
+  async verifyOpTok(opTok: OpTok, jws: CompactJws, tokenHash: string, now: number): Promise<void> {
+    const { authority, algorithm, keyId } = opTok;
+    const { generation } = authority.keys;
+    const keys = await authority.keys.find(algorithm, keyId, now);
+    if (!(await this.#isSignedByOne(jws, keys, algorithm)))
+      throw new Refusal(
+        'token-signature',
+        `The OpTok's signature does not verify with the key of ${authority.place} that its kid names.`,
+      );
     // A key set that came meanwhile may not hold the key that this was verified with.
-    if (generation === this.#generation) this.#opToks.set(tokenHash, opTok);
+    if (generation !== authority.keys.generation) return;
+    const bytes = BYTES_PER_OP_TOK + BYTES_PER_CHARACTER * jws.text.length;
+    this.#opToks.set(tokenHash, { opTok, generation }, bytes);
   }
 
   /**
@@ -57,21 +61,27 @@ export class Signatures {
    * `proof-key`, `proof-binding` or `proof-signature`.
    */
   async verifyProof(proof: DpopProof, jkt: string): Promise<void> {
-    const known = this.#proofKeys.get(proof.jws.encodedHeader);
-    const proofKey = known ?? (await importProofKey(proof));
-    if (proofKey.thumbprint !== jkt)
-      throw new Refusal('proof-binding', 'The OpTok is bound to another key than that of the proof.');
-    const verdict = await this.#verify(proof.jws, proofKey.key, proof.algorithm);
+    const jwk = pickKeyMembers(proof.jwk);
+    const thumbprint = thumbprintOf(jwk);
+    const name = `${proof.algorithm} ${thumbprint}`;
+    const known = this.#proofKeys.get(name);
+    const key = known ?? (await importProofKey(jwk, proof.algorithm));
+    if (thumbprint !== jkt)
+      throw new Refusal(
+        'proof-binding',
+        `The OpTok is bound to the key ${jkt}; the proof is signed by ${thumbprint}.`,
+      );
+    const verdict = await this.#verify(proof.jws, key, proof.algorithm);
     if (verdict !== 'valid')
       throw new Refusal(
         verdict === 'wrong' ? 'proof-signature' : 'proof-key',
         "The proof's signature does not verify with its jwk.",
       );
-    if (known === undefined) this.#proofKeys.set(proof.jws.encodedHeader, proofKey);
+    if (known === undefined) this.#proofKeys.set(name, key, BYTES_PER_KEY);
   }
 
   /** Keys that share a `kid` are tried one after the other. */
-  async #isSignedByOne({ jws, algorithm }: OpTok, keys: readonly CryptoKey[]): Promise<boolean> {
+  async #isSignedByOne(jws: CompactJws, keys: readonly CryptoKey[], algorithm: string): Promise<boolean> {
     for (const key of keys) if ((await this.#verify(jws, key, algorithm)) === 'valid') return true;
     return false;
   }
@@ -90,30 +100,34 @@ export class Signatures {
     if (signatureKey !== null) this.#provenKeys.set(key, signatureKey);
     return 'valid';
   }
-
-  #forgetOldKeySet(): void {
-    if (this.#generation === this.#authorityKeys.generation) return;
-    this.#generation = this.#authorityKeys.generation;
-    this.#opToks.clear();
-  }
 }
 
-async function importProofKey({ jwk, algorithm }: DpopProof): Promise<ProofKey> {
-  const publicJwk = pickKeyMembers(jwk);
+async function importProofKey(jwk: JWK, algorithm: string): Promise<CryptoKey> {
   try {
-    const key = await importJWK(publicJwk, algorithm);
+    const key = await importJWK(jwk, algorithm);
     if (!(key instanceof CryptoKey)) throw new TypeError('not an asymmetric key');
-    return { key, thumbprint: await calculateJwkThumbprint(publicJwk) };
+    return key;
   } catch {
     // A malformed key makes jose throw a TypeError or a DOMException rather than an error of its own.
     throw new Refusal('proof-key', `The proof's jwk is no public key for ${algorithm}.`);
   }
 }
 
+/** The members of a public JWK that are its key (RFC 7638 §3.2, RFC 8037 §2), in the order of the thumbprint. */
+const keyMembers = new Map<unknown, readonly string[]>([
+  ['EC', ['crv', 'kty', 'x', 'y']],
+  ['OKP', ['crv', 'kty', 'x']],
+  ['RSA', ['e', 'kty', 'n']],
+]);
+
+/** The other members are not looked at. */
 function pickKeyMembers(jwk: JsonObject): JWK {
-  const members = KEY_MEMBERS.filter((member) => Object.hasOwn(jwk, member)).map((member) => [
-    member,
-    jwk[member],
-  ]);
-  return Object.fromEntries(members) as JWK;
+  const members = keyMembers.get(jwk.kty) ?? ['kty'];
+  const present = members.filter((member) => Object.hasOwn(jwk, member));
+  return Object.fromEntries(present.map((member) => [member, jwk[member]])) as JWK;
+}
+
+/** RFC 7638 §3, SHA-256: of a JWK that has only the members that make its key, in their order. */
+function thumbprintOf(jwk: JWK): string {
+  return createHash('sha256').update(JSON.stringify(jwk)).digest('base64url');
 }

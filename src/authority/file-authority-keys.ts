@@ -5,22 +5,24 @@ import { Refusal } from '../refusal.ts';
 import { parseKeySet } from './key-set.ts';
 
 /** Throws an Error where the document is no usable key set. */
-export function createFileAuthorityKeys(json: string): AuthorityKeys {
+export function createFileAuthorityKeys(
+  json: string,
+  onWarning: (warning: string) => void = () => {},
+): AuthorityKeys {
   const keySet = parseKeySet(json);
+  for (const warning of keySet.warnings) onWarning(warning);
   return {
     source: `file ${createHash('sha256').update(json).digest('base64url')}`,
     generation: 0,
     async find(algorithm, keyId) {
       const keys = await keySet.find(algorithm, keyId);
-      if (keys.length === 0)
-        throw new Refusal(
-          'token-key-unknown',
-          "The OpTok's kid and alg are not in the key set of authority.jwksPath.",
-        );
+      if (keys.length === 0) throw new Refusal('token-key-unknown', keySet.describeMiss(algorithm, keyId));
       return keys;
     },
     fetched: null,
     refreshIfNeeded: async () => {},
+    refresh: async () => {},
+    inherit: () => {},
     renew: async () => {
       throw new Error('the keys come from a file');
     },

@@ -1,6 +1,7 @@
 /** One key set of the Authority: checked, indexed, and its keys imported once each. */
 import { createHash } from 'node:crypto';
 import { importJWK, type JWK } from 'jose';
+import { excerpt, found } from '../platform/escape.ts';
 
 export interface AuthorityKeySet {
   /**
@@ -8,6 +9,12 @@ export interface AuthorityKeySet {
    * a `kid` (four at most), none where no key fits, or where more than one does and there is no `kid` to tell them apart.
    */
   find(algorithm: string, keyId: string | null): Promise<readonly CryptoKey[]>;
+  /** Why `find` found nothing, for messages: the key that was asked for, and those that are there. */
+  describeMiss(algorithm: string, keyId: string | null): string;
+  /** Whether a key is for one of these algorithms. */
+  fits(algorithms: readonly string[]): boolean;
+  /** The keys by `kid` and kind, for messages. */
+  describe(): string;
   /** What is wrong with the document although it can be used: sentences for the log and for `check`. */
   readonly warnings: readonly string[];
 }
@@ -56,6 +63,9 @@ export function parseKeySet(json: string): AuthorityKeySet {
       );
       return imported.filter((key) => key !== null);
     },
+    fits: (algorithms) => algorithms.some((algorithm) => keys.some((key) => fitsAlgorithm(key, algorithm))),
+    describe: () => describe(keys),
+    describeMiss: (algorithm, keyId) => describeMiss(keys, algorithm, keyId),
     warnings: members.some(isPrivate)
       ? [
           'The key set holds private or secret keys. Their public parts are used; the keys should be replaced.',
@@ -63,6 +73,28 @@ export function parseKeySet(json: string): AuthorityKeySet {
       : [],
   };
 }
+
+function describe(keys: readonly ListedKey[]): string {
+  const named = keys.slice(0, MAX_NAMED).map(({ jwk, keyId, algorithm }) => {
+    const kind = [jwk.kty, jwk.crv, algorithm].filter((word) => typeof word === 'string').join(' ');
+    return `${keyId === null ? 'without kid' : found(keyId)} (${excerpt(kind, 40)})`;
+  });
+  return `${named.join(', ')}${keys.length > MAX_NAMED ? ` and ${keys.length - MAX_NAMED} more` : ''}`;
+}
+
+function describeMiss(keys: readonly ListedKey[], algorithm: string, keyId: string | null): string {
+  const sameKid = keyId !== null && keys.some((key) => key.keyId === keyId);
+  const why =
+    keyId === null && keys.filter((key) => fitsAlgorithm(key, algorithm)).length > 1
+      ? 'more than one key fits'
+      : sameKid
+        ? 'the key of that kid does not fit the algorithm'
+        : 'it is not there';
+  return `The OpTok's kid is ${found(keyId ?? undefined)} and its alg ${algorithm}: ${why}; the key set has ${describe(keys)}.`;
+}
+
+/** Of the keys in a message. */
+const MAX_NAMED = 5;
 
 /** Some servers put U+FEFF before JSON; RFC 8259 §8.1 allows to ignore it. */
 export function withoutByteOrderMark(text: string): string {

@@ -12,8 +12,12 @@ export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
   readonly metadataUrl: string;
   /** Asked where there is nothing at the first. */
   readonly otherMetadataUrl?: string | null;
+  /** Seconds after which a key set is fetched anew though nobody asked for an unknown `kid`. */
+  readonly maxAge: number;
   /** Told of each fetch: `null`, or what went wrong. */
   readonly onRefresh: (fault: string | null) => void;
+  /** Told of what is wrong with a new key set that is used all the same. */
+  readonly onWarning?: (warning: string) => void;
   /** Told of each key set that was fetched. */
   readonly onKeySet?: (keySet: FetchedKeySet) => void;
   /** How many requests may wait for a fetch; default 1000. */
@@ -26,9 +30,9 @@ export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
 /** Seconds between two fetches that an unknown `kid` may cause, and between two tries after a failure. */
 const COOL_DOWN = 30;
 const RETRY_AFTER_FAILURE = 5;
-/** Seconds after which a key set is fetched anew though nobody asked for an unknown `kid`. */
-const REFRESH_AFTER = 300;
-/** Seconds after which old keys, though still in use, make the service not ready. */
+/** Keys are fetched a little before they reach their greatest age, so that nobody meets older ones. */
+const FETCH_AHEAD = 10;
+/** Seconds after which old keys, though still in use, make the service not ready; or thrice their greatest age. */
 const TOO_OLD = 3600;
 const MOST_WAITING = 1000;
 
@@ -62,7 +66,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   }
 
   async renew(now: number): Promise<FetchedKeySet> {
-    await this.refresh(now, this.#fetched === null ? RETRY_AFTER_FAILURE : COOL_DOWN);
+    await this.#refreshAfter(this.#fetched === null ? RETRY_AFTER_FAILURE : COOL_DOWN, now);
     if (this.#fetched === null) throw new Error(this.#fault ?? 'not fetched yet');
     return this.#fetched;
   }
@@ -76,6 +80,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     if (fetched.json !== this.#fetched?.json) {
       this.#keySet = parseKeySet(fetched.json);
       this.#generation += 1;
+      for (const warning of this.#keySet.warnings) this.#options.onWarning?.(warning);
     }
     this.#fetched = fetched;
     this.#fault = null;
@@ -85,7 +90,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   failing(now: number): string | null {
     if (this.#fetched === null) return this.#fault ?? 'not fetched yet';
     const age = elapsed(this.#fetched.fetchedAt, now);
-    if (age <= TOO_OLD) return null;
+    if (age <= Math.max(TOO_OLD, 3 * this.#options.maxAge)) return null;
     return `The keys are ${Math.floor(age)} s old, and no newer ones can be had: ${this.#fault}`;
   }
 
@@ -94,18 +99,19 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     if (this.#keySet === null) await this.#wait(refreshed);
     const known = (await this.#keySet?.find(algorithm, keyId)) ?? [];
     if (known.length > 0) return known;
-    if (this.#keySet !== null) await this.#wait(this.refresh(now, COOL_DOWN));
+    if (this.#keySet !== null) await this.#wait(this.#refreshAfter(COOL_DOWN, now));
     if (this.#keySet === null) throw unavailable(this.#fault ?? 'unknown fault');
     const found = await this.#keySet.find(algorithm, keyId);
     if (found.length === 0)
-      throw new Refusal('token-key-unknown', "The OpTok's kid and alg are not in the Authority's key set.");
+      throw new Refusal('token-key-unknown', this.#keySet.describeMiss(algorithm, keyId));
     return found;
   }
 
   refreshIfNeeded(now: number): Promise<void> {
-    if (this.#fetched === null) return this.refresh(now, RETRY_AFTER_FAILURE);
-    return elapsed(this.#fetched.fetchedAt, now) > REFRESH_AFTER
-      ? this.refresh(now, COOL_DOWN)
+    if (this.#fetched === null) return this.#refreshAfter(RETRY_AFTER_FAILURE, now);
+    const { maxAge } = this.#options;
+    return elapsed(this.#fetched.fetchedAt, now) > maxAge - Math.min(FETCH_AHEAD, maxAge / 2)
+      ? this.#refreshAfter(COOL_DOWN, now)
       : Promise.resolve();
   }
 
@@ -114,8 +120,22 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     this.#stop.abort();
   }
 
+  refresh(now: number): Promise<void> {
+    return this.#refreshAfter(0, now);
+  }
+
+  inherit(before: AuthorityKeys): void {
+    if (before.source !== this.source || !(#options in before)) return;
+    this.#triedAt = before.#triedAt;
+    this.#fault = before.#fault;
+    if (before.#fetched === null) return;
+    this.#fetched = before.#fetched;
+    this.#keySet = before.#keySet;
+    this.#generation += 1;
+  }
+
   /** Fetches the key set, unless the last try is less than `coolDown` seconds ago. Never rejects. */
-  refresh(now: number, coolDown = 0): Promise<void> {
+  #refreshAfter(coolDown: number, now: number): Promise<void> {
     if (this.#underWay !== null) return this.#underWay;
     if (this.#stop.signal.aborted) return Promise.resolve();
     if (elapsed(this.#triedAt, now) < coolDown) return Promise.resolve();

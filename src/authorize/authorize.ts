@@ -32,7 +32,17 @@ export function authorize(
   access: readonly ResourceActions[],
   policy: Policy,
 ): Grant {
-  const { plan, license, claims } = entitlementOf(caller, policy);
+  return grantAccess(caller, entitlementOf(caller, policy), service, access, policy);
+}
+
+/** The same for a caller whose plan and licence are known. Throws `plan-denied` or `credentials-missing`. */
+export function grantAccess(
+  caller: Caller,
+  { plan, license, claims }: Entitlement,
+  service: string,
+  access: readonly ResourceActions[],
+  policy: Policy,
+): Grant {
   const judgements = judge(plan, access, caller, claims);
   const granted = grantedOf(judgements);
   const denied = deniedOf(judgements);

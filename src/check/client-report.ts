@@ -1,5 +1,6 @@
 /** Which stock clients a configuration serves, and how: told from what the configuration admits and where its realm is. */
-import type { Configuration } from '../config/schema.ts';
+import { acceptedBy } from '../assemble/options.ts';
+import { authoritiesOf, type Configuration } from '../config/schema.ts';
 import { isLoopback } from '../platform/loopback.ts';
 
 export interface ClientReport {
@@ -15,7 +16,9 @@ const BY_STORED_TOKEN = 'by registry-token token --docker-config, or by registry
 
 /** `registryHost`: `host:port` by which clients call the registry; null where that is not known. */
 export function reportClients(configuration: Configuration, registryHost: string | null): ClientReport[] {
-  const { accept } = configuration.senderConstraint;
+  const accept = authoritiesOf(configuration).flatMap(({ settings }) =>
+    acceptedBy(settings, configuration.senderConstraint),
+  );
   const realm = new URL(configuration.registry.realm[0] ?? '');
   if (accept.includes('none'))
     return [

@@ -179,18 +179,10 @@ function matchesGlob(literals: readonly string[], text: string): boolean {
 }
 
 function findWideOpen(loaded: LoadedConfiguration): Finding[] {
-  const { senderConstraint, anonymousPlan, registry } = loaded.configuration;
+  const { anonymousPlan, registry } = loaded.configuration;
   const findings: Finding[] = [];
   const add = (severity: Finding['severity'], code: string, path: string[], fault: string, mend: string) =>
     findings.push({ severity, code, place: loaded.placeOf(path), fault, mend });
-  if (senderConstraint.accept.includes('none'))
-    add(
-      'warning',
-      'bearer-only',
-      ['senderConstraint', 'accept'],
-      'OpToks without a sender constraint are accepted: whoever holds one can use it.',
-      'Remove none from the list.',
-    );
   if (anonymousPlan !== undefined)
     add(
       'warning',

@@ -6,6 +6,7 @@ import { type Material, openMaterial } from '../assemble/material.ts';
 import { createPolicy } from '../assemble/options.ts';
 import { checkAuditPath, checkSafety, checkSampleKey } from '../assemble/safety.ts';
 import { findAuthorityFaults, findRealmFaults } from '../check/authority-findings.ts';
+import { findAuthorityRuleFaults } from '../check/authority-rules.ts';
 import { type ClientReport, reportClients } from '../check/client-report.ts';
 import type { Finding } from '../check/finding.ts';
 import { findKeyFaults } from '../check/key-findings.ts';
@@ -71,19 +72,19 @@ Example:
       );
       return 78;
     }
-    const { authority } = loaded.configuration;
-    const ca = new FileReader(loaded).readText('authority.caPath', authority.caPath);
     const registryConfig = options['registry-config'];
     const registry =
       registryConfig === undefined
         ? { findings: [], host: null }
         : await findRegistryFaults(loaded, material.signingKey, registryConfig, now());
+    const policy = createPolicy(loaded.configuration, material.revokedLicenses);
     const findings = [
       ...findKeyFaults(loaded, material.signingKey, now()),
-      ...findPolicyFaults(loaded, createPolicy(loaded.configuration, material.revokedLicenses)),
+      ...findPolicyFaults(loaded, policy),
+      ...findAuthorityRuleFaults(loaded, policy),
       ...registry.findings,
-      ...(options.offline ? [] : await findAuthorityFaults(loaded, ca, now)),
-      ...(options.offline ? [] : await findRealmFaults(loaded, ca)),
+      ...(options.offline ? [] : await findAuthorityFaults(loaded, now)),
+      ...(options.offline ? [] : await findRealmFaults(loaded)),
     ];
     const report: Report = {
       findings,
@@ -110,7 +111,7 @@ interface Report {
 async function openAll(loaded: LoadedConfiguration, now: number): Promise<Material> {
   const files = new FileReader(loaded);
   const material = await openMaterial(loaded, files, now);
-  openAuthorityKeys(loaded, files, { onRefresh: () => {} });
+  openAuthorityKeys(loaded, files, { onRefresh: () => {}, onWarning: () => {} });
   const mistakes = [...files.mistakes, ...checkSafety(loaded), ...checkAuditPath(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);

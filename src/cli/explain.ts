@@ -1,7 +1,7 @@
 /** `explain`: what a caller would be granted, and by which line of the configuration. */
 import { FileReader } from '../assemble/files.ts';
 import { openRevokedLicenses } from '../assemble/material.ts';
-import { readOpTokCaller, verifyOpTokCaller } from '../assemble/op-tok-caller.ts';
+import { type ExaminedOpTok, examineOpTok } from '../assemble/op-tok-caller.ts';
 import { createPolicy } from '../assemble/options.ts';
 import type { Caller } from '../authenticate/authenticate.ts';
 import type { ClaimPath } from '../authenticate/claim-path.ts';
@@ -15,6 +15,7 @@ import {
 import type { Policy } from '../authorize/policy.ts';
 import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
+import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { escapeLines, escapeText } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
@@ -28,6 +29,7 @@ const options = {
   plan: { type: 'string' },
   license: { type: 'string' },
   claim: { type: 'string', multiple: true },
+  authority: { type: 'string' },
   anonymous: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
@@ -41,12 +43,13 @@ For each resource and action: allowed or not, by which pattern, on which line of
 the pattern that came nearest and why it did not match. The decision is that of the service itself.
 
   --token OPTOK      take plan, licence and claims from this OpTok; - reads it from standard input.
-                     It is not verified, unless --verify asks for its signature, issuer, audience and time too
-                     (never its sender)
+                     It is not verified, unless --verify is there: then every fault of its signature, header
+                     and claims is listed, beside its header and claims (its sender is never verified)
   --plan P           take this plan; without it and without --token, the default plan
   --license L        take this licence
   --claim NAME=VALUE a further claim, for {claim:NAME}, {path:NAME} and planRules; may be repeated, also
                      with the same name: a list
+  --authority NAME   the Authority whose planRules and claims count; needed without --token where there are several
   --anonymous        a request without credentials (anonymousPlan)
   --json             the same for programs
 
@@ -61,62 +64,121 @@ Example:
     const files = new FileReader(loaded);
     const policy = createPolicy(loaded.configuration, await openRevokedLicenses(loaded, files));
     if (files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
-    let explanation: Explanation;
-    try {
-      const caller = await callerOf(values, loaded, policy, context);
-      const asked = values.plan === undefined ? policy : withoutPlanRules(policy);
-      explanation = explainDecision(caller, 'registry', parseScopes(positionals), asked);
-    } catch (cause) {
-      if (!(cause instanceof Refusal)) throw cause;
-      explanation = {
-        plan: null,
-        license: null,
-        choice: null,
-        resources: [],
-        outcome: { refused: cause },
-      };
-    }
-    const unverified = values.token !== undefined && !values.verify;
+    const asked = await askedCaller(values, loaded, policy, context);
+    const explanation = explainAsked(asked, positionals, policy);
     context.print(
-      values.json
-        ? renderJson(explanation, loaded, !unverified)
-        : renderText(explanation, loaded, unverified),
+      values.json ? renderJson(explanation, asked, loaded) : renderText(explanation, asked, loaded),
     );
-    return 'granted' in explanation.outcome ? 0 : 1;
+    return 'granted' in explanation.outcome && asked.faults.length === 0 ? 0 : 1;
   },
 };
 
 type Values = ReturnType<typeof readWords<typeof options>>['values'];
 
-async function callerOf(
+/** Whose request is explained. */
+interface Asked {
+  /** null if the OpTok names no Authority, or is no JWS. */
+  readonly caller: Caller | null;
+  /** null without an OpTok. */
+  readonly opTok: ExaminedOpTok | null;
+  /** Why the OpTok itself would be refused, as far as that was looked at. */
+  readonly faults: readonly Refusal[];
+  /** Whether an OpTok is taken as it stands. */
+  readonly isUnverified: boolean;
+  /** Whether the plan was given: then no rule chooses another. */
+  readonly hasPlan: boolean;
+}
+
+async function askedCaller(
   values: Values,
   loaded: LoadedConfiguration,
   policy: Policy,
   { readInput }: CommandContext,
-): Promise<Caller> {
-  const { token, plan, license, claim = [], anonymous = false, verify = false } = values;
+): Promise<Asked> {
+  const { token, plan, license, claim = [], authority, anonymous = false, verify = false } = values;
   const described = plan !== undefined || license !== undefined || claim.length > 0;
   if (Number(token !== undefined) + Number(described) + Number(anonymous) > 1)
     throw new UsageError(
       '--token, --anonymous, and --plan with --license and --claim are three ways: take one',
     );
   if (verify && token === undefined) throw new UsageError('--verify goes with --token');
-  if (anonymous) return { kind: 'anonymous' };
-  if (token !== undefined) {
-    const text = token === '-' ? (await readInput()).trim() : token;
-    return verify ? verifyOpTokCaller(loaded, text, Date.now() / 1000) : readOpTokCaller(text);
+  if (authority !== undefined && (token !== undefined || anonymous))
+    throw new UsageError('--authority goes with --plan and --claim: the iss of a token names its own');
+  const nothing = { opTok: null, faults: [], isUnverified: false, hasPlan: plan !== undefined };
+  if (anonymous) return { ...nothing, caller: { kind: 'anonymous' } };
+  if (token === undefined)
+    return { ...nothing, caller: describedCaller(values, authority ?? onlyAuthority(policy), policy) };
+  const text = token === '-' ? (await readInput()).trim() : token;
+  try {
+    const opTok = await examineOpTok(loaded, text, { verify, now: Date.now() / 1000 });
+    const { caller, faults } = opTok;
+    return { ...nothing, caller, opTok, faults, isUnverified: !verify };
+  } catch (cause) {
+    if (!(cause instanceof Refusal)) throw cause;
+    return { ...nothing, caller: null, faults: [cause] };
   }
-  const authority = 'default';
+}
+
+function onlyAuthority({ claimRules }: Policy): string {
+  const [first, ...others] = claimRules.keys();
+  if (first === undefined || others.length > 0)
+    throw new UsageError(
+      `there are several Authorities (${[...claimRules.keys()].join(', ')}): name one with --authority`,
+    );
+  return first;
+}
+
+function describedCaller({ plan, license, claim = [] }: Values, authority: string, policy: Policy): Caller {
   const rules = policy.claimRules.get(authority);
+  if (rules === undefined)
+    throw new UsageError(
+      `there is no Authority ${authority}: there is ${[...policy.claimRules.keys()].join(', ')}`,
+    );
   const given: [path: ClaimPath, value: string][] = claim.map((pair) => {
     const equals = pair.indexOf('=');
     if (equals < 1) throw new UsageError(`--claim takes NAME=VALUE, not ${pair}`);
     const name = pair.slice(0, equals);
-    return [rules?.named.get(name) ?? [name], pair.slice(equals + 1)];
+    return [rules.named.get(name) ?? [name], pair.slice(equals + 1)];
   });
-  if (plan !== undefined && rules !== undefined) given.push([rules.plan, plan]);
-  if (license !== undefined && rules !== undefined) given.push([rules.license, license]);
-  return { kind: 'verified', authority, subject: '', claims: claimsOf(given) };
+  if (plan !== undefined) given.push([rules.plan, plan]);
+  if (license !== undefined) given.push([rules.license, license]);
+  return {
+    kind: 'verified',
+    authority,
+    subject: '',
+    clientId: null,
+    opTokJti: null,
+    claims: claimsOf(given),
+  };
+}
+
+function explainAsked(
+  { caller, faults, hasPlan }: Asked,
+  scopes: readonly string[],
+  policy: Policy,
+): Explanation {
+  const refused = (refusal: Refusal): Explanation => ({
+    plan: null,
+    license: null,
+    choice: null,
+    resources: [],
+    outcome: { refused: refusal },
+  });
+  if (caller === null)
+    return refused(
+      faults[0] ?? new Refusal('token-issuer', 'No Authority has the issuer that the OpTok names.'),
+    );
+  try {
+    return explainDecision(
+      caller,
+      'registry',
+      parseScopes(scopes),
+      hasPlan ? withoutPlanRules(policy) : policy,
+    );
+  } catch (cause) {
+    if (cause instanceof Refusal) return refused(cause);
+    throw cause;
+  }
 }
 
 /** An object with these values at their paths; several at one path are a list. */
@@ -143,16 +205,30 @@ function withoutPlanRules(policy: Policy): Policy {
   return { ...policy, claimRules: new Map(claimRules) };
 }
 
-function renderText(explanation: Explanation, loaded: LoadedConfiguration, unverified: boolean): string {
-  const { plan, license, choice, resources, outcome } = explanation;
-  const lines: string[] = [];
-  if (unverified)
-    lines.push(
+/** What was verified, and every fault. */
+function examinationLines({ opTok, faults, isUnverified }: Asked): string[] {
+  if (isUnverified)
+    return [
       'The token is NOT verified: whether the service would believe it is another question (--verify).',
-    );
+    ];
+  if (opTok === null) return [];
+  const { header, claims, authority } = opTok;
+  const document = (value: JsonObject) => JSON.stringify(value, null, 2).split('\n');
+  return [
+    `Authority: ${authority ?? 'none has this issuer'}`,
+    ...['Header:', ...document(header), 'Claims:', ...document(claims)],
+    faults.length === 0 ? 'The token has no fault; its sender is not verified here.' : 'Faults:',
+    ...faults.map(({ status, reason, detail }) => `  ${status} ${reason}: ${detail}`),
+    ...(faults.length > 0 && authority !== null ? ['', 'Without these faults:'] : ['']),
+  ];
+}
+
+function renderText(explanation: Explanation, asked: Asked, loaded: LoadedConfiguration): string {
+  const { plan, license, choice, resources, outcome } = explanation;
+  const lines = examinationLines(asked);
   if (plan !== null)
     lines.push(`plan ${plan.name} (${loaded.placeOf(['plans', plan.name])}), licence ${license ?? 'none'}`);
-  if (choice !== null) lines.push(...choiceLines(choice, loaded));
+  if (choice !== null) lines.push(...choiceLines(choice, asked.caller, loaded));
   for (const { resource, isLeftOut, verdicts } of resources) {
     const meaning = resource.type === 'repository' && resource.name === '' ? " (zot's catalog)" : '';
     lines.push('', `${resource.type}:${resource.name}${meaning}`);
@@ -176,8 +252,14 @@ function renderText(explanation: Explanation, loaded: LoadedConfiguration, unver
 }
 
 /** Where there are no rules, there is nothing to say: the plan is that of the claim, or the default. */
-function choiceLines({ by, missed }: ExplainedChoice, loaded: LoadedConfiguration): string[] {
-  const placeOf = (rule: number) => loaded.placeOf(['authority', 'planRules', rule]);
+function choiceLines(
+  { by, missed }: ExplainedChoice,
+  caller: Caller | null,
+  loaded: LoadedConfiguration,
+): string[] {
+  const name = caller?.kind === 'verified' ? caller.authority : '';
+  const path = authoritiesOf(loaded.configuration).find((authority) => authority.name === name)?.path ?? [];
+  const placeOf = (rule: number) => loaded.placeOf([...path, 'planRules', rule]);
   const lines = missed.map(
     ({ rule, plan, why }) => `  not ${plan} by planRules[${rule}] (${placeOf(rule)}): ${why}`,
   );
@@ -204,15 +286,23 @@ function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfigurat
   return loaded.placeOf(['plans', plan?.name ?? '', 'repositories', rule.index, 'pattern']);
 }
 
-function renderJson(explanation: Explanation, loaded: LoadedConfiguration, verified: boolean): string {
+function renderJson(explanation: Explanation, asked: Asked, loaded: LoadedConfiguration): string {
   const { plan, license, choice, resources, outcome } = explanation;
   const ruleOf = (rule: Rule) => ({
     pattern: rule.pattern,
     place: placeOfRule(rule, explanation, loaded),
   });
   const document = {
-    outcome: 'granted' in outcome ? 'granted' : 'refused',
-    verified,
+    outcome: 'granted' in outcome && asked.faults.length === 0 ? 'granted' : 'refused',
+    verified: !asked.isUnverified,
+    authority: asked.caller?.kind === 'verified' ? asked.caller.authority : null,
+    ...(asked.opTok === null || asked.isUnverified
+      ? {}
+      : {
+          header: asked.opTok.header,
+          claims: asked.opTok.claims,
+          faults: asked.faults.map(({ status, reason, detail }) => ({ status, reason, detail })),
+        }),
     plan: plan?.name ?? null,
     planRule: choice?.by !== null && typeof choice?.by === 'object' ? choice.by.rule : null,
     missedPlanRules: choice?.missed ?? [],

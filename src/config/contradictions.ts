@@ -15,6 +15,8 @@ export interface Contradiction {
 export function findContradictions(input: unknown, morePlans: readonly string[] | null): Contradiction[] {
   return [
     ...findNoPlans(input),
+    ...findNoAuthority(input),
+    ...findTwins(input),
     ...(morePlans === null ? [] : findUnknownPlans(input, morePlans)),
     ...findTwoPasswords(input),
     ...findReplayTargets(input),
@@ -32,17 +34,57 @@ function findUnknownPlans(input: unknown, morePlans: readonly string[]): Contrad
   const names = new Set([...Object.keys(plans), ...morePlans]);
   const places: KeyPath[] = [['defaultPlan'], ['anonymousPlan'], ...planRulePaths(input)];
   return places.flatMap((path) => {
-    const name = path.reduce((value: unknown, key) => memberOf(value, String(key)), input);
+    const name = valueAt(input, path);
     if (typeof name !== 'string' || name === '' || names.has(name)) return [];
     return [{ path, input: name, message: `names no plan of plans (${listOf(names)})` }];
   });
 }
 
+/** Where each Authority is. */
+function authorityPaths(input: unknown): KeyPath[] {
+  const authorities = memberOf(input, 'authorities');
+  const names = typeof authorities === 'object' && authorities !== null ? Object.keys(authorities) : [];
+  return [['authority'], ...names.map((name) => ['authorities', name])];
+}
+
+function findNoAuthority(input: unknown): Contradiction[] {
+  const [only, several] = [memberOf(input, 'authority'), memberOf(input, 'authorities')];
+  if (only !== undefined && several !== undefined)
+    return [
+      {
+        path: ['authority'],
+        input: undefined,
+        message: 'is the short form of one Authority, and authorities is there too: keep one of the two',
+      },
+    ];
+  if (only === undefined && several === undefined)
+    return [{ path: ['authority'], input: undefined, message: 'is missing; must be a mapping' }];
+  const isEmpty = typeof several === 'object' && several !== null && Object.keys(several).length === 0;
+  return isEmpty ? [{ path: ['authorities'], input: undefined, message: 'names no Authority' }] : [];
+}
+
+/** The token's `iss` selects the Authority: two cannot have the same. */
+function findTwins(input: unknown): Contradiction[] {
+  const first = new Map<unknown, string>();
+  return authorityPaths(input).flatMap((path) => {
+    const issuer = memberOf(valueAt(input, path), 'issuer');
+    const earlier = first.get(issuer);
+    if (earlier === undefined) first.set(issuer, path.join('.'));
+    if (earlier === undefined || typeof issuer !== 'string') return [];
+    return [{ path: [...path, 'issuer'], input: issuer, message: `is the issuer of ${earlier} too` }];
+  });
+}
+
 /** Where plan rules name their plans. */
 function planRulePaths(input: unknown): KeyPath[] {
-  const planRules = memberOf(memberOf(input, 'authority'), 'planRules');
-  if (!Array.isArray(planRules)) return [];
-  return planRules.map((_, index) => ['authority', 'planRules', index, 'plan']);
+  return authorityPaths(input).flatMap((path) => {
+    const planRules = memberOf(valueAt(input, path), 'planRules');
+    return Array.isArray(planRules) ? planRules.map((_, index) => [...path, 'planRules', index, 'plan']) : [];
+  });
+}
+
+function valueAt(input: unknown, path: KeyPath): unknown {
+  return path.reduce((value: unknown, key) => memberOf(value, String(key)), input);
 }
 
 function listOf(names: ReadonlySet<string>): string {

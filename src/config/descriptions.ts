@@ -20,7 +20,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   'server.forwardedHeader':
     "The header in which trusted proxies pass on the client's address. The other one is not read.",
   'server.shutdownGrace': 'How long requests in progress may take when the service stops.',
-  authority: 'The OAuth server that issues OpToks.',
+  authority: 'The OAuth server that issues OpToks. Its name in log, metrics and readyz is default.',
   'authority.issuer': 'The exact iss claim of OpToks.',
   'authority.metadataUrl':
     'URL of the metadata document. Default: the issuer followed by /.well-known/openid-configuration.',
@@ -41,11 +41,15 @@ export const descriptions: Readonly<Record<string, string>> = {
   'authority.claims.license': 'The claim that names the licence, or a list of licences.',
   'authority.claims.named':
     'Names for claims inside other claims, as paths: { ns: [kubernetes.io, namespace] }. For {claim:NAME}, {path:NAME} and when.',
+  'authority.accept': 'Accepted bindings of its OpToks. Default: senderConstraint.accept.',
+  'authority.keysMaxAge': 'How long its keys are used before they are fetched again.',
   'authority.planRules':
     'The plan of the first rule whose conditions all hold; it takes precedence over claims.plan.',
   'authority.planRules.when':
     'Conditions by claim: a text in which * matches any characters, or a list of such texts.',
   'authority.planRules.plan': 'Name of the plan.',
+  authorities:
+    'Several OAuth servers by name, instead of authority, each with the keys of authority. The iss claim of an OpTok selects one.',
   senderConstraint: 'How an OpTok must be bound to the client that sends it.',
   'senderConstraint.accept':
     'Accepted bindings: dpop, mtls. The value none also accepts OpToks without a binding: whoever holds one can use it.',

@@ -1,6 +1,6 @@
 /**
  * The JSON Schema of the configuration, for editors: `bun run schema` writes it to etc/. Rules between keys
- * (a default plan that exists, Redis with its URL) are beyond it; the service checks those itself.
+ * (a default plan that exists, one of authority and authorities, Redis with its URL) are beyond it; the service checks those itself.
  */
 import { z } from 'zod';
 import { descriptions } from './descriptions.ts';
@@ -39,7 +39,8 @@ function keysOf(node: SchemaNode, path = ''): [string, SchemaNode][] {
 }
 
 function describe(path: string): string {
-  const description = descriptions[path];
+  // Each of several Authorities has the keys of the one.
+  const description = descriptions[path.replace(/^authorities\.\*/, 'authority')];
   if (description === undefined) throw new Error(`descriptions.ts says nothing of ${path}`);
   return description;
 }

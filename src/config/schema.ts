@@ -60,6 +60,8 @@ const condition = z
 
 const planRule = z.strictObject({ when: z.record(claimName, condition), plan: text });
 
+const accept = z.array(z.enum(['dpop', 'mtls', 'none'])).min(1);
+
 const authority = z.strictObject({
   issuer: httpUrl(),
   metadataUrl: httpUrl().optional(),
@@ -80,14 +82,17 @@ const authority = z.strictObject({
       named: z.record(claimName, claim).default({}),
     })
     .prefault({}),
+  accept: accept.optional(),
+  keysMaxAge: duration(10, 86_400).default(300),
   planRules: z.array(planRule).default([]),
 });
 
+const authorityName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, {
+  error: 'use 1 to 64 letters, digits, _ and -',
+});
+
 const senderConstraint = z.strictObject({
-  accept: z
-    .array(z.enum(['dpop', 'mtls', 'none']))
-    .min(1)
-    .default(['dpop', 'mtls']),
+  accept: accept.default(['dpop', 'mtls']),
   dpop: z
     .strictObject({
       algorithms: verificationAlgorithms,
@@ -149,13 +154,19 @@ const plan = z.strictObject({
   repositories: z.array(repositoryRule).default([]),
 });
 
+const planName = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,64}$/, { error: 'use 1 to 64 printable ASCII characters without spaces' });
+
 /** The plans by name: those of the configuration, and of the file that `plansPath` names. */
-export const plansSchema = z.record(z.string().regex(/^[\x21-\x7e]{1,64}$/), plan);
+export const plansSchema = z.record(planName, plan);
 export type Plans = z.output<typeof plansSchema>;
 
 export const configurationSchema = z.strictObject({
   server: server.prefault({}),
-  authority,
+  // One of the two: `findContradictions` looks.
+  authority: authority.optional(),
+  authorities: z.record(authorityName, authority).optional(),
   senderConstraint: senderConstraint.prefault({}),
   signing,
   registry,
@@ -189,3 +200,30 @@ export const secretKeys: ReadonlySet<string> = new Set([
   'senderConstraint.replay.url',
   'senderConstraint.replay.passwordPath',
 ]);
+
+export type AuthoritySettings = z.output<typeof authority>;
+
+/** An Authority of the configuration. */
+export interface NamedAuthority {
+  readonly name: string;
+  /** Where it is: `authority`, or `authorities` and its name. */
+  readonly path: readonly string[];
+  readonly settings: AuthoritySettings;
+}
+
+/** The name of the Authority of `authority`, the short form of one. */
+const ONLY_AUTHORITY = 'default';
+
+export function authoritiesOf(
+  configuration: Pick<Configuration, 'authority' | 'authorities'>,
+): readonly NamedAuthority[] {
+  const { authority: only, authorities = {} } = configuration;
+  const several = Object.entries(authorities).map(([name, settings]) => ({
+    name,
+    path: ['authorities', name],
+    settings,
+  }));
+  return only === undefined
+    ? several
+    : [{ name: ONLY_AUTHORITY, path: ['authority'], settings: only }, ...several];
+}

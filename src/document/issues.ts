@@ -54,7 +54,7 @@ function describe(issue: z.core.$ZodIssue, isSecret: boolean): string {
     case 'too_big':
       return `must be at most ${issue.maximum}, not ${found}`;
     case 'invalid_key':
-      return 'is not a valid name: use 1 to 64 printable ASCII characters without spaces';
+      return `is not a valid name: ${issue.issues[0]?.message ?? 'use another'}`;
     default:
       return issue.input === undefined || typeof issue.input === 'object'
         ? issue.message

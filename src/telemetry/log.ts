@@ -1,5 +1,6 @@
 /** The log: one line for each event, as JSON or for a terminal. Callers name the fields one by one. */
 import pino from 'pino';
+import type { ChoiceReason } from '../authorize/plan-choice.ts';
 import { excerpt } from '../platform/escape.ts';
 import { formatScope, type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
 import type { Decision } from '../service.ts';
@@ -78,12 +79,28 @@ function prettyValue(value: unknown): string {
 /** The one line of a decision: who asked for what, from where, and what became of it. */
 export function logDecision(
   log: Log,
-  { requestId, request, caller, grant, issued, refusal, fault, address, durationMs, generation }: Decision,
+  {
+    requestId,
+    request,
+    caller,
+    entitlement,
+    issued,
+    refusal,
+    fault,
+    address,
+    durationMs,
+    generation,
+  }: Decision,
 ): void {
+  const holder = caller?.kind === 'verified' ? caller : null;
   const fields = {
-    subject: caller?.kind === 'verified' ? caller.subject : null,
-    plan: grant?.plan ?? null,
-    license: grant?.license ?? null,
+    subject: holder?.subject ?? null,
+    authority: holder?.authority ?? null,
+    clientId: holder?.clientId ?? null,
+    opTokJti: holder?.opTokJti ?? null,
+    plan: entitlement?.plan.name ?? null,
+    license: entitlement?.license ?? null,
+    rule: ruleName(entitlement?.chosenBy ?? null),
     service: request?.service ?? null,
     asked:
       refusal === null ? scopes(request?.access) : summarizeScopes(request?.access ?? [], MAX_ASKED_LENGTH),
@@ -100,6 +117,11 @@ export function logDecision(
   else if (refusal.reason === 'internal')
     log.error('failed', bounded({ ...fields, fault: nameFault(fault) }));
   else log.info('refused', bounded(fields));
+}
+
+/** What chose the plan: `planRules[2]`, `claim` or `default`. */
+function ruleName(by: ChoiceReason | null): string | null {
+  return by !== null && typeof by === 'object' ? `planRules[${by.rule}]` : by;
 }
 
 function scopes(access: readonly ResourceActions[] = []): string[] {

@@ -17,7 +17,9 @@ import type { MetricsPush } from './otlp-push.ts';
 /** What is counted seldom, by the one thread that does it. */
 export interface Metrics {
   readonly reloaded: (result: 'success' | 'failure') => void;
-  readonly authorityRefreshed: (result: 'success' | 'failure') => void;
+  /** The Authorities of the configuration by name: what is counted of them is there from the start. */
+  readonly announceAuthorities: (names: Iterable<string>) => void;
+  readonly authorityRefreshed: (authority: string, result: 'success' | 'failure') => void;
   /** A worker died, and another takes its place. */
   readonly workerDied: () => void;
   /** The whole exposition. */
@@ -28,8 +30,8 @@ export interface Metrics {
 export interface Observations {
   readonly replayEntries: number | null;
   readonly replayCapacity: number | null;
-  /** Seconds since the Authority's keys in use were fetched. */
-  readonly authorityKeysAge: number | null;
+  /** Seconds since the keys in use were fetched, by the Authority's name. */
+  readonly authorityKeysAges: ReadonlyMap<string, number>;
   /** Epoch seconds. */
   readonly signingCertificateExpiry: number | null;
   /** Lines that the audit file has not got. */
@@ -77,7 +79,6 @@ export function createMetrics(
   });
   deaths.add(0);
   for (const result of ['success', 'failure']) {
-    refreshed.add(0, { result });
     reloads.add(0, { result });
   }
   observeService(meter, observe);
@@ -85,7 +86,11 @@ export function createMetrics(
 
   return {
     reloaded: (result) => reloads.add(1, { result }),
-    authorityRefreshed: (result) => refreshed.add(1, { result }),
+    announceAuthorities: (names) => {
+      for (const authority of names)
+        for (const result of ['success', 'failure']) refreshed.add(0, { authority, result });
+    },
+    authorityRefreshed: (authority, result) => refreshed.add(1, { authority, result }),
     workerDied: () => deaths.add(1),
     expose: async () => serializer.serialize((await exporter.collect()).resourceMetrics),
   };
@@ -163,11 +168,13 @@ function observeService(meter: Meter, observe: () => Observations): void {
     });
   gauge('registry_token_replay_entries', 'Proofs remembered as used.', () => observe().replayEntries);
   gauge('registry_token_replay_capacity', 'Proofs that can be remembered.', () => observe().replayCapacity);
-  gauge(
-    'registry_token_authority_keys_age_seconds',
-    "Age of the Authority's keys.",
-    () => observe().authorityKeysAge,
-  );
+  meter
+    .createObservableGauge('registry_token_authority_keys_age_seconds', {
+      description: "Age of an Authority's keys.",
+    })
+    .addCallback((result) => {
+      for (const [authority, age] of observe().authorityKeysAges) result.observe(age, { authority });
+    });
   gauge(
     'registry_token_signing_certificate_expiry_timestamp_seconds',
     'When the first of the signing certificates ends.',

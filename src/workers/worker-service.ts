@@ -1,5 +1,5 @@
 /** The service in a worker: the same assembly as in the main thread, of what that hands over, and fetching nothing itself. */
-import { assemble, closeReplacedKeys, type Service } from '../assemble/assemble.ts';
+import { assemble, closeKeys, type Service } from '../assemble/assemble.ts';
 import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
 import { FileReader, FileSnapshot } from '../assemble/files.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
@@ -40,7 +40,7 @@ export async function startWorkerService(
     change: async (next) => {
       const previous = service;
       service = await assembleFrom(next, dependencies, previous);
-      closeReplacedKeys(previous, service);
+      closeKeys(previous);
       if (service.tls !== null) await listener.reload?.(service.tls);
     },
     hear: (keySet) => {
@@ -77,6 +77,7 @@ function shareDependencies(
     // The main thread counts and logs what it fetches.
     keyFetching: {
       onRefresh: () => {},
+      onWarning: () => {},
       fetchKeySet: async (source) => (await ask({ kind: 'key-set', source })) as FetchedKeySet,
     },
     exposeMetrics: async () => (await ask({ kind: 'metrics' })) as string,

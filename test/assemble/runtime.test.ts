@@ -3,6 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { watchFiles } from '../../src/assemble/files.ts';
 import type { Runtime } from '../../src/assemble/runtime.ts';
+import { startFaultyAuthority, staysSilent } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
 import { noCertificate } from '../support/service.ts';
 import { decodePart, REALM, SERVICE } from '../support/tokens.ts';
@@ -130,12 +131,38 @@ describe('the keys of an Authority over HTTP', () => {
     return site.open();
   };
 
-  test('stay in use, with their age, where the Authority is the same', async () => {
-    const runtime = await open();
-    const before = runtime.service.authorityKeys.get('default');
-    site.configure({ authority: remote, signing: { lifetime: 60 } });
+  test('stay in use, with their age, where the Authority is the same, and are fetched anew', async () => {
+    await using authority = await startFaultyAuthority([await createKey('ES256')]);
+    const settings = { jwksPath: undefined, metadataUrl: authority.metadataUrl };
+    site.configure({ authority: settings });
+    const runtime = await site.open();
+    await runtime.open();
+    const before = runtime.service.authorityKeys.get('default')?.fetched;
+    expect(before?.json).toBeString();
+    authority.behave({ metadata: staysSilent });
+    site.configure({ authority: { ...settings, keysMaxAge: '20s' } });
     expect(await runtime.reload()).toEqual([]);
-    expect(runtime.service.authorityKeys.get('default')).toBe(before);
+    const after = runtime.service.authorityKeys.get('default');
+    expect(after?.fetched).toBe(before);
+    expect(authority.fetches()).toBe(1);
+    authority.behave({});
+    await runtime.close();
+  });
+
+  test.each([
+    ['that is good', {}],
+    ['that has a mistake', { signing: { lifetime: 'never' } }],
+  ])('are fetched at once at a reload %s', async (_, change) => {
+    await using authority = await startFaultyAuthority([await createKey('ES256')]);
+    const sections = { authority: { jwksPath: undefined, metadataUrl: authority.metadataUrl } };
+    site.configure(sections);
+    const runtime = await site.open();
+    await runtime.open();
+    expect(authority.fetches()).toBe(1);
+    site.configure({ ...sections, ...change });
+    await runtime.reload();
+    while (authority.fetches() < 2) await Bun.sleep(5);
+    await runtime.close();
   });
 
   test.each<[string, Sections]>([

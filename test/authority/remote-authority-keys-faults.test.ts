@@ -123,15 +123,15 @@ describe("Authority's keys rule 3: a failed or empty fetch never replaces good k
     expect(keys.fetched?.fetchedAt).toBe(harness.clock.now);
   });
 
-  test('keys are fetched anew after 5 minutes, though nobody asked for an unknown kid', async () => {
+  test('keys are fetched anew shortly before keysMaxAge, though nobody asked for an unknown kid', async () => {
     await using setting = await createRemoteSetting(firstKey);
     const { harness, authority, keys } = setting;
     for (const [later, fetches] of [
       [0, 1],
-      [REFRESH, 1],
-      [REFRESH + 1, 2],
-      [REFRESH + 2, 2],
-      [2 * REFRESH + 2, 3],
+      [REFRESH - 10, 1],
+      [REFRESH - 9, 2],
+      [REFRESH, 2],
+      [2 * REFRESH, 3],
     ] as const) {
       await keys.refreshIfNeeded(NOW + later);
       expect([later, authority.fetches()]).toEqual([later, fetches]);
@@ -200,6 +200,7 @@ test('of the requests that wait for a silent Authority there are so many and no 
     issuer: ISSUER,
     metadataUrl: authority.metadataUrl,
     certificateAuthorities: null,
+    maxAge: 300,
     onRefresh: () => {},
     mostWaiting: 3,
   });

@@ -64,6 +64,8 @@ const callers: fc.Arbitrary<Caller> = fc.oneof(
   fc.record({
     kind: fc.constant('verified' as const),
     authority: fc.constant('default'),
+    clientId: fc.constant(null),
+    opTokJti: fc.constant(null),
     subject: fc.constant('alice'),
     claims: fc.record(
       {
@@ -285,7 +287,14 @@ describe('the reason for a denial', () => {
       claimRules: new Map([['default', claimRules(claimNames)]]),
       lifetime: 300,
     };
-    const caller: Caller = { kind: 'verified', authority: 'default', subject: '', claims };
+    const caller: Caller = {
+      kind: 'verified',
+      authority: 'default',
+      clientId: null,
+      opTokJti: null,
+      subject: '',
+      claims,
+    };
     const { resources } = explain(caller, 'registry', parseScopes([`repository:${name}:push`]), policy);
     expect(resources[0]?.verdicts[0]?.nearest?.why).toBe(why);
   });

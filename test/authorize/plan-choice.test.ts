@@ -194,7 +194,14 @@ describe('explain', () => {
       claimRules: new Map([['default', claimRules({ planRules })]]),
     };
     const claims = { groups: ['dev'], ref: 'refs/heads/main' };
-    const caller = { kind: 'verified', authority: 'default', subject: 'a', claims } as const;
+    const caller = {
+      kind: 'verified',
+      authority: 'default',
+      clientId: null,
+      opTokJti: null,
+      subject: 'a',
+      claims,
+    } as const;
     const { plan, choice } = explain(caller, 'registry', [], policy);
     expect(plan?.name).toBe('ci');
     expect(choice).toEqual({

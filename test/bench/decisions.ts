@@ -58,7 +58,14 @@ function middle(costs: readonly number[]): number {
 async function measureAuthorize(): Promise<number> {
   const asked = Array.from({ length: calls }, (_, index) => {
     const { claims, resource } = askAnything(index);
-    const caller: Caller = { kind: 'verified', authority: 'default', subject: 'bench', claims };
+    const caller: Caller = {
+      kind: 'verified',
+      authority: 'default',
+      clientId: null,
+      opTokJti: null,
+      subject: 'bench',
+      claims,
+    };
     return { caller, access: [resource] };
   });
   const costs: number[] = [];

@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
+import { authoritiesOf } from '../../src/config/schema.ts';
 import { judge, type Outcome, sampleText, writeYaml } from './configuration-text.ts';
 
 const sample = parse(sampleText) as Record<string, unknown>;
@@ -117,10 +118,13 @@ test('any environment on any document makes a configuration or a list of mistake
 function expectConfigurationOrMistakes({ loaded, mistakes, message }: Outcome): void {
   if (loaded !== null) {
     // Whatever came in, the values that safety depends on are of their kind.
-    const { server, signing, senderConstraint, authority } = loaded.configuration;
-    expect([typeof server.listen.port, typeof signing.lifetime, typeof authority.clockSkew]).toEqual(
-      Array(3).fill('number'),
-    );
+    const { server, signing, senderConstraint } = loaded.configuration;
+    const [authority] = authoritiesOf(loaded.configuration);
+    expect([
+      typeof server.listen.port,
+      typeof signing.lifetime,
+      typeof authority?.settings.clockSkew,
+    ]).toEqual(Array(3).fill('number'));
     expect(['dpop', 'mtls', 'none']).toEqual(expect.arrayContaining(senderConstraint.accept));
     return;
   }

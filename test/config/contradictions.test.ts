@@ -1,5 +1,6 @@
 /** Rules between keys are told whatever else is wrong with the file: all mistakes at once. */
 import { expect, test } from 'bun:test';
+import { authoritiesOf } from '../../src/config/schema.ts';
 import { changedAt, judge, type KeyPath, loadText, minimum, writeYaml } from './configuration-text.ts';
 
 const complete = { ...minimum, logging: {}, senderConstraint: { replay: {} }, defaultPlan: 'community' };
@@ -135,4 +136,45 @@ test('the environment takes part', () => {
   });
   expect(message).toInclude('environment: REGISTRY_TOKEN_DEFAULT_PLAN: names no plan of plans');
   expect(message).toInclude('environment: REGISTRY_TOKEN_LOGGING__LEVEL: must be one of');
+});
+
+const one = { issuer: 'https://a.example', audiences: ['registry'] };
+
+test.each<[key: string, authorities: object, message: string]>([
+  ['authority', {}, 'is missing; must be a mapping'],
+  [
+    'authority',
+    { authority: one, authorities: { a: { ...one, issuer: 'https://b.example' } } },
+    'is the short form of one Authority, and authorities is there too: keep one of the two',
+  ],
+  ['authorities', { authorities: {} }, 'names no Authority'],
+  [
+    'authorities.b.issuer',
+    { authorities: { a: one, b: one, c: { ...one, issuer: 'https://a.example/' } } },
+    'is the issuer of authorities.a too, not "https://a.example"',
+  ],
+  [
+    'authorities.a b',
+    { authorities: { 'a b': one } },
+    'is not a valid name: use 1 to 64 letters, digits, _ and -',
+  ],
+  [
+    'authorities.a.planRules[0].plan',
+    { authorities: { a: { ...one, planRules: [{ when: {}, plan: 'pro' }] } } },
+    'names no plan of plans (which has community), not "pro"',
+  ],
+])('Authorities: %s of %j is a mistake', (key, authorities, message) => {
+  const { authority, ...rest } = complete;
+  const { mistakes } = judge(writeYaml({ ...rest, ...authorities }).text);
+  expect(mistakes).toMatchObject([{ key: key.replace('a b', '"a b"'), message }]);
+});
+
+test('several Authorities are no mistake, also where their issuers differ by a slash alone', () => {
+  const { authority, ...rest } = complete;
+  const authorities = { a: one, b: { ...one, issuer: 'https://a.example/', accept: ['none'] } };
+  const { configuration } = loadText(writeYaml({ ...rest, authorities }).text);
+  expect(authoritiesOf(configuration).map(({ name, path }) => [name, path.join('.')])).toEqual([
+    ['a', 'authorities.a'],
+    ['b', 'authorities.b'],
+  ]);
 });

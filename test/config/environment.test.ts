@@ -109,8 +109,8 @@ describe('a variable', () => {
     ' a ',
   ])('of a text is that text, letter by letter: %j', (value) => {
     expect(load({ REGISTRY_TOKEN_SIGNING__KEY_ID: value }).signing.keyId).toBe(value);
-    const { audiences } = load({ REGISTRY_TOKEN_AUTHORITY__AUDIENCES__0: value }).authority;
-    expect(audiences).toEqual([value]);
+    const { authority } = load({ REGISTRY_TOKEN_AUTHORITY__AUDIENCES__0: value });
+    expect(authority?.audiences).toEqual([value]);
   });
 
   test.each([
@@ -148,8 +148,8 @@ describe('a variable', () => {
       `REGISTRY_TOKEN_AUTHORITY__AUDIENCES__${index}`,
       `a${index}`,
     ]);
-    const { audiences } = load(Object.fromEntries(names.toReversed())).authority;
-    expect(audiences).toEqual(names.map(([, value]) => value ?? ''));
+    const { authority } = load(Object.fromEntries(names.toReversed()));
+    expect(authority?.audiences).toEqual(names.map(([, value]) => value ?? ''));
   });
 
   test('supplies what the file lacks', () => {
@@ -208,7 +208,11 @@ describe('a mistake in the environment', () => {
   test.each<[string, string, string]>([
     ['SIGNING__KEYPAHT', 'x', 'is not a key of the configuration; did you mean `keyPath`?'],
     ['SIGNIN__KEY_PATH', 'x', 'is not a key of the configuration; did you mean `signing`?'],
-    ['FOO', 'x', 'is not a key of the configuration; allowed are server, authority, senderConstraint'],
+    [
+      'FOO',
+      'x',
+      'is not a key of the configuration; allowed are server, authority, authorities, senderConstraint',
+    ],
     ['', 'x', 'is not a key of the configuration; allowed are server'],
     ['SIGNING__', 'x', 'is not a key of the configuration; allowed are issuer'],
     [

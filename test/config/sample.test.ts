@@ -23,6 +23,7 @@ describe('the sample', () => {
 
   test('has the defaults of the schema, but for what an installation chooses', () => {
     const { authority, signing, registry, plans, defaultPlan, ...rest } = sample;
+    if (authority === undefined) throw new Error('The sample has no authority.');
     const { issuer, audiences, ...authorityDefaults } = authority;
     const { issuer: tokenIssuer, keyPath, ...signingDefaults } = signing;
     const { realm, allowedServices, ...registryDefaults } = registry;

@@ -25,7 +25,7 @@ test.each(['127.0.0.1:18085', '[::1]:18085', 'localhost:18085'])(
     writeFileSync(folder.at('registry-token.yaml'), renderServiceConfiguration(addresses));
     const { configuration } = loadConfiguration(folder.at('registry-token.yaml'), {});
     expect(configuration.server.listen).toEqual({ host: addresses.service.host, port: 18085 });
-    expect(configuration.authority.issuer).toBe('http://127.0.0.1:18086');
+    expect(configuration.authority?.issuer).toBe('http://127.0.0.1:18086');
     expect(configuration.registry.realm).toEqual(['http://localhost:18085/token', `http://${text}/token`]);
     expect(configuration.senderConstraint.accept).toEqual(['dpop']);
   },

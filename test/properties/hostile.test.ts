@@ -38,6 +38,7 @@ const authorityKeys = new RemoteAuthorityKeys({
   issuer: ISSUER,
   metadataUrl: authority.metadataUrl,
   certificateAuthorities: null,
+  maxAge: 300,
   onRefresh: () => {},
 });
 const replayStore = MemoryReplayStore.create(20_000, NOW - 3600);

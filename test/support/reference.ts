@@ -44,7 +44,8 @@ function keysOf(node: SchemaNode, path = ''): Key[] {
       { path: `${below}${name}`, node: key, required: node.required?.includes(name) ?? false },
       ...keysOf(key, `${below}${name}`),
     ]),
-    ...(typeof free === 'object' ? keysOf(free, `${below}NAME`) : []),
+    // Each of several Authorities has the keys of the one.
+    ...(typeof free === 'object' && path !== 'authorities' ? keysOf(free, `${below}NAME`) : []),
     ...(items === undefined ? [] : keysOf(items, `${path}[]`)),
     ...anyOf.flatMap((choice) => keysOf(choice, path)),
   ];

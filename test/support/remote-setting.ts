@@ -28,6 +28,7 @@ export async function createRemoteSetting(authorityKey: TestKey): Promise<Remote
     issuer: ISSUER,
     metadataUrl: authority.metadataUrl,
     certificateAuthorities: null,
+    maxAge: 300,
     onRefresh: (fault) => void refreshes.push(fault),
   });
   const replayStore = MemoryReplayStore.create(5000, 0);

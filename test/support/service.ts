@@ -4,7 +4,7 @@ import type { AuthenticateOptions } from '../../src/authenticate/authenticate.ts
 import type { VerificationKeys } from '../../src/authenticate/authority-keys.ts';
 import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
 import type { Nonces } from '../../src/authenticate/nonce.ts';
-import type { OpTokOptions } from '../../src/authenticate/op-tok.ts';
+import type { Authorities, Authority, OpTokOptions } from '../../src/authenticate/op-tok.ts';
 import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
 import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
 import { Signatures } from '../../src/authenticate/signatures.ts';
@@ -36,9 +36,11 @@ export const MAX_AGE = 60;
 export const SKEW = 30;
 
 export interface HarnessOptions {
+  /** Of the Authority that is called default. */
   readonly opTok?: Partial<OpTokOptions>;
+  readonly moreAuthorities?: readonly Authority[];
   readonly dpop?: Partial<DpopOptions>;
-  readonly accept?: AuthenticateOptions['accept'];
+  readonly accept?: OpTokOptions['accept'];
   readonly policy?: Partial<Policy>;
   readonly anonymous?: AuthenticateOptions['anonymous'];
   readonly allowedServices?: readonly string[] | null;
@@ -99,7 +101,8 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
       queue: options.queue ?? new RunQueue(Number.POSITIVE_INFINITY),
       authenticate: {
         options: authenticateOptions(options),
-        signatures: new Signatures(options.authorityKeys ?? authorityKeysOf(authorityKey)),
+        authorities: authoritiesOf(options, authorityKey),
+        signatures: new Signatures(),
         replayStore: options.replayStore ?? MemoryReplayStore.create(1000, NOW - 86_400),
         rateLimits: options.rateLimits ?? null,
         nonces: options.nonces ?? null,
@@ -191,21 +194,12 @@ function allowedServices(services: readonly string[] | null | undefined): Readon
   return services === null ? null : new Set(services ?? [SERVICE]);
 }
 
-function authenticateOptions({ anonymous, opTok, dpop, accept }: HarnessOptions): AuthenticateOptions {
-  const algorithms = ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'];
+const ALGORITHMS = ['ES256', 'ES384', 'EdDSA', 'PS256', 'RS256'];
+
+function authenticateOptions({ anonymous, dpop }: HarnessOptions): AuthenticateOptions {
   return {
-    opTok: {
-      issuer: ISSUER,
-      audiences: [AUDIENCE],
-      requiredScopes: ['registry.token.issue'],
-      algorithms,
-      tokenTypes: ['at+jwt'],
-      subjectClaim: ['sub'],
-      clockSkew: SKEW,
-      ...opTok,
-    },
     dpop: {
-      algorithms,
+      algorithms: ALGORITHMS,
       maxAge: MAX_AGE,
       clockSkew: SKEW,
       realms: new Set([REALM]),
@@ -213,6 +207,35 @@ function authenticateOptions({ anonymous, opTok, dpop, accept }: HarnessOptions)
       ...dpop,
     },
     anonymous: anonymous ?? 'refuse',
-    accept: accept ?? ['dpop', 'mtls'],
+  };
+}
+
+function authoritiesOf(
+  { opTok, accept, authorityKeys, moreAuthorities = [] }: HarnessOptions,
+  key: TestKey,
+): Authorities {
+  const only = authorityOf(authorityKeys ?? authorityKeysOf(key), {
+    ...opTok,
+    ...(accept === undefined ? {} : { accept }),
+  });
+  return new Map([only, ...moreAuthorities].map((authority) => [authority.issuer, authority]));
+}
+
+/** The Authority of the tests, but for what is given. */
+export function authorityOf(keys: VerificationKeys, more: Partial<Authority> = {}): Authority {
+  const name = more.name ?? 'default';
+  return {
+    name,
+    place: name === 'default' ? 'authority' : `authorities.${name}`,
+    keys,
+    issuer: ISSUER,
+    audiences: [AUDIENCE],
+    requiredScopes: ['registry.token.issue'],
+    algorithms: ALGORITHMS,
+    tokenTypes: ['at+jwt'],
+    subjectClaim: ['sub'],
+    accept: ['dpop', 'mtls'],
+    clockSkew: SKEW,
+    ...more,
   };
 }

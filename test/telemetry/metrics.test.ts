@@ -12,7 +12,7 @@ import { type Exposition, parseExposition, readValue, seriesOf } from './exposit
 const observations: Observations = {
   replayEntries: 7,
   replayCapacity: 1000,
-  authorityKeysAge: 12.5,
+  authorityKeysAges: new Map([['default', 12.5]]),
   signingCertificateExpiry: 1_900_000_000,
   configurationGeneration: 3,
   revokedLicenses: 5,
@@ -35,8 +35,8 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_issued_total', 'counter', ['plan']],
   ['registry_token_rejected_total', 'counter', ['reason']],
   ['registry_token_request_duration_seconds', 'histogram', ['outcome']],
-  ['registry_token_authority_refresh_total', 'counter', ['result']],
-  ['registry_token_authority_keys_age_seconds', 'gauge', []],
+  ['registry_token_authority_refresh_total', 'counter', ['authority', 'result']],
+  ['registry_token_authority_keys_age_seconds', 'gauge', ['authority']],
   ['registry_token_replay_entries', 'gauge', []],
   ['registry_token_replay_capacity', 'gauge', []],
   ['registry_token_config_reload_total', 'counter', ['result']],
@@ -52,7 +52,8 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
 ];
 
 describe('the exposition', async () => {
-  const { counters, read } = createTestMetrics();
+  const { counters, metrics, read } = createTestMetrics();
+  metrics.announceAuthorities(['default']);
   counters.announcePlans(['community']);
   counters.issued('community', 0.003);
   counters.rejected('plan-denied', 0.0001);
@@ -81,7 +82,9 @@ describe('the exposition', async () => {
   test('observes what it is told', () => {
     expect(readValue(exposition, 'registry_token_replay_entries')).toBe(7);
     expect(readValue(exposition, 'registry_token_replay_capacity')).toBe(1000);
-    expect(readValue(exposition, 'registry_token_authority_keys_age_seconds')).toBe(12.5);
+    expect(readValue(exposition, 'registry_token_authority_keys_age_seconds', { authority: 'default' })).toBe(
+      12.5,
+    );
     expect(readValue(exposition, 'registry_token_signing_certificate_expiry_timestamp_seconds')).toBe(
       1_900_000_000,
     );
@@ -141,7 +144,7 @@ test('what cannot be observed has no sample', async () => {
   const { read } = createTestMetrics({
     replayEntries: null,
     replayCapacity: null,
-    authorityKeysAge: null,
+    authorityKeysAges: new Map(),
     signingCertificateExpiry: null,
   });
   const names = (await read()).samples.map(({ name }) => name);
@@ -154,14 +157,17 @@ test('what cannot be observed has no sample', async () => {
     expect(names).not.toContain(`registry_token_${name}`);
 });
 
-test('refreshes and reloads are counted by their result', async () => {
+const corporate = (result: string) => ({ authority: 'corporate', result });
+
+test('refreshes and reloads are counted by their result, refreshes by the Authority too', async () => {
   const { metrics, read } = createTestMetrics();
-  metrics.authorityRefreshed('failure');
-  metrics.authorityRefreshed('failure');
+  metrics.announceAuthorities(['corporate', 'cluster']);
+  metrics.authorityRefreshed('corporate', 'failure');
+  metrics.authorityRefreshed('corporate', 'failure');
   metrics.reloaded('success');
   const exposition = await read();
-  expect(readValue(exposition, 'registry_token_authority_refresh_total', { result: 'failure' })).toBe(2);
-  expect(readValue(exposition, 'registry_token_authority_refresh_total', { result: 'success' })).toBe(0);
+  expect(readValue(exposition, 'registry_token_authority_refresh_total', corporate('failure'))).toBe(2);
+  expect(readValue(exposition, 'registry_token_authority_refresh_total', corporate('success'))).toBe(0);
   expect(readValue(exposition, 'registry_token_config_reload_total', { result: 'success' })).toBe(1);
 });
 
