@@ -22,7 +22,7 @@ describe('a decision', () => {
     expect(decision?.durationMs).toBeGreaterThan(0);
   });
 
-  test('has a caller only where OpTok and sender were verified', async () => {
+  test('has a caller as soon as the OpTok was verified', async () => {
     const harness = await createHarness();
     const opTok = harness.opTok();
     const proof = harness.proof(opTok);
@@ -37,11 +37,11 @@ describe('a decision', () => {
       {
         question: { opTok, proof: harness.proof(opTok, { key: harness.authorityKey }) },
         request: true,
-        caller: false,
+        caller: true,
         grant: false,
       },
       { question: { opTok, proof }, request: true, caller: true, grant: true },
-      { question: { opTok, proof }, request: true, caller: false, grant: false },
+      { question: { opTok, proof }, request: true, caller: true, grant: false },
       { question: { opTok, scopes: ['repository:secret:pull'] }, request: true, caller: true, grant: false },
     ];
     for (const { question, ...expected } of steps) {

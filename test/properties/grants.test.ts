@@ -70,7 +70,14 @@ const situations: fc.Arbitrary<Situation> = fc.record({
   caller: fc.oneof(
     fc.constant<Caller>({ kind: 'anonymous' }),
     claims.map(
-      (known): Caller => ({ kind: 'verified', authority: 'default', clientId: null, opTokJti: null, subject: 'alice', claims: known }),
+      (known): Caller => ({
+        kind: 'verified',
+        authority: 'default',
+        clientId: null,
+        opTokJti: null,
+        subject: 'alice',
+        claims: known,
+      }),
     ),
   ),
 });
