@@ -47,7 +47,7 @@ function expectUnavailable(reply: Reply): void {
 }
 
 const refreshes = (service: ServiceProcess, result: string) =>
-  metricOf(service, `registry_token_authority_refresh_total{result="${result}"}`);
+  metricOf(service, `registry_token_authority_refresh_total{authority="default",result="${result}"}`);
 
 describe('fault: the Authority is down when the service starts', () => {
   test.concurrent('the service comes up, answers 503 with Retry-After, and recovers by itself', async () => {
@@ -110,9 +110,11 @@ describe('fault: the Authority goes down while the service runs', () => {
     const refused = await askAnew(service, nextKey);
     expect([refused.status, refused.error]).toEqual([401, 'invalid_token']);
     expect((await service.get('/readyz')).status).toBe(200);
-    const age = await metricOf(service, 'registry_token_authority_keys_age_seconds');
+    const age = await metricOf(service, 'registry_token_authority_keys_age_seconds{authority="default"}');
     await Bun.sleep(300);
-    expect(await metricOf(service, 'registry_token_authority_keys_age_seconds')).toBeGreaterThan(age + 0.2);
+    expect(
+      await metricOf(service, 'registry_token_authority_keys_age_seconds{authority="default"}'),
+    ).toBeGreaterThan(age + 0.2);
     await authority[Symbol.asyncDispose]();
     for (let asked = 0; asked < 5; asked += 1) expect((await askAnew(service)).status).toBe(200);
   });

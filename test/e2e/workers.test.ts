@@ -190,6 +190,9 @@ test('an Authority that comes back is noticed for all, by one fetch, and no work
   authority.behave({});
   await untilStatus(200, 12_000, ask);
   for (let count = 0; count < 24; count += 1) expect((await ask()).status).toBe(200);
-  const refreshed = await metricOf(service, 'registry_token_authority_refresh_total{result="success"}');
+  const refreshed = await metricOf(
+    service,
+    'registry_token_authority_refresh_total{authority="default",result="success"}',
+  );
   expect(refreshed).toBe(1);
 });

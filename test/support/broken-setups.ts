@@ -382,7 +382,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'authority',
     severity: 'error',
     file: 'registry-token.yaml',
-    fault: /^Cannot fetch the Authority's keys: http:\/\/127\.0\.0\.1:1\/ did not answer/,
+    fault: /^Cannot fetch the keys of authority: http:\/\/127\.0\.0\.1:1\/ did not answer/,
     mend: /answers every request with 503\. Air-gapped: authority\.jwksPath/,
   },
   {

@@ -48,7 +48,11 @@ export async function createCheckSite(...keygenOptions: readonly string[]): Prom
     const date = new Date(Date.now() + authority.secondsAhead * 1000).toUTCString();
     return Response.json(document, { status: authority.status, headers: { Date: date } });
   });
-  const metadata = () => ({ issuer: authority.issuer, jwks_uri: `${authorityServer.url}/jwks` });
+  const metadata = () => ({
+    issuer: authority.issuer,
+    jwks_uri: `${authorityServer.url}/jwks`,
+    dpop_signing_alg_values_supported: ['ES256'],
+  });
   authority.issuer = authorityServer.url;
   const realmServer = startFakeServer(() =>
     site.challengeRealm === null

@@ -48,7 +48,11 @@ export async function startFaultyAuthority(
       return write(chunk, ...rest);
     }) as typeof response.write;
     if (path === METADATA_PATH) {
-      const metadata = { issuer: ISSUER, jwks_uri: `${origin}${KEY_SET_PATH}` };
+      const metadata = {
+        issuer: ISSUER,
+        jwks_uri: `${origin}${KEY_SET_PATH}`,
+        dpop_signing_alg_values_supported: ['ES256'],
+      };
       (behaviours.metadata ?? answersJson(metadata))(response, authority);
     } else if (path === KEY_SET_PATH) {
       (behaviours.keySet ?? answersJson(keySetOf(published)))(response, authority);
