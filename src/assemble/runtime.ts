@@ -142,9 +142,12 @@ export class Runtime {
     const { senderConstraint, anonymousPlan } = configuration;
     for (const { name, settings } of authoritiesOf(configuration))
       if (acceptedBy(settings, senderConstraint).includes('none'))
-        log.warn('bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it', {
-          authority: name,
-        });
+        log.warn(
+          'bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it',
+          {
+            authority: name,
+          },
+        );
     if (anonymousPlan !== undefined)
       log.warn('anonymous: requests without credentials may pull what this plan allows', {
         plan: anonymousPlan,

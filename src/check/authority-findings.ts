@@ -75,7 +75,7 @@ function mendOf(fault: string, place: string, hasCa: boolean): string {
     return hasCa
       ? `${place}.caPath does not hold the certificate authority that signed the certificate of this server.`
       : `Write the certificate authority that signed the certificate of this server into a PEM file, and name it in ${place}.caPath.`;
-  return `Correct ${place}.issuer or metadataUrl, or what is in the way. Until then requests with its OpToks are answered 503. Air-gapped: ${place}.jwksPath.`;
+  return `Correct ${place}.issuer or metadataUrl, or the network in between. Until then the service answers every request with its OpToks with 503. Air-gapped: ${place}.jwksPath.`;
 }
 
 /** Settings here and there with which no token of the Authority can pass. */

@@ -383,7 +383,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'error',
     file: 'registry-token.yaml',
     fault: /^Cannot fetch the keys of authority: http:\/\/127\.0\.0\.1:1\/ did not answer/,
-    mend: /answers every request with 503\. Air-gapped: authority\.jwksPath/,
+    mend: /with 503\. Air-gapped: authority\.jwksPath/,
   },
   {
     setup: 'Authority of another issuer',
