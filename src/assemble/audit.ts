@@ -1,4 +1,4 @@
-/** The audit mode of `serve`: the file that the configuration names, and the log of decisions that ends in it. */
+/** The audit file of `serve`: opened as the configuration says, with a log that takes decisions only. */
 
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
@@ -17,7 +17,7 @@ export interface OpenAudit {
   readonly close: () => Promise<void>;
 }
 
-/** null where no file is named. Throws ConfigurationFault where it cannot be written to. */
+/** null if the configuration names no file. Throws ConfigurationFault if it cannot be written. */
 export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | null {
   const { auditPath } = loaded.configuration.logging;
   if (auditPath === undefined) return null;
@@ -28,7 +28,7 @@ export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | nu
     checkAuditFile(path);
   } catch (cause) {
     const fault = errorCode(cause);
-    const message = `${path} cannot be appended to (${fault}): give file and folder to the service's user`;
+    const message = `${path} cannot be written (${fault}): make file and folder writable for the service's user`;
     throw new ConfigurationFault([loaded.mistakeAt('logging.auditPath', message)]);
   }
   const file = new AuditFile({ path, log });

@@ -1,5 +1,7 @@
 /** What a command of the command line is. One file a command; `main.ts` finds it by its name. */
+
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { errorCode } from '../platform/errors.ts';
 import type { ProcessUsage } from '../telemetry/metrics.ts';
 
 export interface Command {
@@ -69,6 +71,26 @@ export function readWords<const Options extends NonNullable<ParseArgsConfig['opt
     throw new UsageError(cause instanceof Error ? cause.message.split('. ', 1).join('') : String(cause));
   }
 }
+
+/** Listens on `address`; throws CommandFailure with the reason and `advice` if that cannot be done. */
+export async function listenOrFail<Listener>(
+  address: string,
+  advice: string,
+  open: () => Listener | Promise<Listener>,
+): Promise<Listener> {
+  try {
+    return await open();
+  } catch (cause) {
+    const code = errorCode(cause);
+    throw new CommandFailure(`cannot listen on ${address}: ${addressFaults[code] ?? code}; ${advice}`);
+  }
+}
+
+const addressFaults: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is in use (EADDRINUSE)',
+  EADDRNOTAVAIL: 'this machine has no such address (EADDRNOTAVAIL)',
+  EACCES: 'ports below 1024 need CAP_NET_BIND_SERVICE (EACCES)',
+};
 
 /** The value of an option that must be given. */
 export function required(value: string | undefined, option: string): string {

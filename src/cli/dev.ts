@@ -1,11 +1,11 @@
-/** `dev`: everything for a try-out on loopback, nothing to prepare. */
+/** `dev`: everything for a try-out on loopback, without preparation. */
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { watchFiles } from '../assemble/files.ts';
 import { Runtime } from '../assemble/runtime.ts';
-import { type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
+import { configurationLoader } from '../config/load.ts';
 import { createDevAuthority, type DevAuthorityAnswer } from '../dev/authority.ts';
 import {
   type DevAddresses,
@@ -24,18 +24,24 @@ import {
 import { renderGuide } from '../dev/guide.ts';
 import { writeSampleImage } from '../dev/image.ts';
 import { isTaken, type LoopbackAddress, listenOnLoopback, parseLoopbackAddress } from '../dev/loopback.ts';
-import { errorCode } from '../platform/errors.ts';
 import { parsePrivateKey } from '../platform/pem.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import { listen } from '../server/listen.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { type Command, type CommandContext, CommandFailure, readOptions, UsageError } from './command.ts';
+import {
+  type Command,
+  type CommandContext,
+  CommandFailure,
+  listenOrFail,
+  readOptions,
+  UsageError,
+} from './command.ts';
 import { keygen } from './keygen.ts';
 
 const CLIENT_ID = 'dev';
-/** The registry's service where the configuration allows any. */
+/** The registry's service if the configuration allows any. */
 const DEFAULT_SERVICE = 'registry.localhost';
-/** Milliseconds for running requests at the end. */
+/** Milliseconds that requests under way have to finish at the end. */
 const GRACE = 1000;
 
 export const dev: Command = {
@@ -45,19 +51,19 @@ export const dev: Command = {
                           [--authority-listen 127.0.0.1:8086] [--registry 127.0.0.1:5000]
 
 Runs the service and a development Authority on loopback, with fresh keys, a configuration for each and one for
-docker-registry, and prints the commands that get a token and push and pull an image with it. Until Ctrl-C; then
-nothing is left running. An edit of DIR/registry-token.yaml counts at once. For development only: whoever can read
-the folder gets tokens.
+docker-registry, and prints the commands that get a token and push and pull an image with it. It runs until Ctrl-C, and
+leaves nothing running. Edits of DIR/registry-token.yaml take effect at once. For development only: whoever can read
+the folder can get tokens.
 
-  --dir DIR                     keeps the files in DIR, and uses its keys again the next time; otherwise they
-                                are in a temporary folder and removed at the end
-  --listen HOST:PORT            the service
-  --authority-listen HOST:PORT  the development Authority
-  --registry HOST:PORT          where the registry is going to listen
+  --dir DIR                     keeps the files in DIR, and uses its keys again the next time; by default they are
+                                in a temporary folder and removed at the end
+  --listen HOST:PORT            the address of the service
+  --authority-listen HOST:PORT  the address of the development Authority
+  --registry HOST:PORT          the address that the registry is going to listen on
 
-Each address is on loopback: 127.0.0.1, [::1] or localhost. REGISTRY_TOKEN_* plays no part.
+Each address is on loopback: 127.0.0.1, [::1] or localhost. REGISTRY_TOKEN_* variables are ignored.
 
-Exit codes: 0 stopped, 1 an address or the folder cannot be had, 2 usage, 78 the configuration has mistakes.
+Exit codes: 0 stopped, 1 an address or the folder cannot be used, 2 usage, 78 the configuration has mistakes.
 
 Example:
   registry-token dev --dir ~/registry-token-dev
@@ -76,12 +82,12 @@ Example:
     };
     const stopped = new Promise<void>((resolve) => {
       void context.stopRequested.then(resolve);
-      // Reloading needs no signal here: SIGHUP is the terminal that closes.
+      // SIGHUP means that the terminal was closed; reloading needs no signal here.
       context.onReloadRequested(resolve);
     });
     try {
       const kept = await runUntil(stopped, options.dir, addresses, context);
-      context.tell(kept === null ? '\nStopped; nothing is left.\n' : `\nStopped. ${kept} is kept.\n`);
+      context.tell(kept === null ? '\nStopped; nothing is left behind.\n' : `\nStopped. ${kept} is kept.\n`);
       return 0;
     } catch (cause) {
       if (cause instanceof FolderFault) throw new CommandFailure(cause.message);
@@ -90,7 +96,7 @@ Example:
   },
 };
 
-/** Returns when everything is stopped and removed: the folder that is left, or null. */
+/** Returns the folder that is kept, or null, when everything is stopped and removed. */
 async function runUntil(
   stopped: Promise<void>,
   directory: string | undefined,
@@ -101,15 +107,15 @@ async function runUntil(
   const folder = openDevFolder(directory, tmpdir());
   ending.defer(folder.close);
   const guide = await start(folder, addresses, context, ending);
-  // Proofs are dated in whole seconds, and the service refuses those from before its start: from the next second on
-  // a pasted command never meets that.
+  // Proofs are dated in whole seconds, and the service refuses those from before its start. The guide is printed in the
+  // next second, so that pasted commands are not refused.
   await waitAtMost(1000 - (Date.now() % 1000), stopped);
   context.print(guide);
   await stopped;
   return folder.kept ? folder.path : null;
 }
 
-/** Starts everything, leaves to `ending` what is to be undone, and returns the guide. */
+/** Starts everything, registers in `ending` what must be undone, and returns the guide. */
 async function start(
   folder: DevFolder,
   addresses: DevAddresses,
@@ -130,12 +136,16 @@ async function start(
     record: (answer) => logAnswer(log, answer),
   });
 
-  const authorityListener = claim('authority-listen', addresses.authority, () =>
-    listenOnLoopback(addresses.authority, authority),
+  const authorityListener = await listenOrFail(
+    addresses.authority.text,
+    'choose another address with --authority-listen',
+    () => listenOnLoopback(addresses.authority, authority),
   );
   ending.defer(authorityListener.stop);
-  const serviceListener = claim('listen', addresses.service, () =>
-    listen({ ...addresses.service, handle: runtime.handle }),
+  const serviceListener = await listenOrFail(
+    addresses.service.text,
+    'choose another address with --listen',
+    () => listen({ ...addresses.service, handle: runtime.handle }),
   );
   ending.defer(() => serviceListener.stop(GRACE));
   await runtime.open();
@@ -159,12 +169,12 @@ async function start(
 }
 
 interface Prepared {
-  readonly load: () => LoadedConfiguration;
+  readonly load: ReturnType<typeof configurationLoader>;
   readonly authorityKey: KeyObject;
   readonly secret: string;
 }
 
-/** Makes what the folder does not hold yet. The registry's configuration is written anew each time: it follows ours. */
+/** Creates what the folder lacks. The registry's configuration is written each time, because it follows ours. */
 async function prepareFiles(
   folder: DevFolder,
   addresses: DevAddresses,
@@ -181,7 +191,7 @@ async function prepareFiles(
     REGISTRY_TOKEN_AUTHORITY__ISSUER: `http://${addresses.authority.text}`,
     REGISTRY_TOKEN_REGISTRY__REALM: JSON.stringify(realmsOf(addresses)),
   };
-  const load = () => loadConfiguration(at(devFiles.configuration), overrides);
+  const load = configurationLoader(at(devFiles.configuration), overrides);
   const { signing, registry } = load().configuration;
   writeDevFile(
     folder,
@@ -206,20 +216,9 @@ function parseAddress(option: string, text: string): LoopbackAddress {
   const address = parseLoopbackAddress(text);
   if (address === null)
     throw new UsageError(
-      `--${option} is ${text}, and dev listens on loopback alone: 127.0.0.1, [::1] or localhost, and a port`,
+      `--${option} is ${text}; dev listens on loopback only: 127.0.0.1, [::1] or localhost, and a port`,
     );
   return address;
-}
-
-/** Listens, or says which option names another address. */
-function claim<Listener>(option: string, { text }: LoopbackAddress, open: () => Listener): Listener {
-  try {
-    return open();
-  } catch (cause) {
-    const code = errorCode(cause);
-    const why = code === 'EADDRINUSE' ? 'something listens there already, another dev perhaps' : code;
-    throw new CommandFailure(`cannot listen on ${text}: ${why}; --${option} names another address`);
-  }
 }
 
 function isInstalled(program: string, { env }: CommandContext): boolean {

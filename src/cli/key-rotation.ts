@@ -22,7 +22,7 @@ import { shellWord, yamlText } from '../platform/quoting.ts';
 import { type FileOwner, replaceFile } from '../platform/replace-file.ts';
 import { CommandFailure } from './command.ts';
 
-/** Seconds: no token lives longer. */
+/** Seconds: the longest lifetime of a token. */
 const LONGEST_LIFETIME = 3600;
 
 /** A private key and its certificate, PEM. */
@@ -32,8 +32,8 @@ export type MakePair = (algorithm: SigningAlgorithm) => {
 };
 
 /**
- * Step 1: makes the next key beside the current one, and what registries need to know both. `algorithm` null: that
- * of the current key. Returns what to do. Throws CommandFailure.
+ * Step 1: creates the next key beside the current one, and what registries need to trust both. `algorithm` null: that of
+ * the current key. Returns what to do next. Throws CommandFailure.
  */
 export async function makeNextKey(
   folder: KeyFolder,
@@ -44,16 +44,16 @@ export async function makeNextKey(
   for (const path of [current.key, current.certificate]) {
     if (!isThere(path))
       throw new CommandFailure(
-        `${path} is not there, so there is nothing to rotate; keygen --out DIR makes the first key`,
+        `${path} does not exist, so there is nothing to rotate; keygen --out DIR creates the first key`,
       );
   }
   if (isThere(next.key) || isThere(next.certificate))
     throw new CommandFailure(
-      `${next.certificate} is there already: a rotation is under way; when every registry has the bundle, --switch goes on`,
+      `${next.certificate} already exists: a rotation is under way; when every registry has the bundle, continue with --switch`,
     );
   if (isThere(last.key) || isThere(last.certificate))
     throw new CommandFailure(
-      `${last.certificate} is still there: the last rotation is not done; --finish ends it`,
+      `${last.certificate} still exists: the last rotation is not finished; run --finish first`,
     );
 
   const certificate = readCertificate(current.certificate);
@@ -70,18 +70,18 @@ export async function makeNextKey(
   return explainNext(folder, algorithmOf(new X509Certificate(pair.certificate).publicKey));
 }
 
-/** Step 2: puts the next key in the place of the current one. Run again after a crash, it goes on. */
+/** Step 2: puts the next key in place of the current one. If it was interrupted, the next run completes it. */
 export function switchToNextKey(folder: KeyFolder): string {
   const { current, next, last } = folder;
   if (!isThere(next.certificate)) {
     const switched = isThere(last.certificate);
     throw new CommandFailure(
       switched
-        ? `the switch is done already: ${current.key} is the new key; --finish is the next step`
-        : `${next.certificate} is not there; --rotate makes the next key first`,
+        ? `the switch is already done: ${current.key} is the new key; continue with --finish`
+        : `${next.certificate} does not exist; create the next key with --rotate first`,
     );
   }
-  // Without it, the switch was cut off after the first of the two renames.
+  // If it is missing, the switch was interrupted after the first of the two renames.
   const isWhole = isThere(next.key);
   checkPair(isWhole ? next : { key: current.key, certificate: next.certificate });
   if (isWhole) {
@@ -94,28 +94,28 @@ export function switchToNextKey(folder: KeyFolder): string {
   return explainSwitch(folder);
 }
 
-/** Step 3: removes the old key, and all trust in it. `now` in epoch seconds. */
+/** Step 3: removes the old key, also from bundle and key set. `now` in epoch seconds. */
 export async function finishRotation(folder: KeyFolder, now: number, force: boolean): Promise<string> {
   const { current, next, last } = folder;
   if (isThere(next.certificate))
-    throw new CommandFailure(`${next.certificate} is there: --switch comes first, then --finish`);
+    throw new CommandFailure(`${next.certificate} exists: run --switch first, then --finish`);
   if (!isThere(last.certificate) && !isThere(last.key))
-    throw new CommandFailure(`there is no rotation to finish: ${last.certificate} is not there`);
+    throw new CommandFailure(`there is no rotation to finish: ${last.certificate} does not exist`);
   const switchedAt = statSync(last.certificate, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const until = switchedAt / 1000 + LONGEST_LIFETIME;
   if (now < until && !force)
     throw new CommandFailure(
-      `tokens of the old key may be good until ${new Date(until * 1000).toISOString()}, and nothing was changed; ` +
-        'run it after that, or with --force where the old key must go at once',
+      `tokens of the old key may be valid until ${new Date(until * 1000).toISOString()}; nothing was changed. ` +
+        'Run it after that, or with --force if the old key must go at once',
     );
   await writeTrust(folder, [readCertificate(current.certificate)]);
   removeFile(last.key);
   removeFile(last.certificate);
-  return `The old key is gone, from the bundle and from the key set too:
+  return `The old key was removed, also from the bundle and the key set:
   ${folder.bundle}
   ${folder.jwks}
 
-Give them to every registry, and restart it: it then trusts the new key alone.
+Give them to every registry, and restart it: it then trusts only the new key.
 `;
 }
 
@@ -143,12 +143,12 @@ function checkPair({ key, certificate }: KeyFiles): void {
     fits = publicSide.checkPrivateKey(parsePrivateKey(readKeyFile(key)));
   } catch (cause) {
     if (cause instanceof CommandFailure) throw cause;
-    throw new CommandFailure(`${key} holds no unencrypted PEM private key, and nothing was changed`);
+    throw new CommandFailure(`${key} holds no unencrypted PEM private key; nothing was changed`);
   }
-  if (!fits) throw new CommandFailure(`${certificate} is not that of ${key}, and nothing was changed`);
+  if (!fits) throw new CommandFailure(`${certificate} does not belong to ${key}; nothing was changed`);
 }
 
-/** Whoever could read the current key can read the next: never more than its owner and its group. */
+/** The next key can be read by those who can read the current one: its owner, and at most its group. */
 function ownershipOf(path: string): { readonly owner: FileOwner; readonly mode: number } {
   const { uid, gid, mode } = statSync(path);
   return { owner: { uid, gid }, mode: 0o600 | (mode & 0o040) };
@@ -166,12 +166,12 @@ function explainNext(folder: KeyFolder, algorithm: SigningAlgorithm): string {
 
 1. Now: give every registry both keys, and restart it. Under auth.token:
 ${byCertificate}     jwks: ${yamlText(jwks)}    # 3.x
-   Where others read our /.well-known/jwks.json, let it hold both too. This line can stay for good:
+   If others read our /.well-known/jwks.json, it should hold both too. This line can stay permanently:
      signing: { additionalKeys: [${yamlText(bundle)}] }
 2. When every registry has both, and not before:
      ${command} --switch
-   The service takes the new key by itself: no configuration is edited.
-3. An hour later, when no token of the old key is good any more:
+   The service takes the new key by itself; no configuration needs an edit.
+3. An hour later, when no token of the old key is valid any more:
      ${command} --finish
    and give every registry the new ${byCertificate === '' ? jwks : bundle} again.
 `;
@@ -179,9 +179,9 @@ ${byCertificate}     jwks: ${yamlText(jwks)}    # 3.x
 
 function explainSwitch({ directory, current, last }: KeyFolder): string {
   return `The new key is now ${current.key}; the old one is ${last.key}.
-A running service takes it by itself, and says "reloaded" in its log. Registries need nothing now.
+A running service takes it by itself and logs "reloaded". Registries need nothing now.
 
-An hour from now, when no token of the old key is good any more:
+An hour from now, when no token of the old key is valid any more:
      registry-token keygen --out ${shellWord(directory)} --finish
 `;
 }
@@ -219,13 +219,13 @@ export function keyFolderAt(directory: string): KeyFolder {
   };
 }
 
-/** A link that leads nowhere is there too. */
+/** True also for a link to a file that does not exist. */
 export function isThere(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 export function makeDirectory(directory: string): void {
-  attempt(`make the directory ${directory}`, () => mkdirSync(directory, { recursive: true }));
+  attempt(`create the directory ${directory}`, () => mkdirSync(directory, { recursive: true }));
 }
 
 /** Writes a file that must not exist yet. Throws CommandFailure. */
@@ -241,7 +241,7 @@ export function writeNew(path: string, text: string, mode: number, owner?: FileO
   });
 }
 
-/** Puts a complete new file in the place of the old one. Throws CommandFailure. */
+/** Replaces the old file by a complete new one. Throws CommandFailure. */
 export function replaceKeyFile(path: string, text: string, mode: number, owner?: FileOwner): void {
   attempt(`write ${path}`, () =>
     replaceFile(path, text, { mode, ...(owner === undefined ? {} : { owner }) }),

@@ -1,4 +1,4 @@
-/** `keygen`: makes the key that signs registry tokens, and what registries need to trust it. */
+/** `keygen`: creates the key that signs registry tokens, and what registries need to trust it. */
 import { createPublicKey } from 'node:crypto';
 import { resolve } from 'node:path';
 import { createSelfSignedCertificate } from '../keys/certificate-authoring.ts';
@@ -21,36 +21,36 @@ import {
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'EdDSA'] as const satisfies readonly SigningAlgorithm[];
 const MAX_DAYS = 36500;
 const DEFAULT_DAYS = 825;
-/** Seconds: a registry whose clock is slow takes the certificate at once all the same. */
+/** Seconds: so that a registry whose clock is behind accepts the certificate at once. */
 const BACK_DATED = 3600;
 
 export const keygen: Command = {
   name: 'keygen',
-  summary: 'makes a signing key, its certificate and its key set, and the next ones',
+  summary: 'creates a signing key, its certificate and its key set, and rotates them',
   help: `Usage: registry-token keygen --out DIR [--algorithm ES256] [--days ${DEFAULT_DAYS}] [--force]
        registry-token keygen --out DIR --rotate [--algorithm NAME] [--days ${DEFAULT_DAYS}]
        registry-token keygen --out DIR --switch
        registry-token keygen --out DIR --finish [--force]
 
-Makes the key that signs registry tokens, and writes into DIR, which is made where it does not exist:
-  registry-signing.pem   the private key, PKCS#8, readable by its owner alone (0600)
+Creates the key that signs registry tokens, and writes into DIR, which is created if it does not exist:
+  registry-signing.pem   the private key, PKCS#8, readable by its owner only (0600)
   registry-signing.crt   its self-signed certificate, for the registry's rootcertbundle and our certificatePath
-  registry-jwks.json     its public key, for a 3.x registry's jwks
+  registry-jwks.json     its public key, for the jwks of a 3.x registry
 and prints the lines for both configurations.
 
 Another key takes its place in three steps, without a refused pull; each prints what to do next:
-  --rotate   makes registry-signing-next.pem and .crt beside it; registry-signing-bundle.crt and
-             registry-jwks.json then hold both keys. Give them to every registry before you go on
+  --rotate   creates registry-signing-next.pem and .crt beside it; registry-signing-bundle.crt and
+             registry-jwks.json then hold both keys. Give them to every registry before you continue
   --switch   makes the next key the current one; a running service takes it by itself
-  --finish   an hour later: removes the old key, from the bundle and the key set too
+  --finish   an hour later: removes the old key, also from the bundle and the key set
 
   --out DIR              where to write
-  --algorithm NAME       ES256, ES384, RS256, or EdDSA (registries from 3.0 only); ES256 for the first key, and
-                         then that of the key before
-  --days N               how long the certificate is good, 1 to ${MAX_DAYS}; ${DEFAULT_DAYS} by default
-  --force                replaces files that are there, and the old key is lost; with --finish: waits for nothing
+  --algorithm NAME       ES256, ES384, RS256, or EdDSA (registries from 3.0 only). Default: ES256 for the first key,
+                         then the same as before
+  --days N               how long the certificate is valid, 1 to ${MAX_DAYS}; default ${DEFAULT_DAYS}
+  --force                replaces files that exist, and the old key is lost; with --finish: does not wait
 
-Exit codes: 0 written, 1 a file is there already, is not there yet or cannot be written, 2 usage.
+Exit codes: 0 written, 1 a file exists already, is missing or cannot be written, 2 usage.
 
 Example:
   registry-token keygen --out /etc/registry-token
@@ -69,11 +69,11 @@ Example:
     const algorithm = options.algorithm === undefined ? null : parseAlgorithm(options.algorithm);
     const days = options.days === undefined ? DEFAULT_DAYS : parseDays(options.days);
     const steps = [options.rotate, options.switch, options.finish].filter(Boolean).length;
-    if (steps > 1) throw new UsageError('--rotate, --switch and --finish are three steps: take one');
+    if (steps > 1) throw new UsageError('--rotate, --switch and --finish are three steps; give one of them');
     if ((options.switch || options.finish) && (algorithm !== null || options.days !== undefined))
-      throw new UsageError('--algorithm and --days are for a new key: --switch and --finish make none');
+      throw new UsageError('--algorithm and --days are for a new key; --switch and --finish create none');
     if (options.force && (options.rotate || options.switch))
-      throw new UsageError('--force does not go with --rotate or --switch: they replace nothing');
+      throw new UsageError('--force cannot be combined with --rotate or --switch, which replace nothing');
 
     if (options.rotate) print(await makeNextKey(folder, algorithm, (chosen) => makePair(chosen, days)));
     else if (options.switch) print(switchToNextKey(folder));
@@ -96,8 +96,8 @@ async function makeFirstKey(
   const replaced = [current.key, current.certificate, jwks].filter(isThere);
   if (replaced.length > 0 && !force)
     throw new CommandFailure(
-      `${replaced.join(', ')} ${replaced.length === 1 ? 'is' : 'are'} there already, and nothing was written; ` +
-        'name another --out, or replace the key: with --rotate step by step, with --force at once',
+      `${replaced.join(', ')} already ${replaced.length === 1 ? 'exists' : 'exist'}; nothing was written. ` +
+        'Choose another --out, or replace the key: step by step with --rotate, or at once with --force',
     );
   const pair = makePair(algorithm, days);
   const keySet = await createRegistryJwks(createPublicKey(pair.key));
@@ -106,7 +106,7 @@ async function makeFirstKey(
   write(current.certificate, pair.certificate, 0o644);
   write(jwks, `${JSON.stringify(keySet, null, 2)}\n`, 0o644);
   if (replaced.length > 0)
-    tell('The old key is replaced: give every registry the new certificate or key set, and restart it.\n');
+    tell('The old key was replaced: give every registry the new certificate or key set, and restart it.\n');
   print(explain(folder, algorithm, days, pair.notAfter));
 }
 
@@ -126,14 +126,14 @@ function makePair(algorithm: SigningAlgorithm, days: number) {
 function parseAlgorithm(text: string): SigningAlgorithm {
   const algorithm = ALGORITHMS.find((known) => known === text);
   if (algorithm === undefined)
-    throw new UsageError(`--algorithm is ${ALGORITHMS.join(', ')}, not ${JSON.stringify(text)}`);
+    throw new UsageError(`--algorithm must be one of ${ALGORITHMS.join(', ')}, not ${JSON.stringify(text)}`);
   return algorithm;
 }
 
 function parseDays(text: string): number {
   const days = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
   if (days < 1 || days > MAX_DAYS)
-    throw new UsageError(`--days is a number from 1 to ${MAX_DAYS}, not ${JSON.stringify(text)}`);
+    throw new UsageError(`--days must be a number from 1 to ${MAX_DAYS}, not ${JSON.stringify(text)}`);
   return days;
 }
 
@@ -145,8 +145,8 @@ function explain(
 ): string {
   const end = new Date(notAfter * 1000).toISOString().slice(0, 10);
   const written = `Written:
-  ${current.key}   private key, ${algorithm}, 0600: for the service alone
-  ${current.certificate}   certificate, good for ${days} ${days === 1 ? 'day' : 'days'}, until ${end}
+  ${current.key}   private key, ${algorithm}, 0600: for the service only
+  ${current.certificate}   certificate, valid for ${days} ${days === 1 ? 'day' : 'days'}, until ${end}
   ${keySet}     public key, for a 3.x registry
 `;
   const [key, certificate, jwks] = [current.key, current.certificate, keySet].map(yamlText);
@@ -159,18 +159,18 @@ and in registry-token.yaml:
 `;
   const byKeySet = `In the registry's configuration, under auth.token (3.x):
   jwks: ${jwks}
-and in registry-token.yaml, without certificatePath (a registry that is sent a certificate looks at nothing else):
+and in registry-token.yaml, without certificatePath (a registry that gets a certificate ignores everything else):
   signing:
     keyPath: ${key}
 `;
   if (algorithm === 'EdDSA')
     return `${written}
 ${byKeySet}
-Registry 2.8 does not start with an Ed25519 certificate in its rootcertbundle: make an ES256 key for it.
+Registry 2.8 does not start with an Ed25519 certificate in its rootcertbundle; create an ES256 key for it.
 `;
   return `${written}
 ${byCertificate}
-Or by key set, which has no end date:
+Or by key set, which does not expire:
 
 ${byKeySet}`;
 }

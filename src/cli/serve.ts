@@ -6,7 +6,6 @@ import { Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
-import { errorCode } from '../platform/errors.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
@@ -15,7 +14,7 @@ import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch, createLog } from '../telemetry/log.ts';
 import { openPush } from '../telemetry/metrics-push.ts';
 import { openWorkers } from '../workers/open-workers.ts';
-import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
+import { type Command, listenOrFail, readOptions, UsageError } from './command.ts';
 
 export const serve: Command = {
   name: 'serve',
@@ -88,8 +87,10 @@ Example:
       logging: { level: logging.level, format, isForJournal: isJournal, audits: audit !== null },
       writeLines: { log: lines.write, audit: audit?.write ?? (() => {}) },
     };
-    const listeners = await orAddressFault(server.listen, '--listen names another address', () =>
-      count === 1 ? openListener(runtime) : openWorkers(runtime, workersOptions),
+    const listeners = await listenOrFail(
+      formatAddress(server.listen),
+      'choose another address with --listen',
+      () => (count === 1 ? openListener(runtime) : openWorkers(runtime, workersOptions)),
     );
     runtime.onReplaced = listeners.change;
     ending.defer(() => listeners.stop(server.shutdownGrace * 1000));
@@ -179,22 +180,11 @@ async function openListener(runtime: Runtime): Promise<Listeners> {
 
 /** Plain HTTP: those who scrape and probe are beside the service. */
 function startTelemetry(address: ListenAddress, { handle }: Runtime): Promise<Listener> {
-  return orAddressFault(address, 'telemetry.listen names another address', async () =>
+  return listenOrFail(formatAddress(address), 'choose another telemetry.listen', () =>
     listen({ ...address, handle: onlyTelemetry(handle) }),
   );
 }
 
-async function orAddressFault<Result>(
-  address: ListenAddress,
-  mend: string,
-  start: () => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await start();
-  } catch (cause) {
-    const where = `${address.host}:${address.port}`;
-    throw new CommandFailure(
-      `cannot listen on ${where} (${errorCode(cause)}); is something else there? ${mend}`,
-    );
-  }
+function formatAddress({ host, port }: ListenAddress): string {
+  return `${host}:${port}`;
 }

@@ -1,7 +1,6 @@
 /**
- * The development Authority: an OAuth server with one client, for a try-out on loopback and for nothing else. It has
- * no users, no consent, no revocation and no storage; what it does, it does by the book, so that the service and its
- * clients are used as they would be with a real one.
+ * The development Authority: an OAuth server with one client, for a try-out on loopback only. It has no users, no consent, no
+ * revocation and no storage, but follows the standards, so that the service and its clients work as with a real one.
  */
 import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, type JWK, SignJWT } from 'jose';
@@ -23,7 +22,7 @@ export interface DevAuthorityOptions {
   readonly client: DevClient;
   /** Epoch seconds. */
   readonly clock: () => number;
-  /** Told of each answer of the token endpoint: the thumbprint of the key it is bound to, or why there is none. */
+  /** Called for each answer of the token endpoint: the thumbprint of the key that the OpTok is bound to, or the refusal. */
   readonly record: (answer: DevAuthorityAnswer) => void;
 }
 
@@ -38,7 +37,7 @@ const SCOPE = 'registry.token.issue';
 /** Seconds. */
 const LIFETIME = 300;
 
-/** Joins the Authority to one function: a request in, a response out, no port. */
+/** The Authority as one function from request to response, without a port. */
 export async function createDevAuthority(options: DevAuthorityOptions): Promise<DevAuthority> {
   const publicJwk = await exportJWK(createPublicKey(options.privateKey));
   const keyId = await calculateJwkThumbprint(publicJwk);
@@ -105,7 +104,7 @@ async function answerTokenRequest(
   }
 }
 
-/** An access token by RFC 9068, bound by RFC 9449 §6; `stellaops:plan` and `tid` are what a plan may look at. */
+/** An access token (RFC 9068) bound to a key (RFC 9449 §6), with the claims `stellaops:plan` and `tid` for the plans. */
 function issueOpTok(
   { issuer, client, privateKey }: DevAuthorityOptions,
   keyId: string,

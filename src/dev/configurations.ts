@@ -1,4 +1,4 @@
-/** The two configuration files of a try-out: ours, and that of the registry beside it. */
+/** The two configuration files of a try-out: that of the service, and that of the registry. */
 import { randomBytes } from 'node:crypto';
 import { yamlText } from '../platform/quoting.ts';
 import type { LoopbackAddress } from './loopback.ts';
@@ -14,11 +14,11 @@ export function realmsOf({ service }: DevAddresses): readonly [string, string] {
   return [`http://localhost:${service.port}/token`, `http://${service.text}/token`];
 }
 
-/** `registry-token.yaml`: what a real one would hold, the files of the folder named in it. */
+/** `registry-token.yaml`: a real configuration that names the files of the folder. */
 export function renderServiceConfiguration(addresses: DevAddresses): string {
-  return `# Written by registry-token dev. It is a real configuration: registry-token serve --config takes it too.
-# In a folder that --dir names it stays, and your changes count at the next start; the addresses in server.listen,
-# authority.issuer and registry.realm are then those of dev's options.
+  return `# Written by registry-token dev. It is a real configuration: registry-token serve --config accepts it too.
+# With --dir it is kept, and your changes are used at the next start too; only server.listen, authority.issuer and
+# registry.realm come from the options of dev.
 
 server:
   listen: ${yamlText(addresses.service.text)}
@@ -29,7 +29,7 @@ authority: # who issues the access tokens: here the development Authority
   requiredScopes: [registry.token.issue]
 
 senderConstraint:
-  accept: [dpop] # an access token counts only with a proof by the key that it is bound to
+  accept: [dpop] # an access token needs a proof by the key that it is bound to
 
 signing: # what the registry must know: issuer here and in its config.yml, the certificate in its rootcertbundle
   issuer: registry-token.localhost
@@ -50,14 +50,14 @@ plans: # the claim stellaops:plan of an access token names one; the development 
       - { pattern: "customers/{claim:tid}/*", actions: [pull, push, delete] } # claim:tid is dev here
   community:
     repositories:
-      - pattern: "stella-ops/public/*" # actions: [pull] where none are named
+      - pattern: "stella-ops/public/*" # actions: [pull] by default
 
-defaultPlan: community # of an access token that names none
+defaultPlan: community # for an access token that names none
 `;
 }
 
 export interface RegistryTrust {
-  /** The `iss` and `aud` of the tokens that the registry takes. */
+  /** The `iss` and `aud` of the tokens that the registry accepts. */
   readonly issuer: string;
   readonly service: string;
   /** Absolute paths. */

@@ -1,4 +1,4 @@
-/** The folder of a try-out: temporary and removed at the end, or named, kept and used again with the same keys. */
+/** The folder of a try-out: temporary and removed at the end, or named by the user, kept and used again. */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorCode } from '../platform/errors.ts';
@@ -12,12 +12,12 @@ export interface DevFolder {
   readonly close: () => void;
 }
 
-/** Why a folder cannot be used, in a sentence for the one who named it. */
+/** Why a folder cannot be used, as a message for the user. */
 export class FolderFault extends Error {}
 
-/** What is in it, beside what `keygen` writes. */
+/** Its files, besides those that `keygen` writes. */
 export const devFiles = {
-  /** Written first, and found in no folder but that of a try-out. */
+  /** Written first; it marks the folder of a try-out. */
   authorityKey: 'dev-authority.pem',
   secret: 'client-secret.txt',
   clientKey: 'client-dpop.pem',
@@ -29,8 +29,8 @@ export const devFiles = {
 } as const;
 
 /**
- * Opens `named`, which must be new, empty or of an earlier try-out, or makes a folder below `temporary`. Only its
- * owner can look into a new one. Throws FolderFault.
+ * Opens `named`, which must be new, empty or from an earlier try-out, or creates a folder below `temporary`. A new folder
+ * is accessible to its owner alone. Throws FolderFault.
  */
 export function openDevFolder(named: string | undefined, temporary: string): DevFolder {
   if (named === undefined) {
@@ -40,16 +40,20 @@ export function openDevFolder(named: string | undefined, temporary: string): Dev
   }
   const path = resolve(named);
   if (path.includes(':'))
-    throw new FolderFault(`${path} has a colon in its name: skopeo could not find the image in it`);
+    throw new FolderFault(
+      `${path} has a colon in its name, which skopeo does not accept in a path; choose another name`,
+    );
   let names: string[];
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     names = readdirSync(path);
   } catch (cause) {
-    throw new FolderFault(`${path} cannot be used (${errorCode(cause)}); name a folder that you may write`);
+    throw new FolderFault(
+      `${path} cannot be used (${errorCode(cause)}); choose a folder that you can write to`,
+    );
   }
   if (names.length > 0 && !names.includes(devFiles.authorityKey))
-    throw new FolderFault(`${path} holds other files already; name a new or an empty folder`);
+    throw new FolderFault(`${path} contains other files; choose a new or empty folder`);
   return { path, kept: true, close: () => {} };
 }
 
@@ -61,24 +65,24 @@ function removeFolder(path: string): void {
   }
 }
 
-/** Returns what a file of the folder holds; where there is none, makes it first, for its owner alone. */
+/** Returns the content of a file of the folder, which is created first if it does not exist, for its owner alone. */
 export function keepFile({ path }: DevFolder, name: string, make: () => string): string {
   const file = join(path, name);
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    if (errorCode(cause) !== 'ENOENT') throw new FolderFault(`${file} cannot be read (${errorCode(cause)})`);
+    if (errorCode(cause) !== 'ENOENT') throw new FolderFault(`cannot read ${file} (${errorCode(cause)})`);
   }
   return writeDevFile({ path }, name, make());
 }
 
-/** Writes a file of the folder, for its owner alone, whatever it held. Returns the text. */
+/** Writes a file of the folder, for its owner alone, in place of an old one. Returns the text. */
 export function writeDevFile({ path }: Pick<DevFolder, 'path'>, name: string, text: string): string {
   const file = join(path, name);
   try {
     replaceFile(file, text);
   } catch (cause) {
-    throw new FolderFault(`${file} cannot be written (${errorCode(cause)})`);
+    throw new FolderFault(`cannot write ${file} (${errorCode(cause)})`);
   }
   return text;
 }

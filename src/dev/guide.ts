@@ -9,12 +9,12 @@ export interface GuideOptions {
   /** Absolute. */
   readonly folder: string;
   readonly kept: boolean;
-  /** The words that start this program. */
+  /** The command line that starts this program. */
   readonly self: readonly string[];
   readonly clientId: string;
   /** The registry's `service`. */
   readonly service: string;
-  /** What the registry's program is called here; null where it is not installed. */
+  /** The name of the registry's program; null if it is not installed. */
   readonly registryProgram: string | null;
   /** Whether something listens on the registry's address already. */
   readonly registryTaken: boolean;
@@ -23,19 +23,23 @@ export interface GuideOptions {
 const REPOSITORY = 'stella-ops/hello';
 
 /**
- * The whole text. A line that begins with `# ` and a number heads each step, so that what stands below it can be
- * pasted with it.
+ * The whole text. Each step begins with a line of `# ` and a number, a comment to the shell, so that a step can be pasted
+ * whole.
  */
 export function renderGuide(options: GuideOptions): string {
   const { addresses, folder, kept, clientId, registryProgram, registryTaken } = options;
   const rows = [
-    ['service', `http://${addresses.service.text}`, `by ${devFiles.configuration}; an edit counts at once`],
+    [
+      'service',
+      `http://${addresses.service.text}`,
+      `by ${devFiles.configuration}; edits take effect at once`,
+    ],
     ['Authority', `http://${addresses.authority.text}`, `for development only; its client is "${clientId}"`],
     [
       'registry',
       addresses.registry.text,
       registryTaken
-        ? 'something listens there already: stop it, or name another --registry'
+        ? 'the address is in use: stop that program, or choose another --registry'
         : 'not running yet: step 1 starts it',
     ],
     ['files', folder, kept ? 'kept' : 'removed at the end; --dir DIR keeps them'],
@@ -48,7 +52,7 @@ export function renderGuide(options: GuideOptions): string {
 
 ${table.join('\n')}
 
-Ready. Paste into other terminals; what became of each request shows up below.
+Ready. Paste these into other terminals; each request is logged below.
 
 # 1. Start a registry that trusts this service, in a terminal of its own${hint}
 ${registryProgram ?? 'docker-registry'} serve ${configuration}
@@ -73,7 +77,7 @@ function tokenByProgram({ addresses, folder, self, clientId, service }: GuideOpt
   --scope repository:${REPOSITORY}:pull,push)`;
 }
 
-/** An OpTok from the Authority, then a token from the service: each call with a proof made for it. No jq is needed. */
+/** An OpTok from the Authority, then a token from the service, each with its own proof. No jq is needed. */
 function tokenByCurl({ addresses, folder, self, clientId, service }: GuideOptions): string {
   const authority = shellWord(`http://${addresses.authority.text}/token`);
   const realm = shellWord(realmsOf(addresses)[1]);

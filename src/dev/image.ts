@@ -1,10 +1,10 @@
-/** The smallest image: an OCI image layout with one empty layer, so that there is something to push without internet. */
+/** The smallest image: an OCI image layout with one empty layer, to have something to push without internet access. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-/** The end of a tar archive, and of this one also the beginning: two blocks of zeros. */
+/** An empty tar archive: two blocks of zeros. */
 const EMPTY_TAR = Buffer.alloc(1024);
 
 interface Descriptor {

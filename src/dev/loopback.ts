@@ -1,4 +1,4 @@
-/** Loopback and nothing else: the addresses that `dev` listens on, and the peers that its Authority answers. */
+/** The addresses that `dev` listens on and the peers that its Authority answers: loopback only. */
 import { isLoopback } from '../platform/loopback.ts';
 
 export interface LoopbackAddress {
@@ -18,11 +18,11 @@ export function parseLoopbackAddress(text: string): LoopbackAddress | null {
 }
 
 export interface LoopbackListener {
-  /** Ends at once; what is under way is cut off. */
+  /** Stops at once; requests under way are aborted. */
   readonly stop: () => Promise<void>;
 }
 
-/** Listens on a loopback address and refuses any peer that is none. Throws where the address cannot be had. */
+/** Listens on a loopback address and refuses peers that are not on loopback. Throws if the address cannot be bound. */
 export function listenOnLoopback(
   { host, port }: LoopbackAddress,
   handle: (request: Request) => Promise<Response>,
@@ -43,7 +43,7 @@ export function listenOnLoopback(
   return { stop: () => server.stop(true) };
 }
 
-/** Whether an address is in use already, by trying to have it. */
+/** Whether an address is in use, found by trying to bind it. */
 export function isTaken({ host, port }: LoopbackAddress): boolean {
   try {
     Bun.listen({ hostname: host, port, socket: { data: () => {} } }).stop(true);

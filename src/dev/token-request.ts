@@ -21,7 +21,7 @@ export async function readTokenRequest(request: Request, client: DevClient, scop
   const parameters = new URLSearchParams(await request.text());
   for (const name of new Set(parameters.keys())) {
     if (parameters.getAll(name).length > 1)
-      throw new OAuthRefusal('invalid_request', 'A parameter comes more than once.');
+      throw new OAuthRefusal('invalid_request', 'A parameter is repeated.');
   }
   authenticateClient(request.headers.get('authorization'), parameters, client);
   const grantType = parameters.get('grant_type');
@@ -42,13 +42,16 @@ function authenticateClient(
 ): void {
   const posted = parameters.get('client_secret');
   if (authorization !== null && posted !== null)
-    throw new OAuthRefusal('invalid_request', 'The client authenticates in two ways: one is allowed.');
+    throw new OAuthRefusal(
+      'invalid_request',
+      'The client uses two ways to authenticate; only one is allowed.',
+    );
   const [id, secret] =
     authorization === null ? [parameters.get('client_id'), posted] : parseBasic(authorization);
-  // Both are compared, so that the time tells nothing of either.
+  // Both are compared, so that the time reveals nothing about either.
   const matches = [isSame(id ?? '', client.id), isSame(secret ?? '', client.secret)];
   if (matches.includes(false))
-    throw new OAuthRefusal('invalid_client', 'The client is not known, or its secret is another.');
+    throw new OAuthRefusal('invalid_client', 'The client is unknown, or its secret is wrong.');
 }
 
 function parseBasic(authorization: string): readonly [string, string] {
@@ -68,7 +71,7 @@ function isSame(found: string, expected: string): boolean {
 
 export const proofAlgorithms = ['ES256', 'EdDSA', 'PS256', 'RS256'];
 
-/** Seconds that a proof is good for, and that a client's clock may be ahead. */
+/** Seconds that a proof is valid, and that a client's clock may be ahead. */
 const MAX_AGE = 60;
 const CLOCK_SKEW = 30;
 
@@ -78,7 +81,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'];
 export class UsedProofs {
   readonly #deadlines = new Map<string, number>();
 
-  /** Records a proof; false where it was there before. */
+  /** Records a proof; false if it was used before. */
   insert(key: string, deadline: number, now: number): boolean {
     for (const [known, end] of this.#deadlines) if (end < now) this.#deadlines.delete(known);
     if (this.#deadlines.has(key)) return false;
@@ -108,7 +111,7 @@ export async function verifyProof(
   if (typeof htu !== 'string' || withoutQuery(htu) !== url) throw refused(`htu is not ${url}`);
   if (typeof iat !== 'number') throw refused('iat is missing');
   if (iat < now - MAX_AGE) throw refused(`it is older than ${MAX_AGE} s`);
-  if (iat > now + CLOCK_SKEW) throw refused('iat lies ahead');
+  if (iat > now + CLOCK_SKEW) throw refused('iat is in the future');
   if (typeof jti !== 'string' || jti === '' || jti.length > 256)
     throw refused('jti is not 1 to 256 characters');
   if (!used.insert(`${thumbprint} ${jti}`, iat + MAX_AGE, now)) throw refused('it was used before');
@@ -132,22 +135,22 @@ async function verifySignature(
     return { claims: payload, thumbprint: await calculateJwkThumbprint(jwk) };
   } catch (cause) {
     if (cause instanceof OAuthRefusal) throw cause;
-    // A malformed key makes jose throw errors of other kinds than its own.
-    throw refused('it is no dpop+jwt, or its signature does not verify');
+    // For a malformed key jose throws errors that are not its own.
+    throw refused('it is not a dpop+jwt, or its signature does not verify');
   }
 }
 
-/** RFC 9449 §4.3: query and fragment take no part. */
+/** RFC 9449 §4.3: query and fragment are ignored. */
 function withoutQuery(text: string): string | null {
   const url = URL.parse(text);
   return url === null ? null : `${url.origin}${url.pathname}`;
 }
 
 function refused(fault: string): OAuthRefusal {
-  return new OAuthRefusal('invalid_dpop_proof', `The DPoP proof is not good: ${fault}.`);
+  return new OAuthRefusal('invalid_dpop_proof', `The DPoP proof is not valid: ${fault}.`);
 }
 
-/** The `error` words that it uses, each with its status. */
+/** The `error` codes that it uses, each with its status. */
 const statuses = {
   invalid_request: 400,
   invalid_client: 401,

@@ -1,7 +1,7 @@
 /**
- * The file of decisions (`logging.auditPath`): appended to by one thread, and never waited for by a request. What the
- * disk does not take at once is kept up to a bound; beyond it lines are dropped and counted. pino's own destination (sonic-boom)
- * was tried: a line that a full disk stopped in is torn in two by a rename of the file.
+ * The file of decisions (`logging.auditPath`). One thread appends to it, and no request waits for it. What the disk does not
+ * accept at once is kept in memory up to a limit; beyond it lines are dropped and counted. pino's own destination (sonic-boom)
+ * does not do: if the disk fills up in the middle of a line and the file is then renamed, it writes half a line to each file.
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -13,24 +13,24 @@ export interface AuditFileOptions {
   /** Absolute. */
   readonly path: string;
   readonly log: Log;
-  /** Characters that may wait; default 8 Mi. */
+  /** Characters kept in memory at most; default 8 Mi. */
   readonly maxWaiting?: number;
-  /** Milliseconds until the next try after a failed one; default 1000. */
+  /** Milliseconds between attempts after a failed one; default 1000. */
   readonly retryMs?: number;
 }
 
 const MAX_WAITING = 8 * 1024 * 1024;
 const RETRY_MS = 1000;
-/** How often a renamed or removed file is looked for, in milliseconds. */
+/** How often it is checked whether the file was renamed or removed, in milliseconds. */
 const LOOK_MS = 1000;
-/** What stopping may take, in milliseconds: the disk may hang. */
+/** How long closing may take, in milliseconds: the disk may hang. */
 const CLOSE_MS = 2000;
-/** Only its owner reads who asked for what. */
+/** Only its owner can read who asked for what. */
 const MODE = 0o600;
 
 /**
- * Throws an Error with a `code` where nothing can be appended to the file, which must not be a pipe: its reader would be
- * waited for. It is made, for its owner alone, where it does not exist.
+ * Throws an Error with a `code` if the file cannot be appended to. It must not be a pipe: opening one waits for its reader. If
+ * the file does not exist, it is created, for its owner alone.
  */
 export function checkAuditFile(path: string): void {
   closeSync(openSync(path, 'a', MODE));
@@ -43,7 +43,7 @@ export class AuditFile {
   readonly #retryMs: number;
   #waiting: string[] = [];
   #waitingLength = 0;
-  /** What is being written, and how much of it the disk has taken. */
+  /** What is being written, and how much of it has been written. */
   #batch: Buffer = Buffer.alloc(0);
   #taken = 0;
   #handle: FileHandle | null = null;
@@ -79,13 +79,13 @@ export class AuditFile {
     this.#start();
   }
 
-  /** The next line goes to whatever is at the path then: for whoever has renamed the file. */
+  /** Makes the next line go to the file at the path: called after the file was renamed. */
   reopen(): void {
     this.#lookedAt = Number.NEGATIVE_INFINITY;
     this.#wake?.();
   }
 
-  /** Writes what waits, as far as the disk takes it, and resolves within two seconds. */
+  /** Writes what is left, as far as the disk accepts it, and resolves within two seconds. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#wake?.();
@@ -99,7 +99,7 @@ export class AuditFile {
   #start(): void {
     this.#run ??= this.#writeAll().finally(() => {
       this.#run = null;
-      // What came between the last look and now.
+      // Lines that came after the last check.
       if (this.#waiting.length > 0 && !this.#isClosing) this.#start();
     });
   }
@@ -131,11 +131,11 @@ export class AuditFile {
     }
     this.#batch = Buffer.alloc(0);
     this.#taken = 0;
-    // Until then it counts as waiting: it is in memory.
+    // Only now: until here it was in memory and counted.
     this.#waitingLength = this.#waiting.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** The file at the path: opened anew where it has been renamed or removed meanwhile. */
+  /** The file at the path, opened again if it was renamed or removed. */
   async #current(): Promise<FileHandle> {
     const now = performance.now();
     if (this.#handle !== null && now - this.#lookedAt < LOOK_MS) return this.#handle;
@@ -149,7 +149,7 @@ export class AuditFile {
     const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
     const handle = await open(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, MODE);
     this.#handle = handle;
-    // Another file begins with a whole line: the one that the disk stopped in.
+    // A new file begins with a whole line: the one that was interrupted.
     if (this.#taken > 0) this.#taken = this.#batch.lastIndexOf('\n', this.#taken - 1) + 1;
     this.#inode = inodeOf(await handle.stat());
     this.#lookedAt = now;
@@ -164,25 +164,28 @@ export class AuditFile {
   }
 
   #failed(cause: unknown): void {
-    // Opened anew for the next try: the fault may be the file's, and another be there by then.
+    // Opened again for the next attempt: a good file may be there by then.
     this.#lookedAt = Number.NEGATIVE_INFINITY;
     if (this.#isFailing) return;
     this.#isFailing = true;
-    this.#log.warn('audit file not written; lines wait, and are dropped when too many do', {
-      path: this.#path,
-      fault: errorCode(cause),
-    });
+    this.#log.warn(
+      'cannot write the audit file; lines are kept in memory, and dropped if there are too many',
+      {
+        path: this.#path,
+        fault: errorCode(cause),
+      },
+    );
   }
 
   #drop(lines: number): void {
-    if (this.#droppedHere === 0) this.#log.warn('audit lines are dropped', { path: this.#path });
+    if (this.#droppedHere === 0) this.#log.warn('dropping audit lines', { path: this.#path });
     this.#droppedHere += lines;
     this.#dropped += lines;
   }
 
   #recovered(): void {
     if (!this.#isFailing && this.#droppedHere === 0) return;
-    this.#log.warn('audit file is written again', { path: this.#path, dropped: this.#droppedHere });
+    this.#log.warn('the audit file is written again', { path: this.#path, dropped: this.#droppedHere });
     this.#isFailing = false;
     this.#droppedHere = 0;
   }

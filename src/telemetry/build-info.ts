@@ -5,7 +5,7 @@ declare const BUILD_COMMIT: string | undefined;
 
 export interface BuildInfo {
   readonly version: string;
-  /** `source` where the program runs from its sources. */
+  /** `source` if the program runs from its sources. */
   readonly commit: string;
   readonly bun: string;
 }

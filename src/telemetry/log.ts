@@ -14,10 +14,10 @@ export interface Log {
   readonly error: (message: string, fields?: LogFields) => void;
 }
 
-/** Named one by one: an object of another making (an error, a request) may hold more than it shows. */
+/** Named one by one: other objects (an error, a request) may hold more than they show. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
-/** sd-daemon(3): what the journal takes from the beginning of a line. */
+/** sd-daemon(3): the priority at the beginning of a line, as the journal reads it. */
 const priorities: Readonly<Record<LogLevel, string>> = {
   debug: '<7>',
   info: '<6>',
@@ -66,7 +66,7 @@ function prettyLine(line: string): string {
   return `${[String(time).slice(11, 19), String(level).padEnd(5), message, ...shown].join(' ')}\n`;
 }
 
-/** A word as it stands, anything else as JSON; what would end the line or command the terminal is escaped. */
+/** A single word as it is, anything else as JSON; control characters are escaped. */
 function prettyValue(value: unknown): string {
   const isWord = typeof value === 'string' && /^[^\s"]+$/.test(value);
   const text = isWord ? value : JSON.stringify(value);
@@ -76,7 +76,7 @@ function prettyValue(value: unknown): string {
   );
 }
 
-/** The one line of a decision: who asked for what, from where, and what became of it. */
+/** The one line of a decision: who asked for what, from where, and the outcome. */
 export function logDecision(
   log: Log,
   {
@@ -177,13 +177,13 @@ export function nameFault(fault: unknown): string {
 
 export interface LineBatch {
   readonly write: (line: string) => void;
-  /** Passes on what waits: at the end, and before anything else is written to the same place. */
+  /** Writes what is left: at the end, and before anything else is written to the same place. */
   readonly flush: () => void;
 }
 
 const MAX_LENGTH = 64 * 1024;
 
-/** What is written in one turn of the event loop goes out at its end, and no more than 64 KiB wait for that. */
+/** Lines of one turn of the event loop are written together at its end, or earlier beyond 64 KiB: a write costs more than a line. */
 export function createLineBatch(write: (lines: string) => void): LineBatch {
   let waiting = '';
   let turn: ReturnType<typeof setImmediate> | null = null;

@@ -14,7 +14,7 @@ import { buildInfo } from './build-info.ts';
 import { type Counters, durationBounds, outcomes } from './counters.ts';
 import type { MetricsPush } from './otlp-push.ts';
 
-/** What is counted seldom, by the one thread that does it. */
+/** Counted rarely, and by one thread only. */
 export interface Metrics {
   readonly reloaded: (result: 'success' | 'failure') => void;
   /** The Authorities of the configuration by name: what is counted of them is there from the start. */
@@ -26,7 +26,7 @@ export interface Metrics {
   readonly expose: () => Promise<string>;
 }
 
-/** What is measured when somebody looks; null where there is nothing to measure. */
+/** Measured at each scrape; null if there is nothing to measure. */
 export interface Observations {
   readonly replayEntries: number | null;
   readonly replayCapacity: number | null;
@@ -34,7 +34,7 @@ export interface Observations {
   readonly authorityKeysAges: ReadonlyMap<string, number>;
   /** Epoch seconds. */
   readonly signingCertificateExpiry: number | null;
-  /** Lines that the audit file has not got. */
+  /** Lines that were not written to the audit file. */
   readonly auditDropped: number | null;
   /** Of the configuration by which every thread answers. */
   readonly configurationGeneration: number | null;
@@ -51,7 +51,7 @@ export interface ProcessUsage {
 
 const LARGEST_CATALOGUE = 70_000;
 
-/** `counters` has what is counted at each request; `observe` and `processUsage` are asked at each scrape and each push. */
+/** `counters` holds what is counted at each request; `observe` and `processUsage` are called at each scrape and each push. */
 export function createMetrics(
   counters: Counters,
   observe: () => Observations,
@@ -61,7 +61,7 @@ export function createMetrics(
   const metricProducers = [createHistogramProducer(counters)];
   const exporter = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
-  // By its own rule OpenTelemetry lumps together what is beyond 2000 series: a large catalogue has more plans.
+  // OpenTelemetry merges everything beyond 2000 series by default; a large catalogue has more plans.
   const views = [{ instrumentName: '*', aggregationCardinalityLimit: LARGEST_CATALOGUE }];
   const readers = push === null ? [exporter] : [exporter, ...push.createReaders(metricProducers)];
   const resource = push === null ? {} : { resource: push.resource };
@@ -96,7 +96,7 @@ export function createMetrics(
   };
 }
 
-/** While a collection is under way, all who ask share it: endless scrapes cost one collection at a time. */
+/** Scrapes during a collection share its result, so that any number of them costs one collection at a time. */
 export function shareCollection(collect: () => Promise<string>): () => Promise<string> {
   let underWay: Promise<string> | null = null;
   return () => {

@@ -1,6 +1,6 @@
 /**
  * Metrics pushed by OTLP (http/protobuf) or printed, as OpenTelemetry's environment variables say: the exporter reads endpoint,
- * headers, timeout, compression and certificates from them itself. Loaded only where they ask for it.
+ * headers, timeout, compression and certificates from them itself. Loaded only if they ask for it.
  */
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
 import {
@@ -74,7 +74,7 @@ export function openMetricsPush(settings: PushSettings, log: Log): MetricsPush {
   };
 }
 
-/** Tells what kept each export from its goal, or null. */
+/** Reports why each export failed, or null. */
 class ToldExporter extends OTLPMetricExporter {
   readonly #tell: (fault: string | null) => void;
 
@@ -91,7 +91,7 @@ class ToldExporter extends OTLPMetricExporter {
   }
 }
 
-/** The HTTP status or the system's code; never the text, which may be anything that the other side says. */
+/** The HTTP status or the system's code; never the text, which comes from the other side. */
 function faultOf(error: Error): string {
   return errorCode(error, error.name);
 }

@@ -85,7 +85,7 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
       expect(statSync(folder.at(own)).mode & 0o777).toBe(0o700);
       child.signal(signal);
       expect(await child.exited).toBe(0);
-      expect(child.stderr()).toBe('\nStopped; nothing is left.\n');
+      expect(child.stderr()).toBe('\nStopped; nothing is left behind.\n');
       expect(readdirSync(folder.path)).toEqual([]);
       expect(await Promise.all([isPortFree(ports.service), isPortFree(ports.authority)])).toEqual([
         true,
@@ -150,7 +150,7 @@ test.each([
     });
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
     expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}`);
-    expect(stderr).toContain(`${option} names another address`);
+    expect(stderr).toContain(`choose another address with ${option}`);
     expect(readdirSync(folder.path)).toEqual([]);
   } finally {
     other.stop(true);
@@ -170,7 +170,7 @@ test('a second dev on the same port is refused, as both would get some of the re
       timeoutMs: 10_000,
     });
     expect({ exitCode, part }).toEqual({ exitCode: 1, part });
-    expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}: something listens there already`);
+    expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}: the address is in use`);
   }
 });
 
@@ -191,6 +191,6 @@ test('a folder with other files in it is told, not filled', async () => {
   await Bun.write(folder.at('letter.txt'), 'Dear');
   const { exitCode, stderr } = await runCommand(dev, ['--dir', folder.path]);
   expect(exitCode).toBe(1);
-  expect(stderr).toContain('holds other files already');
+  expect(stderr).toContain('contains other files');
   expect(readdirSync(folder.path)).toEqual(['letter.txt']);
 });

@@ -144,15 +144,21 @@ test('a step out of its turn changes nothing and names the one whose turn it is'
     expect(names.map((name) => read(folder, name))).toEqual(before);
     expect(readdirSync(folder.path)).toEqual(names);
   };
-  await refuses('--switch', 'registry-signing-next.crt is not there; --rotate makes the next key first');
+  await refuses(
+    '--switch',
+    'registry-signing-next.crt does not exist; create the next key with --rotate first',
+  );
   await refuses('--finish', 'there is no rotation to finish');
   await step(folder, '--rotate');
-  await refuses('--rotate', 'a rotation is under way; when every registry has the bundle, --switch goes on');
-  await refuses('--finish', '--switch comes first, then --finish');
+  await refuses(
+    '--rotate',
+    'a rotation is under way; when every registry has the bundle, continue with --switch',
+  );
+  await refuses('--finish', 'run --switch first, then --finish');
   await step(folder, '--switch');
-  await refuses('--switch', 'the switch is done already');
+  await refuses('--switch', 'the switch is already done');
   await refuses('--rotate', 'the last rotation is not done; --finish ends it');
-  await refuses('--finish', 'tokens of the old key may be good until ');
+  await refuses('--finish', 'tokens of the old key may be valid until ');
 });
 
 test('the end waits for the longest lifetime of a token', async () => {
@@ -187,7 +193,7 @@ test('a next key that is not its certificate’s takes no place', async () => {
   copyFileSync(folder.at('registry-signing.pem'), folder.at('registry-signing-next.pem'));
   const { exitCode, stderr } = await step(folder, '--switch');
   expect(exitCode).toBe(1);
-  expect(stderr).toContain('registry-signing-next.crt is not that of ');
+  expect(stderr).toContain('registry-signing-next.crt does not belong to ');
   writeFileSync(folder.at('registry-signing-next.pem'), 'half');
   expect((await step(folder, '--switch')).stderr).toContain('holds no unencrypted PEM private key');
   await currentKey(folder);
@@ -197,17 +203,17 @@ test('without a first key there is nothing to rotate', async () => {
   await using folder = await createTemporaryFolder();
   const { exitCode, stderr } = await step(folder, '--rotate');
   expect(exitCode).toBe(1);
-  expect(stderr).toContain('registry-signing.pem is not there, so there is nothing to rotate');
+  expect(stderr).toContain('registry-signing.pem does not exist, so there is nothing to rotate');
   expect(readdirSync(folder.path)).toEqual([]);
 });
 
 test.each([
-  [['--rotate', '--switch'], 'take one'],
-  [['--switch', '--finish'], 'take one'],
+  [['--rotate', '--switch'], 'give one of them'],
+  [['--switch', '--finish'], 'give one of them'],
   [['--switch', '--days', '7'], 'are for a new key'],
   [['--finish', '--algorithm', 'ES256'], 'are for a new key'],
-  [['--rotate', '--force'], '--force does not go with --rotate'],
-  [['--switch', '--force'], '--force does not go with --rotate or --switch'],
+  [['--rotate', '--force'], '--force cannot be combined with --rotate'],
+  [['--switch', '--force'], '--force cannot be combined with --rotate or --switch'],
 ])('%j is a usage error', async (options, message) => {
   await using folder = await createKeyFolder();
   const { exitCode, stderr } = await step(folder, ...options);

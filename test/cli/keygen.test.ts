@@ -67,7 +67,7 @@ test.each(names)('%s that is there already stops it before anything is written',
   writeFileSync(folder.at(name), 'precious');
   const { exitCode, stdout, stderr } = await runCommand(keygen, ['--out', folder.path]);
   expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
-  expect(stderr).toStartWith(`${folder.at(name)} is there already, and nothing was written; `);
+  expect(stderr).toStartWith(`${folder.at(name)} already exists; nothing was written. `);
   expect(readdirSync(folder.path)).toEqual([name]);
   expect(read(folder, name)).toBe('precious');
 });
@@ -77,7 +77,7 @@ test('a link that leads nowhere is not written through', async () => {
   symlinkSync(folder.at('elsewhere'), folder.at('registry-signing.pem'));
   const { exitCode, stderr } = await runCommand(keygen, ['--out', folder.path]);
   expect(exitCode).toBe(1);
-  expect(stderr).toContain('is there already, and nothing was written');
+  expect(stderr).toContain('already exists; nothing was written');
   expect(readdirSync(folder.path)).toEqual(['registry-signing.pem']);
 });
 
@@ -109,16 +109,16 @@ test('a file in the place of the folder is named', async () => {
   const { exitCode, stderr } = await runCommand(keygen, ['--out', folder.at('file')]);
   expect({ exitCode, stderr }).toEqual({
     exitCode: 1,
-    stderr: `cannot make the directory ${folder.at('file')} (EEXIST)\n`,
+    stderr: `cannot create the directory ${folder.at('file')} (EEXIST)\n`,
   });
 });
 
 test.each([
-  [['--algorithm', 'HS256'], '--algorithm is ES256, ES384, RS256, EdDSA, not "HS256"'],
-  [['--days', '0'], '--days is a number from 1 to 36500, not "0"'],
-  [['--days', '36501'], '--days is a number from 1 to 36500'],
-  [['--days', '1.5'], '--days is a number from 1 to 36500'],
-  [['--days', 'ten'], '--days is a number from 1 to 36500'],
+  [['--algorithm', 'HS256'], '--algorithm must be one of ES256, ES384, RS256, EdDSA, not "HS256"'],
+  [['--days', '0'], '--days must be a number from 1 to 36500, not "0"'],
+  [['--days', '36501'], '--days must be a number from 1 to 36500'],
+  [['--days', '1.5'], '--days must be a number from 1 to 36500'],
+  [['--days', 'ten'], '--days must be a number from 1 to 36500'],
 ])('%j is a usage error that makes no folder', async (args, message) => {
   await using folder = await createTemporaryFolder();
   const { exitCode, stderr } = await runCommand(keygen, ['--out', folder.at('out'), ...args]);

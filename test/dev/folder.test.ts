@@ -42,7 +42,7 @@ test('a folder of an earlier try-out is used again, one with other files is not 
   expect(openDevFolder(above.at('dev'), above.path).path).toBe(first.path);
   mkdirSync(above.at('home'));
   writeFileSync(above.at('home/registry-token.yaml'), '');
-  expect(() => openDevFolder(above.at('home'), above.path)).toThrow(/holds other files already/);
+  expect(() => openDevFolder(above.at('home'), above.path)).toThrow(/contains other files/);
 });
 
 test('a folder that cannot be used is told with its path', async () => {

@@ -79,5 +79,5 @@ test('says what is missing: a registry program, or a free address for it', () =>
   expect(renderGuide({ ...options, registryProgram: 'registry' })).toContain(
     '\nregistry serve /tmp/dev/config.yml',
   );
-  expect(renderGuide({ ...options, registryTaken: true })).toContain('something listens there already');
+  expect(renderGuide({ ...options, registryTaken: true })).toContain('the address is in use');
 });

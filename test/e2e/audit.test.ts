@@ -85,7 +85,7 @@ describe.each([1, 2])('with %d workers', (workers) => {
     await ask(40);
     unlinkSync(path);
     await until('decisions', () => decisionsIn(path).length === 100);
-    await until('recovery', () => service.child.stderr().includes('audit file is written again'));
+    await until('recovery', () => service.child.stderr().includes('the audit file is written again'));
     expect(service.child.stderr().match(/audit file not written/g)).toHaveLength(1);
     expect(await service.metric('registry_token_audit_dropped_total')).toBe(0);
   });

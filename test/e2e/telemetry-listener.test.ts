@@ -34,7 +34,7 @@ test('a telemetry address that is taken ends with 1 and names the key', async ()
   );
   try {
     expect(await second.exited).toBe(1);
-    expect(second.stderr()).toContain('telemetry.listen names another address');
+    expect(second.stderr()).toContain('choose another telemetry.listen');
   } finally {
     await second.stop();
   }

@@ -107,11 +107,11 @@ describe('a full disk', () => {
     await until('fault', () => told.length === 1);
     expect(told[0]).toMatchObject({ level: 'warn', fault: 'ENOSPC' });
     for (const number of range(1, 100_000)) file.write(line(number));
-    expect(told.map(({ message }) => message).slice(1)).toEqual(['audit lines are dropped']);
+    expect(told.map(({ message }) => message).slice(1)).toEqual(['dropping audit lines']);
     const { dropped } = file;
     unlinkSync(path);
     await until('recovery', () => told.length === 3);
-    expect(told[2]).toMatchObject({ message: 'audit file is written again', dropped });
+    expect(told[2]).toMatchObject({ message: 'the audit file is written again', dropped });
     file.write(line(100_000));
     await file.close();
     const written = numbersOf(path);

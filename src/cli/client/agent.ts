@@ -6,13 +6,12 @@ import type { TransferListener } from '../../client/agent/transfers.ts';
 import { ClientFault } from '../../client/client-fault.ts';
 import { openClient } from '../../client/client-settings.ts';
 import { loadCertificateAuthorities, loadClientCertificate } from '../../client/files.ts';
-import { errorCode } from '../../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../../platform/loopback.ts';
 import { createLog, type Log } from '../../telemetry/log.ts';
 import {
   type Command,
   type CommandContext,
-  CommandFailure,
+  listenOrFail,
   readOptions,
   required,
   UsageError,
@@ -105,7 +104,9 @@ async function run({ args, env, tell, isTerminal, stopRequested }: CommandContex
     onTransfer: isTerminal && !options.quiet ? transferReporter(log, parts.clock) : null,
   } satisfies AgentOptions);
 
-  const listener = claim(options.listen, () => listenForClients(address, running));
+  const listener = await listenOrFail(options.listen, 'choose another address with --listen', () =>
+    listenForClients(address, running),
+  );
   log.info('ready', { listen: options.listen, registry: registry.origin });
   void running.tryOut().catch((cause) => {
     if (!stop.signal.aborted) tellOfTrial(log, cause);
@@ -187,15 +188,4 @@ function loadTls({
     ...loadClientCertificate(certificate, key),
     clientAuthorities: loadCertificateAuthorities(clientAuthorities),
   };
-}
-
-/** Throws CommandFailure with the reason if the address cannot be bound. */
-function claim<Listener>(address: string, open: () => Listener): Listener {
-  try {
-    return open();
-  } catch (cause) {
-    const code = errorCode(cause);
-    const why = code === 'EADDRINUSE' ? 'the address is in use, perhaps by another agent' : code;
-    throw new CommandFailure(`cannot listen on ${address}: ${why}; choose another address with --listen`);
-  }
 }
