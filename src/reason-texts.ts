@@ -125,7 +125,8 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
     mend: 'Use the key with which the OpTok was obtained. If nobody changed keys, treat the OpTok as stolen.',
   },
   'proof-nonce': {
-    meaning: 'A nonce is required and the proof has none, or an old one. The answer carries the next.',
+    meaning:
+      'The proof needs a nonce of the service: nonces are required, or the proof is dated before a restart. The answer carries the nonce.',
     mend: 'Nothing: clients repeat the request with the nonce. On several nodes set one `nonceSecretPath`.',
   },
   'proof-replayed': {

@@ -77,11 +77,13 @@ export interface RefusalOptions {
   readonly retryAfter?: number;
   /** Whether the connection ends with the answer: what else comes over it is not waited for. */
   readonly closesConnection?: boolean;
+  /** The nonce that the next proof must contain (RFC 9449 §8). */
+  readonly dpopNonce?: string;
 }
 
 /**
  * Thrown by a step that refuses a request; only `service.ts` catches it. `detail` is a sentence for the log, and on 400
- * and 403 for the client too. It never holds a token, proof, key or password.
+ * and 403 and where a nonce is required for the client too. It never holds a token, proof, key or password.
  */
 export class Refusal extends Error {
   readonly reason: Reason;
@@ -90,6 +92,7 @@ export class Refusal extends Error {
   readonly error: string | null;
   readonly retryAfter: number | null;
   readonly closesConnection: boolean;
+  readonly dpopNonce: string | null;
 
   constructor(reason: Reason, detail: string, options: RefusalOptions = {}) {
     super(`${reason}: ${detail}`);
@@ -101,5 +104,6 @@ export class Refusal extends Error {
     this.error = row.error;
     this.retryAfter = options.retryAfter ?? null;
     this.closesConnection = options.closesConnection ?? false;
+    this.dpopNonce = options.dpopNonce ?? null;
   }
 }

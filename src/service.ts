@@ -137,8 +137,7 @@ async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
       fault = thrown;
     }
     const refused = { scheme: request?.credentials?.scheme ?? null, accept: headers.get('accept') };
-    const nonce = parts.authenticate.nonces?.current(parts.clock()) ?? null;
-    response = renderRefusal(refusal, refused, parts.challenge, nonce);
+    response = renderRefusal(refusal, refused, parts.challenge);
   }
   caller ??= arrival.use.holder;
   const found = {

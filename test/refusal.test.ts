@@ -88,7 +88,7 @@ const scenarios: Partial<Record<Reason, () => Promise<Answer>>> = {
   'proof-time': withProof({ claims: { iat: 1 } }),
   'proof-token-hash': withProof({ claims: { ath: 'x' } }),
   'proof-binding': withStrangersProof,
-  'proof-nonce': withProof({}, { nonces: createNonces(Buffer.alloc(32, 1)) }),
+  'proof-nonce': withProof({}, { nonces: createNonces(() => Buffer.alloc(32, 1)) }),
   'proof-replayed': withStore('replayed'),
   'certificate-missing': withCertificateOf(null),
   'certificate-binding': withCertificateOf(Buffer.from('another')),

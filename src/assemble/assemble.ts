@@ -107,6 +107,7 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
   const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
   const options = authenticateOptions(configuration);
   const policy = createPolicy(configuration, material.revokedLicenses);
+  const nonceSecret = material.nonceSecret ?? dependencies.nonceSecret;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const endpoints: EndpointParts = {
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
@@ -126,7 +127,8 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
         signatures: new Signatures(),
         replayStore,
         rateLimits: rateLimits(configuration, rateTable),
-        nonces: nonceRequired ? createNonces(material.nonceSecret ?? dependencies.nonceSecret) : null,
+        nonces: nonceRequired ? createNonces(() => nonceSecret) : null,
+        restartNonces: createNonces(() => replayStore.identity),
       },
       policy,
       signer: signingKey,

@@ -8,7 +8,7 @@ import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
 import type { Proxies } from '../platform/proxy.ts';
-import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import { type KeptState, MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import type { RedisTarget } from '../replay/redis-link.ts';
 import { RedisReplayStore } from '../replay/redis-replay-store.ts';
 import type { Clock } from '../service.ts';
@@ -106,8 +106,42 @@ function createReplayStore(
   context: Pick<Context, 'clock' | 'log'>,
 ): ReplayStore {
   const { replay } = loaded.configuration.senderConstraint;
-  if (replay.store === 'memory') return MemoryReplayStore.create(replay.capacity, context.clock());
+  if (replay.store === 'memory')
+    return MemoryReplayStore.create(replay.capacity, context.clock(), keptState(loaded, context));
   return openRedis(loaded, context);
+}
+
+/** Seconds: a smaller step is the ordinary correction of a clock. */
+export const CLOCK_STEP = 1;
+
+/** null where the configuration names no place. */
+function keptState(
+  { configuration, resolvePath }: LoadedConfiguration,
+  { clock, log }: Pick<Context, 'clock' | 'log'>,
+): KeptState | null {
+  const { statePath } = configuration.senderConstraint.replay;
+  if (statePath === undefined) return null;
+  const path = resolvePath(statePath);
+  const clockSkew = largestClockSkew(configuration);
+  return {
+    path,
+    clockSkew,
+    clock,
+    onRestored: ({ entries, fault, setBack }) => {
+      if (setBack > CLOCK_STEP) log.warn('the clock was set back since the last stop', { seconds: setBack });
+      if (fault === null) log.info('used proofs restored', { path, entries });
+      else
+        log.warn('used proofs not restored: for a while proofs need a nonce', {
+          path,
+          fault,
+          seconds: clockSkew,
+        });
+    },
+    onSaved: ({ entries, fault }) =>
+      fault === null
+        ? log.info('used proofs saved', { path, entries })
+        : log.warn('used proofs not saved', { path, fault }),
+  };
 }
 
 /** Connections of this thread's own. */

@@ -8,7 +8,7 @@ import { createEndpoints, type Handle } from '../endpoints.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import { assemble, closeKeys, type Service } from './assemble.ts';
-import { type Context, createDependencies, type MainDependencies } from './dependencies.ts';
+import { CLOCK_STEP, type Context, createDependencies, type MainDependencies } from './dependencies.ts';
 import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
 import { acceptedBy } from './options.ts';
 
@@ -43,6 +43,7 @@ export class Runtime {
   #waiting: Promise<readonly Mistake[]> | null = null;
   #logged: { readonly reload: Promise<unknown>; readonly isReloaded: Promise<boolean> } | null = null;
   #upkeep: ReturnType<typeof setInterval> | null = null;
+  #clockRead: { readonly wall: number; readonly steady: number };
   #unmended: { readonly mistakes: readonly Mistake[]; readonly toldAt: number } | null = null;
 
   private constructor(
@@ -56,6 +57,7 @@ export class Runtime {
     this.#service = service;
     this.#inForce = pickInForce(service);
     this.#files = files;
+    this.#clockRead = readClocks(dependencies);
   }
 
   /** Throws ConfigurationFault with every mistake. */
@@ -70,6 +72,7 @@ export class Runtime {
     });
     const service = await assemble(loaded, new FileReader(loaded, snapshot), dependencies, 1, null);
     dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
+    dependencies.replayStore.restore();
     runtime = new Runtime(load, dependencies, service, snapshot.states);
     return runtime;
   }
@@ -96,6 +99,7 @@ export class Runtime {
     this.#upkeep = setInterval(() => {
       void this.#refreshKeys();
       this.remind();
+      this.watchClock();
     }, UPKEEP_MS);
     await Promise.all([this.#refreshKeys(), this.dependencies.replayStore.open()]);
   }
@@ -306,6 +310,15 @@ export class Runtime {
       this.dependencies.log.error('still not reloaded', { mistake: formatMistake(mistake) });
   }
 
+  /** Warns when the clock was set back: used proofs stay used, but what is dated ahead of it is refused until it catches up. */
+  watchClock(): void {
+    const before = this.#clockRead;
+    this.#clockRead = readClocks(this.dependencies);
+    const passed = this.#clockRead.steady - before.steady;
+    const seconds = before.wall + passed - this.#clockRead.wall;
+    if (seconds > CLOCK_STEP) this.dependencies.log.warn('the clock was set back', { seconds });
+  }
+
   observe(): Omit<Observations, 'replayCapacity' | 'auditDropped'> {
     const { generation, revokedLicenses } = this.#inForce;
     return { ...this.#service.observe(), configurationGeneration: generation, revokedLicenses };
@@ -320,6 +333,11 @@ export class Runtime {
     const now = this.dependencies.clock();
     await Promise.all([...this.#service.authorityKeys.values()].map((keys) => keys.refreshIfNeeded(now)));
   }
+}
+
+/** In seconds: the clock that can be set, and one that cannot. */
+function readClocks({ clock }: Pick<MainDependencies, 'clock'>) {
+  return { wall: clock(), steady: performance.now() / 1000 };
 }
 
 /** Not the service itself, which would keep a former one in memory. */

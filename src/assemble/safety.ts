@@ -1,5 +1,5 @@
 /** What must not be started although each value alone is right. */
-import { type Stats, statSync } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { normalizeUrl } from '../authenticate/url.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
@@ -7,6 +7,7 @@ import { authoritiesOf } from '../config/schema.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
+import { errorCode } from '../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import type { Material } from './material.ts';
 import { metadataUrls, realmPath } from './options.ts';
@@ -36,7 +37,22 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
       ),
     );
   }
-  return mistakes;
+  return [...mistakes, ...checkStatePath(loaded)];
+}
+
+/** Whether the used proofs can be kept where the configuration says. Nothing is written here. */
+function checkStatePath(loaded: LoadedConfiguration): Mistake[] {
+  const { statePath } = loaded.configuration.senderConstraint.replay;
+  if (statePath === undefined) return [];
+  const folder = dirname(loaded.resolvePath(statePath));
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return [];
+  } catch (cause) {
+    const key = 'senderConstraint.replay.statePath';
+    const fault = `nothing can be written in the folder ${folder} (${errorCode(cause)}): make it, and give it to the service's user`;
+    return [loaded.mistakeAt(key, fault)];
+  }
 }
 
 /** The sample key signs, and is published, only where every listen address and realm is loopback: everybody has it. */

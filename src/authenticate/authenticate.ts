@@ -61,6 +61,8 @@ export interface AuthenticateParts {
   readonly rateLimits: RateLimits | null;
   /** null where no nonce is required. */
   readonly nonces: Nonces | null;
+  /** Of this memory of used proofs alone: a proof with one of them was made after the memory began. */
+  readonly restartNonces: Nonces;
 }
 
 /** Whether a request has left its trace: its proof is recorded as used, and its caller has had one answer more. */
@@ -85,7 +87,7 @@ export async function authenticate(
 ): Promise<Caller> {
   const now = clock();
   const { credentials, certificate } = request;
-  const { options, authorities, signatures, nonces, rateLimits } = parts;
+  const { options, authorities, signatures, nonces, restartNonces, rateLimits } = parts;
   if (credentials === null) {
     if (options.anonymous !== 'accept' || !request.isAnonymous)
       throw new Refusal('credentials-missing', 'The request has no access token.');
@@ -113,6 +115,7 @@ export async function authenticate(
           method: request.method,
           tokenHash,
           nonces,
+          restartNonces,
           now,
         });
 

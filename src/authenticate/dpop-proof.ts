@@ -28,6 +28,7 @@ export interface DpopProof {
   readonly jwk: JsonObject;
   readonly jti: string;
   readonly issuedAt: number;
+  readonly nonce: string | null;
 }
 
 export interface ProofExpectations {
@@ -38,6 +39,8 @@ export interface ProofExpectations {
   readonly clockSkew: number;
   /** null if no nonce is required. */
   readonly nonces: Nonces | null;
+  /** Accepted in place of those, because a client can send only the last one that it got. */
+  readonly restartNonces: Nonces;
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -66,8 +69,8 @@ export function parseDpopProof(text: string, options: DpopOptions, expected: Pro
   if (crit !== undefined)
     throw new Refusal('proof-malformed', 'The proof has a crit header, and no extension is supported.');
   checkPublicKey(jwk);
-  const { jti, iat } = checkClaims(jws.payload, options, expected);
-  return { jws, algorithm: alg, jwk, jti, issuedAt: iat };
+  const { jti, iat, nonce } = checkClaims(jws.payload, options, expected);
+  return { jws, algorithm: alg, jwk, jti, issuedAt: iat, nonce };
 }
 
 /** The `jwk` has no private member, and an RSA key has 2048 to 8192 bits. */
@@ -120,11 +123,19 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
     );
   if (exp !== undefined && exp <= now - clockSkew)
     throw new Refusal('proof-time', "The proof's exp is in the past.");
-  if (expected.nonces !== null && !(typeof nonce === 'string' && expected.nonces.isRecent(nonce, now)))
-    throw new Refusal('proof-nonce', 'The proof has no nonce from this service, or an old one.');
+  const given = typeof nonce === 'string' ? nonce : null;
+  checkNonce(given, expected);
   if (ath !== expected.tokenHash)
     throw new Refusal('proof-token-hash', "The proof's ath belongs to another access token.");
-  return { jti, iat };
+  return { jti, iat, nonce: given };
+}
+
+function checkNonce(nonce: string | null, { nonces, restartNonces, now }: ProofExpectations): void {
+  if (nonces === null) return;
+  if (nonce !== null && (nonces.isRecent(nonce, now) || restartNonces.isRecent(nonce, now))) return;
+  throw new Refusal('proof-nonce', 'The proof has no nonce from this service, or an old one.', {
+    dpopNonce: nonces.current(now),
+  });
 }
 
 /**

@@ -14,10 +14,10 @@ export interface Nonces {
 /** Seconds. A nonce is valid for one to two steps. */
 const STEP = 60;
 
-/** `secret`: at least 32 bytes. */
-export function createNonces(secret: Uint8Array): Nonces {
+/** `secret` returns at least 32 bytes; a new secret ends the nonces of the one before. */
+export function createNonces(secret: () => Uint8Array): Nonces {
   const nonceOf = (step: number) =>
-    createHmac('sha256', secret).update(`dpop-nonce:${step}`).digest('base64url');
+    createHmac('sha256', secret()).update(`dpop-nonce:${step}`).digest('base64url');
   return {
     current: (now) => nonceOf(Math.floor(now / STEP)),
     isRecent: (nonce, now) => {

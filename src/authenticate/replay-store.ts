@@ -2,7 +2,7 @@
 
 /** What noticing a proof that was used before takes. */
 export interface UsedProofs {
-  /** It knows no proof that was used earlier. 0 for a store that outlives this process. */
+  /** Of a proof dated earlier it cannot tell whether it was used. */
   readonly rememberedSince: number;
   /**
    * Records a 32-byte key until `deadline`, in one atomic step. Entries with a deadline before `replaceable` may make
@@ -19,6 +19,10 @@ export interface UsedProofs {
 
 /** And how whoever opens the store judges and closes it. */
 export interface ReplayStore extends UsedProofs {
+  /** Takes over what the process before kept. Called once, in the main thread, before the first insert. */
+  restore(): void;
+  /** A secret of this memory, 32 bytes: another one where entries may have been lost. */
+  readonly identity: Uint8Array;
   /** Makes the first connection, where there is one to make, or fails to: either way it goes on trying. Never rejects. */
   open(): Promise<void>;
   /** Why no proof can be recorded now; null: ready. Never rejects. */
@@ -31,6 +35,7 @@ export interface ReplayStore extends UsedProofs {
   readonly memory: SharedArrayBuffer | null;
   /** Must be called when a thread has died, and only then: it may have held a lock. */
   releaseLockOf(thread: number): void;
+  /** Keeps what the next process can take over, where there is a place for it. */
   close(): Promise<void>;
 }
 

@@ -2,12 +2,14 @@
 import { createHash } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
 import { type DpopOptions, type DpopProof, replaceableBefore, replayDeadline } from './dpop-proof.ts';
+import type { Nonces } from './nonce.ts';
 import { type Allowance, checkWait } from './rate-limits.ts';
 import type { ReplayVerdict, UsedProofs } from './replay-store.ts';
 
 export interface UseProofParts {
   readonly options: { readonly dpop: DpopOptions };
   readonly replayStore: UsedProofs;
+  readonly restartNonces: Nonces;
 }
 
 /**
@@ -18,7 +20,7 @@ export async function useProof(
   proof: DpopProof,
   thumbprint: string,
   allowance: Allowance | null,
-  { options, replayStore }: UseProofParts,
+  { options, replayStore, restartNonces }: UseProofParts,
   now: number,
 ): Promise<void> {
   const key = createHash('sha256')
@@ -29,11 +31,7 @@ export async function useProof(
   if (issuedAt < now - options.dpop.maxAge)
     throw new Refusal('proof-time', 'The proof became too old while the request was processed.');
   // Read in the same step as the insert, so that both refer to the same memory.
-  if (issuedAt < replayStore.rememberedSince)
-    throw new Refusal(
-      'proof-time',
-      'The proof is older than the memory of used proofs, because the service or its store was restarted.',
-    );
+  if (issuedAt < replayStore.rememberedSince) checkRestartNonce(proof, replayStore, restartNonces, now);
   // Taken before the insert, so that a caller at its limit does not use up a proof. Given back if the proof is not new, so
   // that a replay does not count against its owner.
   checkWait(allowance?.take(now));
@@ -60,4 +58,23 @@ export async function useProof(
     case 'unavailable':
       throw new Refusal('replay-unavailable', 'The replay store does not answer.', { retryAfter: 1 });
   }
+}
+
+/**
+ * A proof dated before the memory of used proofs began may have been used then. A nonce of this memory shows that it was
+ * made since. Clients that follow RFC 9449 §8 send such a proof by themselves.
+ */
+function checkRestartNonce(
+  { nonce }: DpopProof,
+  { rememberedSince }: UsedProofs,
+  restartNonces: Nonces,
+  now: number,
+): void {
+  if (nonce !== null && restartNonces.isRecent(nonce, now)) return;
+  const since = new Date(Math.ceil(rememberedSince) * 1000).toISOString();
+  throw new Refusal(
+    'proof-nonce',
+    `The service or its replay store was restarted. A proof dated before ${since} must contain the nonce of this response.`,
+    { dpopNonce: restartNonces.current(now) },
+  );
 }

@@ -32,12 +32,10 @@ export interface RegistryToken {
 }
 
 const STEP = 'registry token';
-const CLOCK_PAUSE_MS = 1000;
+/** A service of several nodes may ask for the nonce of each. */
+const MOST_NONCES = 2;
 
-/**
- * Throws ClientFault if the service refuses. A refused proof is made again once, a second later: a service that has just
- * started refuses proofs from before its start, and proofs are dated in whole seconds.
- */
+/** Throws ClientFault if the service refuses. A nonce that the service asks for is sent, as RFC 9449 §8 says. */
 export async function requestRegistryToken(
   opTok: OpTok,
   request: RegistryTokenRequest,
@@ -72,25 +70,20 @@ export async function requestRegistryToken(
   return { token, answer: body };
 }
 
-/** Sends the request; again with the nonce that the service asks for, and again after a pause, each at most once. */
+/** Sends the request, and again with each nonce that the service asks for. */
 async function sendUntilSettled(
   opTok: OpTok,
   url: string,
-  { http, clock, pause }: ClientParts,
+  { http, clock }: ClientParts,
 ): Promise<{ readonly answer: HttpAnswer; readonly sent: Credentials }> {
   let nonce: string | null = null;
-  let paused = false;
-  for (;;) {
+  for (let nonces = 0; ; nonces += 1) {
     const sent = await credentialsOf(opTok, url, nonce, clock());
     const request = { method: 'GET', url, headers: { ...sent }, body: null } as const;
     const answer: HttpAnswer = await exchange(STEP, request, http);
-    if (opTok.dpopKey === null) return { answer, sent };
-    const asked: string | null = nonce === null ? nonceAskedFor(answer) : null;
-    if (asked !== null) nonce = asked;
-    else if (answer.status === 401 && errorOf(answer) === 'invalid_dpop_proof' && !paused) {
-      paused = true;
-      await pause(CLOCK_PAUSE_MS);
-    } else return { answer, sent };
+    const asked: string | null = opTok.dpopKey === null ? null : nonceAskedFor(answer);
+    if (asked === null || asked === nonce || nonces === MOST_NONCES) return { answer, sent };
+    nonce = asked;
   }
 }
 

@@ -120,6 +120,8 @@ function findReplayTargets(input: unknown): Contradiction[] {
   if (store === 'memory')
     return redisKeys.filter(has).map((key) => mistake(key, 'stands with store: redis, and only there'));
   if (store !== 'redis') return [];
+  if (has('statePath'))
+    return [mistake('statePath', 'belongs to store: memory; Redis keeps the proofs itself')];
   const [target, ...others] = redisTargets.filter(has);
   if (target === undefined)
     return [mistake('url', 'is missing: store: redis needs url, or sentinels and master, or cluster')];

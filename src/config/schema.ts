@@ -106,6 +106,7 @@ const senderConstraint = z.strictObject({
     .strictObject({
       store: z.enum(['memory', 'redis']).default('memory'),
       capacity: z.int().min(1000).max(50_000_000).default(1_000_000),
+      statePath: path.optional(),
       url: redisUrl().optional(),
       sentinels: z.array(listenAddress()).min(1).optional(),
       master: text.optional(),

@@ -87,6 +87,16 @@ export class ExpiryList {
     return sum;
   }
 
+  /** Tells of each entry that ends at or after `from`, in the order in which they end. */
+  visit(from: number, found: (entry: number, when: number) => void): void {
+    for (let second = this.#after(0); second !== 0; second = this.#after(second)) {
+      const when = this.#whenOf(second);
+      if (when < from) continue;
+      let entry = this.#seconds[second * SECOND + FIRST_ENTRY] ?? 0;
+      for (; entry !== 0; entry = this.#entries[entry * ENTRY + NEXT_IN_SECOND] ?? 0) found(entry, when);
+    }
+  }
+
   /** Where to look from: seconds come one after another, but for those of clients whose clocks are behind. */
   #nearestBefore(when: number): number {
     const before = this.#hints[(when - 1) % HINTS] ?? 0;

@@ -15,6 +15,7 @@ import {
   type ReplayViews,
   USED_ENTRIES,
 } from './replay-memory.ts';
+import { type ReplayState, SAVED_ENTRY } from './replay-state.ts';
 
 /**
  * More than come in, so that what has expired is freed in time: none is left where there is no room. Few, so that no
@@ -59,6 +60,42 @@ export class ProofTable {
     let entry = second === 0 ? 0 : this.#takeUnused();
     if (entry === 0 && second !== 0 && this.#freeExpired(replaceable)) entry = this.#takeUnused();
     if (entry === 0) return 'full';
+    this.#add(entry, second, bucket, [a, b, c, d], when);
+    return 'first';
+  }
+
+  /** The entries that end at or after `from`, SAVED_ENTRY words each, and up to when others were freed. */
+  save(from: number): Pick<ReplayState, 'entries' | 'freedUpTo'> {
+    const saved = new Uint32Array(this.count(from) * SAVED_ENTRY);
+    let at = 0;
+    this.#expiry.visit(from, (entry) => {
+      saved.set(this.#entries.subarray(entry * ENTRY, entry * ENTRY + SAVED_ENTRY), at);
+      at += SAVED_ENTRY;
+    });
+    return { entries: saved.subarray(0, at), freedUpTo: this.#state[FREED_UP_TO] ?? 0 };
+  }
+
+  /** Adds saved entries that end at or after `from` to an empty table. False where there is no room for all of them. */
+  restore({ entries, freedUpTo }: Pick<ReplayState, 'entries' | 'freedUpTo'>, from: number): boolean {
+    this.#state[FREED_UP_TO] = freedUpTo;
+    for (let at = 0; at < entries.length; at += SAVED_ENTRY) {
+      const [a = 0, b = 0, c = 0, d = 0, when = 0] = entries.subarray(at, at + SAVED_ENTRY);
+      if (when < from) continue;
+      const second = this.#expiry.secondOf(when);
+      const entry = second === 0 ? 0 : this.#takeUnused();
+      if (entry === 0) return false;
+      this.#add(entry, second, secretHash(this.#secret, this.#bucketBits, a, b, c, d), [a, b, c, d], when);
+    }
+    return true;
+  }
+
+  #add(
+    entry: number,
+    second: number,
+    bucket: number,
+    [a, b, c, d]: readonly [number, number, number, number],
+    when: number,
+  ): void {
     const at = entry * ENTRY;
     this.#entries[at] = a;
     this.#entries[at + 1] = b;
@@ -68,7 +105,6 @@ export class ProofTable {
     this.#entries[at + NEXT_IN_BUCKET] = this.#buckets[bucket] ?? 0;
     this.#buckets[bucket] = entry;
     this.#expiry.add(entry, second);
-    return 'first';
   }
 
   /** How many entries end at or after `from`. */

@@ -1,5 +1,5 @@
 /** The replay store that several processes share: Redis, one key a proof. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { LARGEST_CLOCK_SKEW, replayDeadline } from '../authenticate/dpop-proof.ts';
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
 import { errorCode } from '../platform/errors.ts';
@@ -97,6 +97,14 @@ export class RedisReplayStore implements ReplayStore {
       since = Math.max(since, marker.since + (now < marker.settledAt ? LARGEST_CLOCK_SKEW : 0));
     return since;
   }
+
+  /** Of the markers: nodes that share them accept each other's nonces. */
+  get identity(): Uint8Array {
+    const ids = [...this.#markers.values()].map(({ id }) => id).sort();
+    return createHash('sha256').update(`restart-nonce:${ids.join()}`).digest();
+  }
+
+  restore(): void {}
 
   async insert(key: Uint8Array, deadline: number, now: number): Promise<ReplayVerdict> {
     const open = this.#open;

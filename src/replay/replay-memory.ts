@@ -5,6 +5,7 @@
  * Entries are numbered from 1, and so are seconds. Each entry is in two lists: the chain of its bucket, by which it is
  * found, and the list of the second in which it expires, by which it is freed.
  */
+import { randomBytes } from 'node:crypto';
 import { fillSecret, SECRET_WORDS } from '../platform/secret-hash.ts';
 
 /** What another thread opens the store by; structured cloning hands it over without a copy. */
@@ -45,7 +46,10 @@ const STATE = 7;
 
 export interface ReplayViews {
   readonly capacity: number;
-  readonly startedAt: number;
+  /** One number: of proofs dated earlier nothing is known. Epoch seconds. */
+  readonly since: Float64Array;
+  /** 32 random bytes. */
+  readonly identity: Uint8Array;
   /** One word. */
   readonly lock: Int32Array;
   readonly state: Uint32Array;
@@ -62,11 +66,13 @@ export interface ReplayViews {
 const WORD = Uint32Array.BYTES_PER_ELEMENT;
 /** A line of the processor's cache: the lock has one to itself, and an entry never lies across two. */
 const LINE = 64;
-/** At the beginning are capacity and start, as numbers. */
+/** At the beginning are the capacity and since when proofs are remembered, as numbers. */
 const LOCK_AT = LINE;
 const STATE_AT = 2 * LINE;
 const SECRET_AT = 3 * LINE;
-const HINTS_AT = 4 * LINE;
+const IDENTITY_AT = 4 * LINE;
+const IDENTITY = 32;
+const HINTS_AT = 5 * LINE;
 const SECONDS_AT = HINTS_AT + HINTS * WORD;
 const BUCKETS_AT = Math.ceil((SECONDS_AT + (SECONDS + 1) * SECOND * WORD) / LINE) * LINE;
 
@@ -76,16 +82,18 @@ export function createReplayMemory(capacity: number, startedAt: number): ReplayM
   const memory = new SharedArrayBuffer(BUCKETS_AT + buckets * WORD + (capacity + 1) * ENTRY * WORD);
   new Float64Array(memory, 0, 2).set([capacity, startedAt]);
   fillSecret(new Uint32Array(memory, SECRET_AT, SECRET_WORDS));
+  new Uint8Array(memory, IDENTITY_AT, IDENTITY).set(randomBytes(IDENTITY));
   return memory;
 }
 
 export function viewReplayMemory(memory: ReplayMemory): ReplayViews {
-  const [capacity = 0, startedAt = 0] = new Float64Array(memory, 0, 2);
+  const [capacity = 0] = new Float64Array(memory, 0, 1);
   const bucketBits = bucketBitsOf(capacity);
   const buckets = 2 ** bucketBits;
   return {
     capacity,
-    startedAt,
+    since: new Float64Array(memory, Float64Array.BYTES_PER_ELEMENT, 1),
+    identity: new Uint8Array(memory, IDENTITY_AT, IDENTITY),
     lock: new Int32Array(memory, LOCK_AT, 1),
     state: new Uint32Array(memory, STATE_AT, STATE),
     secret: new Uint32Array(memory, SECRET_AT, SECRET_WORDS),

@@ -40,19 +40,18 @@ const coarse: Readonly<Record<string, string>> = {
     'The service cannot issue tokens at the moment. Its log says why. Try again later.',
 };
 
-/** Renders a refusal. `dpopNonce` is the nonce that a proof must contain; null if none is required. */
+/** Renders a refusal. */
 export function renderRefusal(
   refusal: Refusal,
   { scheme, accept }: RefusedRequest,
   options: ChallengeOptions,
-  dpopNonce: string | null,
 ): Response {
-  const { status, error, reason, detail, retryAfter, closesConnection } = refusal;
-  const exact = status < 500 && status !== 401;
+  const { status, error, reason, detail, retryAfter, closesConnection, dpopNonce } = refusal;
+  const exact = (status < 500 && status !== 401) || dpopNonce !== null;
   const description = exact ? detail : (coarse[error ?? 'none'] ?? detail);
   const headers = new Headers();
   if (status === 401) addChallenges(headers, challengedScheme(error, scheme), error, description, options);
-  if (error === 'use_dpop_nonce' && dpopNonce !== null) headers.set('DPoP-Nonce', dpopNonce);
+  if (dpopNonce !== null) headers.set('DPoP-Nonce', dpopNonce);
   if (retryAfter !== null) headers.set('Retry-After', String(Math.max(1, Math.ceil(retryAfter))));
   if (closesConnection) headers.set('Connection', 'close');
   return renderProblem(

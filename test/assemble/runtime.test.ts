@@ -277,3 +277,19 @@ describe('a running service', () => {
     expect(noticed).toBe(0);
   });
 });
+
+test('a clock that is set back is told, and one that goes on is not', async () => {
+  configureVersion(versions.a);
+  const runtime = await site.open();
+  const told = () => site.logLines.filter(({ message }) => message === 'the clock was set back').length;
+  const before = told();
+  const { now } = site.clock;
+  runtime.watchClock();
+  site.clock.now = now + 20;
+  runtime.watchClock();
+  expect(told()).toBe(before);
+  site.clock.now = now + 10;
+  runtime.watchClock();
+  expect(told()).toBe(before + 1);
+  site.clock.now = now;
+});

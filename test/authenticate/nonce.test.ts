@@ -19,7 +19,7 @@ import { encode } from '../support/tokens.ts';
 const STEP = 60;
 
 const secret = randomBytes(32);
-const harness = await createHarness({ nonces: createNonces(secret) });
+const harness = await createHarness({ nonces: createNonces(() => secret) });
 
 /** With a good proof that holds this nonce, if any. */
 function askWith(to: Harness, nonce: unknown, question: Question = {}): Promise<Answer> {
@@ -91,7 +91,7 @@ describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one'
   });
 
   test('a foreign nonce is refused: of another secret, or a guess without one', async () => {
-    const foreign = createNonces(randomBytes(32)).current(NOW);
+    const foreign = createNonces(() => randomBytes(32)).current(NOW);
     const step = Math.floor(NOW / STEP);
     const guesses = ['', 'dpop-nonce', Buffer.alloc(32)].map((key) =>
       createHmac('sha256', key).update(`dpop-nonce:${step}`).digest('base64url'),
@@ -101,7 +101,7 @@ describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one'
   });
 
   test('a nonce is good for its step and the next, and stale after that', async () => {
-    const own = await createHarness({ nonces: createNonces(secret) });
+    const own = await createHarness({ nonces: createNonces(() => secret) });
     const nonce = expectNonce(await askWith(own, undefined));
     for (const [later, verdict] of [
       [0, 'good'],
@@ -119,13 +119,14 @@ describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one'
   });
 
   test('the nonce of a neighbour whose clock is up to a step ahead is taken, and none from further ahead', async () => {
-    const nonces = createNonces(secret);
+    const nonces = createNonces(() => secret);
     expectToken(await askWith(harness, nonces.current(NOW + STEP)));
     expectNonce(await askWith(harness, nonces.current(NOW + 2 * STEP)));
   });
 
   test('each step has another nonce, and a process another secret where none is shared', () => {
-    const [one, two] = [createNonces(randomBytes(32)), createNonces(randomBytes(32))];
+    const [one, two] = [randomBytes(32), randomBytes(32)].map((own) => createNonces(() => own));
+    if (one === undefined || two === undefined) throw new Error('There are no two.');
     const steps = [0, 1, 2, 3].map((step) => one.current(NOW + step * STEP));
     expect(new Set([...steps, two.current(NOW)]).size).toBe(5);
     expect(one.current(NOW + STEP - 0.001)).toBe(one.current(NOW));
@@ -133,7 +134,7 @@ describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one'
 
   test('processes that share a secret take the nonces of each other', async () => {
     const [one, two] = await Promise.all(
-      [1, 2].map(() => createHarness({ nonces: createNonces(Buffer.from(secret)) })),
+      [1, 2].map(() => createHarness({ nonces: createNonces(() => Buffer.from(secret)) })),
     );
     if (one === undefined || two === undefined) throw new Error('There are no two.');
     expectToken(await askWith(two, expectNonce(await askWith(one, undefined))));
@@ -142,7 +143,7 @@ describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one'
 
   test('does not replace the replay store: one proof with a good nonce is good once', async () => {
     const own = await createHarness({
-      nonces: createNonces(secret),
+      nonces: createNonces(() => secret),
       replayStore: MemoryReplayStore.create(1000, 0),
     });
     const nonce = expectNonce(await askWith(own, undefined));
@@ -155,9 +156,9 @@ describe('a nonce that is ours and recent, or 401 use_dpop_nonce with a new one'
   });
 
   test('a proof refused for its nonce is not used up', async () => {
-    const own = await createHarness({ nonces: createNonces(secret) });
+    const own = await createHarness({ nonces: createNonces(() => secret) });
     const opTok = own.opTok();
-    const early = own.proof(opTok, { claims: { nonce: createNonces(secret).current(NOW + 2 * STEP) } });
+    const early = own.proof(opTok, { claims: { nonce: createNonces(() => secret).current(NOW + 2 * STEP) } });
     expectNonce(await ask(own, { opTok, proof: early }));
     own.clock.now = NOW + 30;
     expectNonce(await ask(own, { opTok, proof: early }));

@@ -1,5 +1,6 @@
 /** The proof: a proof is good once, and no doubt about it issues a token. */
 import { describe, expect, test } from 'bun:test';
+import { createNonces } from '../../src/authenticate/nonce.ts';
 import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { ask, expectRefusal, expectToken } from '../support/ask.ts';
@@ -195,14 +196,34 @@ describe('store full or down is 503, and nothing from before the start is accept
     expect(answer.text).not.toContain('connection lost');
   });
 
-  test('refuses proofs from before the start, and accepts those from it on', async () => {
+  test('asks for a nonce with a proof from before the start, and accepts those from it on', async () => {
     const started = await createHarness({ replayStore: MemoryReplayStore.create(10, NOW - 5) });
     const bound = started.opTok();
-    const withIat = (iat: number) =>
-      ask(started, { opTok: bound, proof: started.proof(bound, { claims: { iat } }) });
-    expectRefusal(await withIat(NOW - 6), 'proof-time');
-    expectRefusal(await withIat(NOW - 5.1), 'proof-time');
-    expectToken(await withIat(NOW - 5));
+    const withClaims = (claims: Readonly<Record<string, unknown>>) =>
+      ask(started, { opTok: bound, proof: started.proof(bound, { claims }) });
+    const refused = await withClaims({ iat: NOW - 6 });
+    expectRefusal(refused, 'proof-nonce');
+    const until = new Date((NOW - 5) * 1000).toISOString();
+    expect(refused.text).toContain(`dated before ${until} must contain the nonce of this response`);
+    expectRefusal(await withClaims({ iat: NOW - 5.1 }), 'proof-nonce');
+    expectToken(await withClaims({ iat: NOW - 5 }));
+    const nonce = refused.headers.get('dpop-nonce');
+    expectToken(await withClaims({ iat: NOW - 6, nonce }));
+    expectRefusal(
+      await withClaims({ iat: NOW - 6, nonce: createNonces(() => Buffer.alloc(32)).current(NOW) }),
+      'proof-nonce',
+    );
+  });
+
+  test('a nonce that is required shows nothing about the time before the start', async () => {
+    const nonces = createNonces(() => Buffer.alloc(32, 7));
+    const started = await createHarness({ nonces, replayStore: MemoryReplayStore.create(10, NOW - 5) });
+    const bound = started.opTok();
+    const withNonce = (nonce: string | null) =>
+      ask(started, { opTok: bound, proof: started.proof(bound, { claims: { iat: NOW - 6, nonce } }) });
+    const refused = await withNonce(nonces.current(NOW));
+    expectRefusal(refused, 'proof-nonce');
+    expectToken(await withNonce(refused.headers.get('dpop-nonce')));
   });
 
   test('a shared store, which remembers from before the start, accepts them', async () => {

@@ -2,10 +2,13 @@
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import type { DpopOptions, DpopProof } from '../../src/authenticate/dpop-proof.ts';
+import { createNonces } from '../../src/authenticate/nonce.ts';
 import { useProof } from '../../src/authenticate/use-proof.ts';
 import { Refusal } from '../../src/refusal.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { NOW } from '../support/service.ts';
+
+const restartNonces = createNonces(() => Buffer.alloc(32));
 
 interface Step {
   readonly passed: number;
@@ -53,7 +56,7 @@ test('a proof that was accepted is never accepted again, over any reloads and in
           const dpop = times as DpopOptions;
           const proof = { jti: `${number}`, issuedAt } as DpopProof;
           try {
-            await useProof(proof, 'thumbprint', null, { options: { dpop }, replayStore }, now);
+            await useProof(proof, 'thumbprint', null, { options: { dpop }, replayStore, restartNonces }, now);
             if (accepted.has(number)) throw new Error(`twice: proof ${number} at ${now}`);
             accepted.add(number);
             if (accepted.size > capacity) replaced += 1;
@@ -76,7 +79,13 @@ test('an entry of a proof that is too old makes room, and others do not', async 
   const replayStore = MemoryReplayStore.create(2, NOW - 1000);
   const options = { dpop: { maxAge: 60, clockSkew: 30 } as DpopOptions };
   const use = (jti: string, issuedAt: number, now: number) =>
-    useProof({ jti, issuedAt } as DpopProof, 'thumbprint', null, { options, replayStore }, now);
+    useProof(
+      { jti, issuedAt } as DpopProof,
+      'thumbprint',
+      null,
+      { options, replayStore, restartNonces },
+      now,
+    );
   await use('a', NOW, NOW);
   await use('b', NOW + 10, NOW + 10);
   await expect(use('c', NOW + 90, NOW + 90)).rejects.toThrow('replay-full');

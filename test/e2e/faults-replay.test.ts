@@ -341,7 +341,7 @@ describe('fault: the replay memory is full', () => {
 });
 
 describe('fault: the service is restarted, with its replay memory empty', () => {
-  test.concurrent('proofs from before the start are refused, used or not, and new ones are taken', async () => {
+  test.concurrent('proofs from before the start need a nonce, used or not, and new ones are accepted', async () => {
     await using service = await startService();
     await untilIssued(service);
     const again = await useProof(service);
@@ -350,9 +350,9 @@ describe('fault: the service is restarted, with its replay memory empty', () => 
     await service.kill();
     await service.start();
     await untilIssued(service);
-    expectUsedUp(await again());
-    expectUsedUp(await service.ask(opTok, unused));
-    expect(await settled(service.output)).toContain('"proof-time"');
+    expect((await again()).error).toBe('use_dpop_nonce');
+    expect((await service.ask(opTok, unused)).error).toBe('use_dpop_nonce');
+    expect(await settled(service.output)).toContain('"proof-nonce"');
   });
 });
 

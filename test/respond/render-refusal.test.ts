@@ -9,7 +9,7 @@ import { createHarness, noCertificate, SIGNING_ISSUER } from '../support/service
 
 const options = { realm: 'the "realm" \\ ü', dpopAlgorithms: ['ES256', 'EdDSA'] };
 const render = (refusal: Refusal, scheme: Scheme | null = null, accept: string | null = null) =>
-  renderRefusal(refusal, { scheme, accept }, options, null);
+  renderRefusal(refusal, { scheme, accept }, options);
 
 /** Which of the challenges tell a fault. */
 function faults(headers: Headers): Record<string, string> {
@@ -37,7 +37,6 @@ describe('the challenges of a 401', () => {
       refusal,
       { scheme: null, accept: null },
       { realm: 'r', dpopAlgorithms: [] },
-      null,
     );
     expect(parseChallenges(headers).map(({ scheme }) => scheme)).toEqual(['Bearer', 'Basic']);
   });
@@ -84,10 +83,9 @@ describe('the challenges of a 401', () => {
 
   test('come with one nonce where one is required', () => {
     const nonced = renderRefusal(
-      new Refusal('proof-nonce', 'x'),
+      new Refusal('proof-nonce', 'x', { dpopNonce: 'a-nonce' }),
       { scheme: 'DPoP', accept: null },
       options,
-      'a-nonce',
     );
     expect(nonced.headers.get('dpop-nonce')).toBe('a-nonce');
     expect(faults(nonced.headers)).toEqual({ DPoP: 'use_dpop_nonce' });

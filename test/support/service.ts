@@ -3,7 +3,7 @@ import { BlockList } from 'node:net';
 import type { AuthenticateOptions } from '../../src/authenticate/authenticate.ts';
 import type { VerificationKeys } from '../../src/authenticate/authority-keys.ts';
 import type { DpopOptions } from '../../src/authenticate/dpop-proof.ts';
-import type { Nonces } from '../../src/authenticate/nonce.ts';
+import { createNonces, type Nonces } from '../../src/authenticate/nonce.ts';
 import type { Authorities, Authority, OpTokOptions } from '../../src/authenticate/op-tok.ts';
 import type { RateLimits } from '../../src/authenticate/rate-limits.ts';
 import type { UsedProofs } from '../../src/authenticate/replay-store.ts';
@@ -76,6 +76,8 @@ export interface Harness {
   readonly proof: (opTok: string, overrides?: Overrides) => string;
 }
 
+const RESTART_SECRET = Buffer.alloc(32, 'restart');
+
 export async function createHarness(options: HarnessOptions = {}): Promise<Harness> {
   const clock = { now: NOW };
   const authorityKey = options.authorityKey ?? (await createKey('ES256'));
@@ -106,6 +108,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
         replayStore: options.replayStore ?? MemoryReplayStore.create(1000, NOW - 86_400),
         rateLimits: options.rateLimits ?? null,
         nonces: options.nonces ?? null,
+        restartNonces: createNonces(() => RESTART_SECRET),
       },
       policy: { ...defaultPolicy(), ...options.policy },
       signer: options.signer ?? signingKey,

@@ -1,0 +1,168 @@
+/** The used proofs over a planned stop: kept whole, taken once, and worth nothing when anything about the file is wrong. */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import {
+  type KeptState,
+  MemoryReplayStore,
+  type RestoredState,
+} from '../../src/replay/memory-replay-store.ts';
+import { createTemporaryFolder } from '../support/processes.ts';
+
+const NOW = 1_800_000_000;
+const SKEW = 30;
+const keyOf = (name: string) => createHash('sha256').update(name).digest();
+
+let folder: Awaited<ReturnType<typeof createTemporaryFolder>>;
+beforeAll(async () => {
+  folder = await createTemporaryFolder();
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+interface Process {
+  readonly store: MemoryReplayStore;
+  readonly restored: RestoredState[];
+  readonly saved: { entries: number; fault: string | null }[];
+}
+
+/** A process that starts at `now` and takes over what the one before kept. */
+function startAt(now: number, path: string, capacity = 1000): Process {
+  const restored: Process['restored'] = [];
+  const saved: Process['saved'] = [];
+  const kept: KeptState = {
+    path,
+    clockSkew: SKEW,
+    clock: () => now,
+    onRestored: (found) => restored.push(found),
+    onSaved: (found) => saved.push(found),
+  };
+  const store = MemoryReplayStore.create(capacity, now, kept);
+  store.restore();
+  return { store, restored, saved };
+}
+
+describe('a planned restart', () => {
+  test('forgets no used proof and doubts no fresh one', async () => {
+    const path = folder.at('planned');
+    const before = startAt(NOW, path);
+    expect(before.store.insert(keyOf('used'), NOW + 600, NOW)).toBe('first');
+    await before.store.close();
+    expect(before.saved).toEqual([{ entries: 1, fault: null }]);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+
+    const after = startAt(NOW + 2, path);
+    expect(after.restored).toEqual([{ entries: 1, fault: null, setBack: 0 }]);
+    expect(after.store.rememberedSince).toBe(before.store.rememberedSince);
+    expect(after.store.insert(keyOf('used'), NOW + 600, NOW + 2)).toBe('replayed');
+    expect(after.store.insert(keyOf('fresh'), NOW + 600, NOW + 2)).toBe('first');
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('of any entries: each proof is known until its end, by the process after the next too', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(fc.record({ name: fc.nat(10_000), life: fc.integer({ min: 1, max: 900 }) }), {
+          selector: ({ name }) => name,
+          maxLength: 60,
+        }),
+        fc.integer({ min: 0, max: 400 }),
+        async (proofs, pause) => {
+          const path = folder.at('any');
+          const before = startAt(NOW, path);
+          for (const { name, life } of proofs)
+            expect(before.store.insert(keyOf(`${name}`), NOW + life, NOW)).toBe('first');
+          await before.store.close();
+          const between = startAt(NOW + pause, path);
+          await between.store.close();
+          const now = NOW + pause + 1;
+          const { store } = startAt(now, path);
+          for (const { name, life } of proofs)
+            if (NOW + life >= now) expect(store.insert(keyOf(`${name}`), NOW + life, now)).toBe('replayed');
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('with a clock that was set back meanwhile, which is told', async () => {
+    const path = folder.at('set-back');
+    const before = startAt(NOW, path);
+    before.store.insert(keyOf('used'), NOW + 600, NOW);
+    await before.store.close();
+    const after = startAt(NOW - 100, path);
+    expect(after.restored).toEqual([{ entries: 1, fault: null, setBack: 100 }]);
+    expect(after.store.insert(keyOf('used'), NOW + 600, NOW - 100)).toBe('replayed');
+  });
+
+  test('keeps what was freed too early as unavailable', async () => {
+    const path = folder.at('freed');
+    const { store } = startAt(NOW, path, 2);
+    for (const name of ['a', 'b']) expect(store.insert(keyOf(name), NOW + 10, NOW)).toBe('first');
+    // A clock that is ahead for a moment frees both.
+    for (const name of ['c', 'd']) expect(store.insert(keyOf(name), NOW + 600, NOW + 100)).toBe('first');
+    await store.close();
+    expect(startAt(NOW + 1, path).store.insert(keyOf('a'), NOW + 10, NOW + 1)).toBe('unavailable');
+  });
+
+  test('nothing is recorded once the file is written', async () => {
+    const { store } = startAt(NOW, folder.at('closed'));
+    await store.close();
+    expect(store.insert(keyOf('late'), NOW + 10, NOW)).toBe('unavailable');
+  });
+});
+
+describe('without a state to take over, proofs dated before the start and ahead of it are in doubt', () => {
+  const doubted = (path: string, now = NOW + 2, capacity = 1000) => {
+    const { store, restored } = startAt(now, path, capacity);
+    expect(store.rememberedSince).toBe(now + SKEW);
+    return restored[0]?.fault ?? '';
+  };
+  const keep = async (path: string, names: readonly string[] = ['used']) => {
+    const { store } = startAt(NOW, path);
+    for (const name of names) store.insert(keyOf(name), NOW + 600, NOW);
+    await store.close();
+    return readFileSync(path);
+  };
+
+  test('after a crash: the file was taken at the start before', async () => {
+    const path = folder.at('crash');
+    await keep(path);
+    startAt(NOW + 1, path);
+    expect(doubted(path)).toBe('there is none');
+  });
+
+  test.each<[string, (content: Buffer) => Uint8Array, string]>([
+    ['half a file', (content) => content.subarray(0, 70), 'it holds something else'],
+    [
+      'an entry less',
+      (content) => Buffer.concat([content.subarray(0, -52), content.subarray(-32)]),
+      'it is damaged',
+    ],
+    ['a flipped bit', (content) => content.map((byte, at) => (at === 60 ? byte ^ 1 : byte)), 'it is damaged'],
+    ['an empty file', () => new Uint8Array(), 'it holds something else'],
+    ['another file', () => Buffer.from('x'.repeat(200)), 'it holds something else'],
+  ])('with %s', async (_title, damage, fault) => {
+    const path = folder.at('damaged');
+    writeFileSync(path, damage(await keep(path)));
+    expect(doubted(path)).toBe(fault);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test('with a file that others may write, or that is too old, or that has no room', async () => {
+    const path = folder.at('unusable');
+    await keep(path);
+    chmodSync(path, 0o660);
+    expect(doubted(path)).toBe('others may write to it');
+    await keep(path);
+    expect(doubted(path, NOW + 3600)).toBe('it is too old to matter');
+    await keep(path, ['a', 'b', 'c']);
+    expect(doubted(path, NOW + 2, 2)).toBe('it has more proofs than senderConstraint.replay.capacity');
+  });
+
+  test('and a folder in its place is not removed', () => {
+    const path = folder.at('a-folder');
+    mkdirSync(path);
+    expect(() => startAt(NOW, path)).toThrow();
+  });
+});
