@@ -35,6 +35,8 @@ export async function openStore(
     onChange: (fault) => void changes.push(fault),
   });
   await store.open();
+  // Proofs that are dated in the millisecond of the marker are not vouched for.
+  await Bun.sleep(3);
   const insert = (key: Uint8Array = randomBytes(32), seconds = 60) =>
     store.insert(key, now() + seconds, clock());
   return { store, changes, insert, time: clock, [Symbol.dispose]: () => store.close() };
