@@ -56,7 +56,7 @@ export function readOptions<const Options extends NonNullable<ParseArgsConfig['o
 ) {
   const { values, positionals } = readWords(args, options);
   const [stray] = positionals;
-  if (stray !== undefined) throw new UsageError(`"${stray}" is one word too many`);
+  if (stray !== undefined) throw new UsageError(`unexpected argument "${stray}"`);
   return values;
 }
 

@@ -36,20 +36,20 @@ const options = {
 
 export const explain: Command = {
   name: 'explain',
-  summary: 'says what a token or a plan would be granted, and why',
+  summary: 'shows what a token or a plan would be granted, and why',
   help: `Usage: registry-token explain [--config FILE] (--token OPTOK [--verify] | --plan P | --anonymous) [options] SCOPE…
 
-For each resource and action: allowed or not, by which pattern, on which line of the configuration; where not,
-the pattern that came nearest and why it did not match. The decision is that of the service itself.
+Shows for each resource and action whether it is allowed, by which pattern, and on which line of the configuration. If
+it is denied, shows the nearest pattern and why it did not match. The service's own code decides.
 
-  --token OPTOK      take plan, licence and claims from this OpTok; - reads it from standard input.
-                     It is not verified, unless --verify is there: then every fault of its signature, header
-                     and claims is listed, beside its header and claims (its sender is never verified)
-  --plan P           take this plan; without it and without --token, the default plan
-  --license L        take this licence
+  --token OPTOK      takes plan, licence and claims from this OpTok; - reads it from standard input.
+                     It is not verified without --verify, which lists its header, its claims and every fault
+                     of its signature, header and claims (its sender is never verified)
+  --plan P           takes this plan. Default, without --token: defaultPlan
+  --license L        takes this licence
   --claim NAME=VALUE a further claim, for {claim:NAME}, {path:NAME} and planRules; may be repeated, also
                      with the same name: a list
-  --authority NAME   the Authority whose planRules and claims count; needed without --token where there are several
+  --authority NAME   the Authority whose planRules and claims apply; needed without --token if there are several
   --anonymous        a request without credentials (anonymousPlan)
   --json             the same for programs
 
@@ -99,11 +99,11 @@ async function askedCaller(
   const described = plan !== undefined || license !== undefined || claim.length > 0;
   if (Number(token !== undefined) + Number(described) + Number(anonymous) > 1)
     throw new UsageError(
-      '--token, --anonymous, and --plan with --license and --claim are three ways: take one',
+      '--token, --anonymous, and --plan with --license and --claim are alternatives: use one',
     );
-  if (verify && token === undefined) throw new UsageError('--verify goes with --token');
+  if (verify && token === undefined) throw new UsageError('--verify needs --token');
   if (authority !== undefined && (token !== undefined || anonymous))
-    throw new UsageError('--authority goes with --plan and --claim: the iss of a token names its own');
+    throw new UsageError('--authority needs --plan or --claim; the iss of a token selects its Authority');
   const nothing = { opTok: null, faults: [], isUnverified: false, hasPlan: plan !== undefined };
   if (anonymous) return { ...nothing, caller: { kind: 'anonymous' } };
   if (token === undefined)
@@ -123,7 +123,7 @@ function onlyAuthority({ claimRules }: Policy): string {
   const [first, ...others] = claimRules.keys();
   if (first === undefined || others.length > 0)
     throw new UsageError(
-      `there are several Authorities (${[...claimRules.keys()].join(', ')}): name one with --authority`,
+      `there are several Authorities (${[...claimRules.keys()].join(', ')}); choose one with --authority`,
     );
   return first;
 }
@@ -136,7 +136,7 @@ function describedCaller({ plan, license, claim = [] }: Values, authority: strin
     );
   const given: [path: ClaimPath, value: string][] = claim.map((pair) => {
     const equals = pair.indexOf('=');
-    if (equals < 1) throw new UsageError(`--claim takes NAME=VALUE, not ${pair}`);
+    if (equals < 1) throw new UsageError(`--claim must be NAME=VALUE, not ${pair}`);
     const name = pair.slice(0, equals);
     return [rules.named.get(name) ?? [name], pair.slice(equals + 1)];
   });

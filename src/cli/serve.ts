@@ -50,7 +50,7 @@ Example:
     } = context;
     const options = readOptions(args, { config: { type: 'string' }, listen: { type: 'string' } });
     if (options.listen !== undefined && parseListenAddress(options.listen) === null)
-      throw new UsageError(`--listen takes host:port, not ${options.listen}`);
+      throw new UsageError(`--listen must be host:port, not ${options.listen}`);
     const overrides = options.listen === undefined ? env : withListen(env, options.listen);
     const file = findConfigurationFile(options.config, env);
     const load = configurationLoader(file, overrides);

@@ -238,7 +238,7 @@ describe('serve does not start', () => {
   test.each([
     [['--port', '1'], "Unknown option '--port'"],
     [['--config'], "Option '--config <value>' argument missing"],
-    [['extra'], '"extra" is one word too many'],
+    [['extra'], 'unexpected argument "extra"'],
   ])('with the words %p', async (args, message) => {
     const { exited } = run(args);
     const fault = await faultOf(exited);
@@ -251,7 +251,7 @@ describe('serve does not start', () => {
     const { exited, text } = run(['--config', FILE, '--listen', 'nowhere']);
     const fault = await faultOf(exited);
     expect(fault).toBeInstanceOf(UsageError);
-    expect(fault.message).toBe('--listen takes host:port, not nowhere');
+    expect(fault.message).toBe('--listen must be host:port, not nowhere');
     expect(text()).toBe('');
   });
 

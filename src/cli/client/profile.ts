@@ -45,7 +45,12 @@ const profileSchema = z.strictObject({
 });
 
 const fileSchema = z.strictObject({
-  profiles: z.record(z.string().regex(/^[\x21-\x7e]{1,64}$/), profileSchema),
+  profiles: z.record(
+    z
+      .string()
+      .regex(/^[\x21-\x7e]{1,64}$/, { error: 'use 1 to 64 printable ASCII characters without spaces' }),
+    profileSchema,
+  ),
 });
 
 /** The values as they stand, with paths made absolute. */
