@@ -39,6 +39,8 @@ export interface HarnessOptions {
   /** Of the Authority that is called default. */
   readonly opTok?: Partial<OpTokOptions>;
   readonly moreAuthorities?: readonly Authority[];
+  /** In place of all of them. */
+  readonly authorities?: Authorities;
   readonly dpop?: Partial<DpopOptions>;
   readonly accept?: OpTokOptions['accept'];
   readonly policy?: Partial<Policy>;
@@ -103,7 +105,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
       queue: options.queue ?? new RunQueue(Number.POSITIVE_INFINITY),
       authenticate: {
         options: authenticateOptions(options),
-        authorities: authoritiesOf(options, authorityKey),
+        authorities: options.authorities ?? authoritiesOf(options, authorityKey),
         signatures: new Signatures(),
         replayStore: options.replayStore ?? MemoryReplayStore.create(1000, NOW - 86_400),
         rateLimits: options.rateLimits ?? null,
