@@ -157,7 +157,7 @@ test('a step out of its turn changes nothing and names the one whose turn it is'
   await refuses('--finish', 'run --switch first, then --finish');
   await step(folder, '--switch');
   await refuses('--switch', 'the switch is already done');
-  await refuses('--rotate', 'the last rotation is not done; --finish ends it');
+  await refuses('--rotate', 'the last rotation is not finished; run --finish first');
   await refuses('--finish', 'tokens of the old key may be valid until ');
 });
 

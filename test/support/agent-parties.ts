@@ -4,6 +4,7 @@ import type { AgentRefusal } from '../../src/client/agent/check-request.ts';
 import { type AgentListener, identityOf, listenForClients } from '../../src/client/agent/listen.ts';
 import type { TransferListener } from '../../src/client/agent/transfers.ts';
 import { generateDpopKey } from '../../src/client/dpop.ts';
+import type { NewOpTok } from '../../src/client/op-tok.ts';
 import { createClientParts } from './client-parts.ts';
 import { type FakeServer, type Heard, startFakeServer } from './fake-server.ts';
 import { findFreePort } from './processes.ts';
@@ -36,6 +37,8 @@ export interface AgentPartiesOptions {
   readonly answerToken?: (heard: Heard, before: number) => Response | Promise<Response> | null;
   /** Tokens that the registry does not take. */
   readonly spoilt?: Set<string>;
+  /** What the OpToks are like; bound by DPoP and kept where not given. */
+  readonly opTok?: Partial<Pick<NewOpTok, 'dpopKey' | 'isBearer' | 'isReusable'>>;
   readonly onTransfer?: TransferListener;
   readonly pins?: { readonly realm?: string; readonly service?: string };
 }
@@ -85,7 +88,14 @@ export async function startAgentParties(options: AgentPartiesOptions): Promise<A
       opToks += 1;
       const expiresAt = clock.now + OP_TOK_LIFETIME;
       await Bun.sleep(5);
-      return { accessToken: `op.tok.${opToks}`, dpopKey, expiresAt, isBearer: false, isReusable: true };
+      return {
+        accessToken: `op.tok.${opToks}`,
+        dpopKey,
+        expiresAt,
+        isBearer: false,
+        isReusable: true,
+        ...options.opTok,
+      };
     },
     realm: pins.realm ?? null,
     service: pins.service ?? null,

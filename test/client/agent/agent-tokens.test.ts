@@ -297,3 +297,17 @@ test('a trial gets a token for nothing', async () => {
   await parties.agent.tryOut();
   expect(parties.realm.heard[0]?.query.has('scope')).toBe(false);
 });
+
+test('an OpTok that exists already is read again for each registry token', async () => {
+  await using parties = await startAgentParties({ registry: ok, opTok: { isReusable: false } });
+  for (const name of ['a', 'b', 'a']) await fetch(`${parties.url}/v2/${name}/manifests/1`);
+  expect([parties.opToks(), parties.realm.heard.length]).toEqual([2, 2]);
+});
+
+test('a bearer token is not sent to a realm that only the registry names', async () => {
+  const opTok = { isReusable: false, isBearer: true, dpopKey: null };
+  await using parties = await startAgentParties({ registry: ok, opTok });
+  const answer = await fetch(`${parties.url}/v2/a/manifests/1`);
+  expect([answer.status, parties.realm.heard.length]).toEqual([403, 0]);
+  expect(await answer.text()).toContain('set realm in the profile, or --realm');
+});
