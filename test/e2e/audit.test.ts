@@ -80,13 +80,13 @@ describe.each([1, 2])('with %d workers', (workers) => {
       Array.from({ length: 60 }, () => service.ask('repository:public/a:pull')),
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-    await until('warning', () => service.child.stderr().includes('audit file not written'));
+    await until('warning', () => service.child.stderr().includes('cannot write the audit file'));
     expect(service.child.stderr()).toContain('"fault":"ENOSPC"');
     await ask(40);
     unlinkSync(path);
     await until('decisions', () => decisionsIn(path).length === 100);
     await until('recovery', () => service.child.stderr().includes('the audit file is written again'));
-    expect(service.child.stderr().match(/audit file not written/g)).toHaveLength(1);
+    expect(service.child.stderr().match(/cannot write the audit file/g)).toHaveLength(1);
     expect(await service.metric('registry_token_audit_dropped_total')).toBe(0);
   });
 
