@@ -7,11 +7,12 @@ import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { type ListenAddress, parseListenAddress } from '../config/values.ts';
 import { onlyTelemetry } from '../endpoints.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
+import { DescriptorReserve, Descriptors } from '../server/descriptors.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { connectServiceManager } from '../server/service-manager.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
-import { createLineBatch, createLog } from '../telemetry/log.ts';
+import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
 import { openPush } from '../telemetry/metrics-push.ts';
 import { openWorkers } from '../workers/open-workers.ts';
 import { type Command, listenOrFail, readOptions, UsageError } from './command.ts';
@@ -80,6 +81,7 @@ Example:
     const runtime = await Runtime.create(load, { clock, log, processUsage, audit, push, proxies });
     ending.defer(() => runtime.close());
     const count = server.workers === 'auto' ? availableParallelism() : server.workers;
+    const descriptors = new Descriptors({ threads: count });
     const workersOptions = {
       count,
       createWorker,
@@ -90,7 +92,7 @@ Example:
     const listeners = await listenOrFail(
       formatAddress(server.listen),
       'choose another address with --listen',
-      () => (count === 1 ? openListener(runtime) : openWorkers(runtime, workersOptions)),
+      () => (count === 1 ? openListener(runtime, descriptors) : openWorkers(runtime, workersOptions)),
     );
     runtime.onReplaced = listeners.change;
     ending.defer(() => listeners.stop(server.shutdownGrace * 1000));
@@ -98,6 +100,8 @@ Example:
       const telemetryListener = await startTelemetry(telemetry.listen, runtime);
       ending.defer(() => telemetryListener.stop(0));
     }
+    const reserve = ending.use(new DescriptorReserve(descriptors, reserveFor(count)));
+    ending.defer(warnOfFewDescriptors(descriptors, log));
     const manager = ending.use(await connectServiceManager({ env, log, isAlive: listeners.isAlive }));
     void runtime.open();
     runtime.logWarnings();
@@ -107,7 +111,7 @@ Example:
       asked += 1;
       const number = asked;
       manager.reloading();
-      const isReloaded = await runtime.reloadAndLog();
+      const isReloaded = await reserve.lend(() => runtime.reloadAndLog());
       // Until then another reload is under way.
       if (number === asked)
         manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
@@ -120,6 +124,7 @@ Example:
     const { generation, revokedLicenses } = runtime.service;
     log.info('ready', {
       url: listeners.url,
+      descriptors: descriptors.limit === Infinity ? null : descriptors.limit,
       configuration: file,
       generation,
       revokedLicenses,
@@ -156,10 +161,35 @@ interface Listeners extends Pick<Listener, 'url' | 'stop'> {
   readonly isAlive: () => Promise<boolean>;
 }
 
-async function openListener(runtime: Runtime): Promise<Listeners> {
+/** Files are read one at a time; each thread opens its next listener before it closes the last. */
+function reserveFor(threads: number): number {
+  return 8 + threads;
+}
+
+const DESCRIPTORS_LOOK_MS = 1000;
+const DESCRIPTORS_WARNING_MS = 60_000;
+
+/** Warns once a minute while the descriptors of the process are few. Returns what ends it. */
+function warnOfFewDescriptors(descriptors: Descriptors, log: Log): () => void {
+  let warnedAt = -Infinity;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    if (now < warnedAt + DESCRIPTORS_WARNING_MS || descriptors.level() === 'enough') return;
+    warnedAt = now;
+    log.warn(
+      'few file descriptors are left: connections are closed after each answer, new ones may be refused',
+      {
+        limit: descriptors.limit,
+      },
+    );
+  }, DESCRIPTORS_LOOK_MS);
+  return () => clearInterval(timer);
+}
+
+async function openListener(runtime: Runtime, descriptors: Descriptors): Promise<Listeners> {
   const { handle } = runtime;
   const { loaded, tls } = runtime.service;
-  const address = { ...loaded.configuration.server.listen, handle };
+  const address = { ...loaded.configuration.server.listen, handle, descriptors };
   const listener =
     tls === null
       ? listen(address)

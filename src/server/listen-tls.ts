@@ -8,6 +8,7 @@ import type { TlsMaterial } from '../keys/tls-material.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import type { Clock } from '../service.ts';
 import { ClientAuthorities, ConnectionCertificate, type TrustInForce } from './client-trust.ts';
+import type { DescriptorLevel } from './descriptors.ts';
 import { type InnerServer, openInnerServer } from './inner-server.ts';
 import {
   checkPortIsFree,
@@ -15,6 +16,7 @@ import {
   LIFETIME_SECONDS,
   type Listener,
   type ListenOptions,
+  LOOK_MS,
   listenerUrl,
   peerAddress,
 } from './listen.ts';
@@ -36,7 +38,7 @@ export interface TlsLimits {
   /** A connection ends with its next answer after this time. */
   readonly lifetimeSeconds: number;
   /**
-   * How many may be open at once; a new one beyond is closed unread. Each takes three descriptors and one of the
+   * How many may be open at once; a new one beyond is closed unread. Fewer where descriptors are few. Each takes three and one of the
    * 28 000 ports that Linux has for its own connections.
    */
   readonly connections: number;
@@ -49,8 +51,10 @@ const defaultLimits: TlsLimits = {
   connections: 10_000,
 };
 
-/** How often connections are looked after; a client that has hung up is let go within two of these. */
-const LOOK_MS = 100;
+/** Of each connection: the client's, and both ends of the one to the inner server. */
+const DESCRIPTORS_EACH = 3;
+/** From this share of its connections on, answers are the last of their connections, and idle connections end. */
+const CROWDED_SHARE = 0.9;
 /** RFC 9325 §3.1.1: nothing below TLS 1.2. As a number, because Bun.listen ignores the name. */
 const TLS_1_2 = 0x0303;
 /** SSL_OP_NO_TICKET: every connection proves its key anew, and no verdict on a certificate outlives a reload. */
@@ -62,14 +66,22 @@ export function listenTls({
   port,
   handle,
   sharesPort,
+  descriptors,
   material,
   clock,
   limits,
 }: ListenTlsOptions): TlsListener {
   const bounds = { ...defaultLimits, ...limits };
+  const mostConnections = Math.min(
+    bounds.connections,
+    descriptors?.connectionsOfThread(DESCRIPTORS_EACH) ?? Infinity,
+  );
   const tunnels = new Set<TlsTunnel>();
   const allAnswered = Promise.withResolvers<void>();
   let stopping = false;
+  let level: DescriptorLevel = 'enough';
+  const hasRoom = () => level !== 'none' && tunnels.size < mostConnections;
+  const isCrowded = () => level !== 'enough' || tunnels.size >= mostConnections * CROWDED_SHARE;
   let inUse = trustOf(material);
   const inForce = () => ({ authorities: inUse.authorities, now: clock() });
 
@@ -77,8 +89,8 @@ export function listenTls({
   const inner = openInnerServer(handle, bounds.idleSeconds);
   let current: Bun.TCPSocketListener<TlsTunnel | undefined>;
   const accept = (port: number, trust: Trust) => {
-    const isLastAnswer = () => trust !== inUse;
-    const end = clientEnd({ tunnels, inner, bounds, trust, inForce, isLastAnswer });
+    const isLastAnswer = () => trust !== inUse || isCrowded();
+    const end = clientEnd({ tunnels, inner, bounds, trust, inForce, hasRoom, isLastAnswer });
     return Bun.listen(listenerOptions(host, port, trust.material, end));
   };
   try {
@@ -91,7 +103,11 @@ export function listenTls({
 
   const looking = setInterval(() => {
     const now = performance.now();
-    for (const tunnel of tunnels) tunnel.look(now);
+    level = descriptors?.level() ?? 'enough';
+    for (const tunnel of tunnels) {
+      if (isCrowded()) tunnel.endIfIdle();
+      tunnel.look(now);
+    }
     if (!stopping || tunnels.values().some(({ isBusy }) => isBusy)) return;
     allAnswered.resolve();
     if (tunnels.size === 0) clearInterval(looking);
@@ -176,6 +192,8 @@ interface ClientEndOptions {
   readonly trust: Trust;
   /** Of the listener, now. */
   readonly inForce: () => TrustInForce;
+  /** Whether another connection may be opened. */
+  readonly hasRoom: () => boolean;
   readonly isLastAnswer: () => boolean;
 }
 
@@ -183,9 +201,10 @@ interface ClientEndOptions {
 function clientEnd({
   tunnels,
   inner,
-  bounds: { handshakeSeconds, idleSeconds, lifetimeSeconds, connections },
+  bounds: { handshakeSeconds, idleSeconds, lifetimeSeconds },
   trust,
   inForce,
+  hasRoom,
   isLastAnswer,
 }: ClientEndOptions): Bun.SocketHandler<TlsTunnel | undefined> {
   const options = {
@@ -196,7 +215,7 @@ function clientEnd({
   };
   return {
     open: (socket) => {
-      if (tunnels.size >= connections) return socket.terminate();
+      if (!hasRoom()) return socket.terminate();
       socket.data = new TlsTunnel(socket, inner.routes, options);
       tunnels.add(socket.data);
     },

@@ -5,6 +5,7 @@ import type { Server } from 'bun';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import type { ClientConnection } from '../request/client-connection.ts';
+import type { Descriptors } from './descriptors.ts';
 
 export interface ListenOptions {
   readonly host: string;
@@ -12,6 +13,13 @@ export interface ListenOptions {
   readonly handle: (request: Request, connection: ClientConnection) => Promise<Response>;
   /** Whether other threads of this process listen on the same port; a port that another process has is refused anyway. */
   readonly sharesPort?: boolean;
+  /** While they are few, this listener has fewer connections. Without it, the listener accepts all that come. */
+  readonly descriptors?: Descriptors;
+}
+
+export interface ListenPlainOptions extends ListenOptions {
+  /** Default `LIFETIME_SECONDS`. */
+  readonly lifetimeSeconds?: number;
 }
 
 export interface Listener {
@@ -38,33 +46,120 @@ export const IDLE_SECONDS = 30;
 /** After this time a connection is closed with its next answer, so that no connection outlives what it was made with for long. */
 export const LIFETIME_SECONDS = 3600;
 
+/** How often the listeners look whether descriptors are few. */
+export const LOOK_MS = 100;
+
 /** Listens at once. Throws where the address cannot be had. */
-export function listen({ host, port, handle, sharesPort = false }: ListenOptions): Listener {
+export function listen({
+  host,
+  port,
+  handle,
+  sharesPort = false,
+  descriptors,
+  lifetimeSeconds = LIFETIME_SECONDS,
+}: ListenPlainOptions): Listener {
   const drain = new Drain();
-  const server: Server<undefined> = Bun.serve({
-    hostname: host,
-    port,
-    maxRequestBodySize: MAX_BODY_BYTES,
-    idleTimeout: IDLE_SECONDS,
-    development: false,
-    // With `development: false` Bun shares the port by default: two services would do so silently.
-    reusePort: sharesPort,
-    fetch: (request, server): Promise<Response> =>
-      drain.closing(
-        handle(request, { address: peerAddress(server.requestIP(request)?.address), certificate: null }),
-      ),
-  });
+  const ages = new ConnectionAges(lifetimeSeconds * 1000);
+  let isShedding = false;
+  const open = (port: number): Server<undefined> =>
+    Bun.serve({
+      hostname: host,
+      port,
+      maxRequestBodySize: MAX_BODY_BYTES,
+      idleTimeout: IDLE_SECONDS,
+      development: false,
+      // With `development: false` Bun shares the port by default: two services would do so silently.
+      reusePort: sharesPort,
+      fetch: (request, server): Promise<Response> => {
+        const peer = server.requestIP(request);
+        const isOld = peer !== null && ages.isOld(peer, performance.now());
+        const answer = handle(request, { address: peerAddress(peer?.address), certificate: null });
+        return drain.closing(answer, () => isOld || isShedding);
+      },
+    });
+  let server: Server<undefined> | null = open(port);
   const bound = server.port ?? port;
+  /** Those that accept no connection any more, until their last one is closed. */
+  const paused = new Set<Server<undefined>>();
+  const pause = () => {
+    if (server === null) return;
+    const ending = server;
+    server = null;
+    paused.add(ending);
+    // Closes idle connections too.
+    void ending.stop().then(() => paused.delete(ending));
+  };
+  const resume = () => {
+    try {
+      server ??= open(bound);
+    } catch {
+      // Another process has the port, or there is no descriptor: the next look tries again.
+    }
+  };
+  const look = (descriptors: Descriptors) => {
+    const level = descriptors.level();
+    isShedding = level !== 'enough';
+    if (level === 'none') pause();
+    else if (level === 'few') server?.closeIdleConnections();
+    else resume();
+  };
+  const looking = descriptors === undefined ? null : setInterval(() => look(descriptors), LOOK_MS);
+  looking?.unref();
   return {
     url: listenerUrl('http', host, bound),
     port: bound,
     stop: async (graceMs) => {
       const end = performance.now() + graceMs;
+      if (looking !== null) clearInterval(looking);
       await drain.start(graceMs);
-      await waitAtMost(end - performance.now(), server.stop());
-      await server.stop(true);
+      const servers = server === null ? [...paused] : [server, ...paused];
+      await waitAtMost(end - performance.now(), Promise.all(servers.map((each) => each.stop())));
+      await Promise.all(servers.map((each) => each.stop(true)));
     },
   };
+}
+
+/** Longer than a connection may be idle, so that no connection in use is forgotten. */
+const FORGET_MS = 60_000;
+/** Beyond, connections are forgotten sooner, and may live longer: about 5 MB. */
+const MAX_REMEMBERED = 25_000;
+
+/**
+ * Since when connections are in use. Bun.serve tells the address and port of a request's client, and nothing more of its
+ * connection; a new connection from a port that was used within two minutes counts as the one before.
+ */
+class ConnectionAges {
+  readonly #lifetimeMs: number;
+  #recent = new Map<string, number>();
+  #former = new Map<string, number>();
+  #turnedAt = 0;
+
+  constructor(lifetimeMs: number) {
+    this.#lifetimeMs = lifetimeMs;
+  }
+
+  /** Whether this connection should be closed, and is then forgotten. `now` in milliseconds of `performance.now()`. */
+  isOld({ address, port }: { readonly address: string; readonly port: number }, now: number): boolean {
+    const key = `${address} ${port}`;
+    const known = this.#recent.get(key);
+    const since = known ?? this.#former.get(key) ?? now;
+    if (now - since > this.#lifetimeMs) {
+      this.#recent.delete(key);
+      this.#former.delete(key);
+      return true;
+    }
+    if (known === undefined) this.#remember(key, since, now);
+    return false;
+  }
+
+  #remember(key: string, since: number, now: number): void {
+    if (this.#recent.size >= MAX_REMEMBERED || now - this.#turnedAt > FORGET_MS) {
+      this.#former = this.#recent;
+      this.#recent = new Map();
+      this.#turnedAt = now;
+    }
+    this.#recent.set(key, since);
+  }
 }
 
 /** Throws if something already listens there: two services that allow sharing a port would otherwise share it silently. */
@@ -85,7 +180,7 @@ export function peerAddress(address: string | undefined): string {
 const QUIET_MS = 100;
 /** If requests never pause, the listener stops waiting after this time. */
 const LONGEST_MS = 1000;
-const LOOK_MS = 5;
+const DRAIN_LOOK_MS = 5;
 
 /**
  * Graceful stop, first phase: requests already on their way over open connections are answered, and each answer closes
@@ -96,11 +191,11 @@ export class Drain {
   /** In milliseconds of `performance.now()`. */
   #lastRequest = 0;
 
-  /** Returns the answer; while the listener drains, with `Connection: close`. */
-  async closing(answer: Promise<Response>): Promise<Response> {
+  /** Returns the answer; with `Connection: close` while the listener drains, and where `isLast` returns true by then. */
+  async closing(answer: Promise<Response>, isLast: () => boolean = () => false): Promise<Response> {
     if (this.#isDraining) this.#lastRequest = performance.now();
     const response = await answer;
-    if (this.#isDraining) response.headers.set('Connection', 'close');
+    if (this.#isDraining || isLast()) response.headers.set('Connection', 'close');
     return response;
   }
 
@@ -120,7 +215,7 @@ export class Drain {
     const end = began + Math.min(mostMs, LONGEST_MS);
     for (let now = began; now < end && now < this.#lastRequest + QUIET_MS; now = performance.now()) {
       if (isExpecting()) this.#lastRequest = now;
-      await Bun.sleep(LOOK_MS);
+      await Bun.sleep(DRAIN_LOOK_MS);
     }
   }
 }

@@ -6,6 +6,7 @@ import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import { createEndpoints, type FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
+import { Descriptors } from '../server/descriptors.ts';
 import { listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -30,6 +31,7 @@ export async function startWorkerService(
     ...setup.listen,
     handle: createEndpoints(() => service.endpoints),
     sharesPort: true,
+    descriptors: new Descriptors({ threads: setup.workers }),
   };
   const listener =
     service.tls === null
