@@ -14,7 +14,7 @@ export interface Contents {
   readonly samples: FileTree;
   /** README, CHANGELOG, SECURITY, LICENSE. */
   readonly documents: FileTree;
-  /** The sample of the configuration as a package installs it. */
+  /** The sample of the configuration as a package's first installation writes it to /etc. */
   readonly packagedConfiguration: Entry;
 }
 
@@ -49,7 +49,7 @@ function isSample(path: string): boolean {
 
 /**
  * The sample names the sample key, which everybody has: an installed configuration names the key that
- * `keygen --out /etc/registry-token` makes. The unit brings the same file by LoadCredential=.
+ * `keygen --out /etc/registry-token` makes, and the folders that the unit lets the service write to.
  */
 export function packagedConfiguration(sample: string): string {
   const changes = [
@@ -58,6 +58,7 @@ export function packagedConfiguration(sample: string): string {
       /keyPath: registry-signing-sample\.pem .*$/m,
       'keyPath: registry-signing.pem # keygen --out /etc/registry-token',
     ],
+    ['  # auditPath: audit.log             #', '  # auditPath: /var/log/registry-token/audit.log #'],
   ] as const;
   return changes.reduce((text, [old, next]) => {
     const changed = text.replace(old, () => next);

@@ -8,7 +8,9 @@ import type { Release } from './release.ts';
 import type { Executable, Target } from './target.ts';
 import { runTool } from './tool.ts';
 
-export const CONFIGURATION_PATH = 'etc/registry-token/registry-token.yaml';
+/** What the first installation copies to /etc/registry-token; no conffile, so no upgrade ever asks about it. */
+const CONFIGURATION_SAMPLE = 'usr/share/registry-token/registry-token.yaml';
+const LOGROTATE = 'etc/logrotate.d/registry-token';
 const DOCUMENTS = 'usr/share/doc/registry-token';
 const MAINTAINER = 'registry-token maintainers <maintainers@registry-token.invalid>';
 
@@ -28,7 +30,7 @@ export async function makeDebianPackage(
   const sizes = await Promise.all(files.map(async ([path]) => (await lstat(join(root, path))).size));
   await writeTree(root, {
     'DEBIAN/control': { text: control(target, release, sizes) },
-    'DEBIAN/conffiles': { text: `/${CONFIGURATION_PATH}\n` },
+    'DEBIAN/conffiles': { text: `/${LOGROTATE}\n` },
     'DEBIAN/md5sums': { text: sums.sort().join('') },
     ...Object.fromEntries(
       ['postinst', 'prerm', 'postrm'].map((script) => [`DEBIAN/${script}`, scriptEntry(script)]),
@@ -54,7 +56,9 @@ async function installedTree(
 ): Promise<FileTree> {
   const { manPage, completions, samples, documents, packagedConfiguration } = contents;
   // The sample key signs on loopback only: an installation makes a key of its own.
-  const examples = Object.entries(samples).filter(([name]) => !/systemd|-sample\.pem$|schema/.test(name));
+  const examples = Object.entries(samples).filter(
+    ([name]) => !/systemd\/registry-token|-sample\.pem$|schema/.test(name),
+  );
   const compressed = async (entry: Entry, name: string): Promise<Entry> => {
     await writeTree(work, { [name]: entry });
     return { copyOf: await gzip(join(work, name), 9) };
@@ -63,8 +67,10 @@ async function installedTree(
     'usr/bin/registry-token': { copyOf: path, mode: 0o755 },
     // By this name docker, podman and skopeo find it as a credential helper.
     'usr/bin/docker-credential-registry-token': { linkTo: 'registry-token' },
-    [CONFIGURATION_PATH]: packagedConfiguration,
+    [CONFIGURATION_SAMPLE]: packagedConfiguration,
+    [LOGROTATE]: { copyOf: 'etc/systemd/registry-token.logrotate' },
     'usr/lib/systemd/system/registry-token.service': { copyOf: 'etc/systemd/registry-token.service' },
+    'usr/lib/tmpfiles.d/registry-token.conf': { copyOf: 'etc/systemd/registry-token.tmpfiles.conf' },
     [SCHEMA_PATH]: { copyOf: 'etc/registry-token.schema.json' },
     'usr/share/man/man1/registry-token.1.gz': await compressed(manPage, 'registry-token.1'),
     'usr/share/bash-completion/completions/registry-token': completions.bash,

@@ -81,18 +81,26 @@ export class FileReader {
     return this.#snapshot;
   }
 
-  /** The file that this key names; null where it names none, or one that cannot be read. */
-  read(key: string, path: string | undefined): Buffer | null {
+  /**
+   * The file that this key names; null where it names none, or one that cannot be read. `missing` is the message of a
+   * file that is not there or empty, where the general one does not help.
+   */
+  read(key: string, path: string | undefined, missing?: (file: string) => string): Buffer | null {
     if (path === undefined) return null;
     const file = this.#loaded.resolvePath(path);
     // A password that was written where its path belongs is not shown.
     const shown = key.endsWith('asswordPath') ? 'the file' : file;
     try {
       const bytes = this.#snapshot.read(file);
-      if (bytes.length <= MAX_BYTES) return bytes;
-      this.report(key, `${shown} has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
+      if (bytes.length === 0 && missing !== undefined)
+        this.report(key, `${shown} is empty; ${missing(file)}`);
+      else if (bytes.length <= MAX_BYTES) return bytes;
+      else this.report(key, `${shown} has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
     } catch (cause) {
-      this.report(key, `${shown} cannot be read (${errorCode(cause)})`);
+      const code = errorCode(cause);
+      if (code === 'ENOENT' && missing !== undefined)
+        this.report(key, `${shown} does not exist; ${missing(file)}`);
+      else this.report(key, `${shown} cannot be read (${code})`);
     }
     return null;
   }

@@ -1,10 +1,12 @@
 /** The keys, certificates, secrets and lists that a configuration names, opened and checked. */
+import { dirname, resolve } from 'node:path';
 import { readRevocationList } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { withoutByteOrderMark } from '../document/text.ts';
 import { KeyFault } from '../keys/key-algorithm.ts';
 import { openPublicKeys, openSigningKey, type PublicKey, type SigningKey } from '../keys/signing-key.ts';
 import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
+import { shellWord } from '../platform/quoting.ts';
 import type { FileReader } from './files.ts';
 
 export interface Material {
@@ -44,11 +46,11 @@ export async function openMaterial(
 }
 
 async function readSigningKey(
-  { configuration: { signing } }: LoadedConfiguration,
+  { configuration: { signing }, file }: LoadedConfiguration,
   files: FileReader,
   now: number,
 ): Promise<SigningKey | null> {
-  const key = files.read('signing.keyPath', signing.keyPath);
+  const key = files.read('signing.keyPath', signing.keyPath, (keyFile) => howToMakeKey(keyFile, file));
   const passwordFile = files.readText('signing.keyPasswordPath', signing.keyPasswordPath);
   const certificates = files.readText('signing.certificatePath', signing.certificatePath);
   if (key === null) return null;
@@ -61,6 +63,13 @@ async function readSigningKey(
     files.report(cause.source === 'key' ? 'signing.keyPath' : 'signing.certificatePath', cause.message);
     return null;
   }
+}
+
+/** A credential of systemd is a copy: the key itself is made beside the configuration. */
+function howToMakeKey(keyFile: string, configurationFile: string): string {
+  const isCredential = keyFile.startsWith('/run/credentials/');
+  const directory = dirname(isCredential ? resolve(configurationFile) : keyFile);
+  return `no signing key: run registry-token keygen --out ${shellWord(directory)}`;
 }
 
 async function openAdditionalKeys(

@@ -16,13 +16,14 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now:
   const keyPath = ['signing', 'keyPath'];
 
   const mode = statSync(loaded.resolvePath(signing.keyPath), { throwIfNoEntry: false })?.mode ?? 0;
-  if ((mode & 0o077) !== 0)
+  // A group that may read it is how `keygen` gives it to the service: root:registry-token, 0640.
+  if ((mode & 0o037) !== 0)
     add(
       'warning',
       'key-permissions',
       keyPath,
-      `Other users than its owner can read the signing key (mode ${(mode & 0o777).toString(8)}).`,
-      `chmod 600 ${loaded.resolvePath(signing.keyPath)}`,
+      `Users beyond its owner and group can read the signing key (mode ${(mode & 0o777).toString(8)}).`,
+      `chmod 640 ${loaded.resolvePath(signing.keyPath)}`,
     );
   if (key.thumbprint === SAMPLE_KEY_THUMBPRINT)
     add(

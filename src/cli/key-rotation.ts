@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import {
+  chmodSync,
   chownSync,
   lstatSync,
   mkdirSync,
@@ -11,11 +12,13 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { algorithmOf, type SigningAlgorithm } from '../keys/key-algorithm.ts';
 import { createRegistryJwks } from '../keys/key-generation.ts';
+import { thumbprintId } from '../keys/key-ids.ts';
 import { errorCode } from '../platform/errors.ts';
 import { parsePrivateKey } from '../platform/pem.ts';
 import { shellWord, yamlText } from '../platform/quoting.ts';
@@ -70,8 +73,11 @@ export async function makeNextKey(
   return explainNext(folder, algorithmOf(new X509Certificate(pair.certificate).publicKey));
 }
 
-/** Step 2: puts the next key in place of the current one. If it was interrupted, the next run completes it. */
-export function switchToNextKey(folder: KeyFolder): string {
+/**
+ * Step 2: puts the next key in place of the current one. If it was interrupted, the next run completes it. `isCopied`: the
+ * unit gives the service a copy of the key, made at the start.
+ */
+export function switchToNextKey(folder: KeyFolder, isCopied: boolean): string {
   const { current, next, last } = folder;
   if (!isThere(next.certificate)) {
     const switched = isThere(last.certificate);
@@ -91,11 +97,19 @@ export function switchToNextKey(folder: KeyFolder): string {
     moveFile(next.key, current.key);
   }
   moveFile(next.certificate, current.certificate);
-  return explainSwitch(folder);
+  return explainSwitch(folder, isCopied);
 }
 
-/** Step 3: removes the old key, also from bundle and key set. `now` in epoch seconds. */
-export async function finishRotation(folder: KeyFolder, now: number, force: boolean): Promise<string> {
+/**
+ * Step 3: removes the old key, also from bundle and key set. `now` in epoch seconds. `askThumbprint` asks the running service which
+ * key it signs with, and throws an Error where it cannot. `force` does not wait and does not ask.
+ */
+export async function finishRotation(
+  folder: KeyFolder,
+  now: number,
+  force: boolean,
+  askThumbprint: () => Promise<string>,
+): Promise<string> {
   const { current, next, last } = folder;
   if (isThere(next.certificate))
     throw new CommandFailure(`${next.certificate} exists: run --switch first, then --finish`);
@@ -108,7 +122,9 @@ export async function finishRotation(folder: KeyFolder, now: number, force: bool
       `tokens of the old key may be valid until ${new Date(until * 1000).toISOString()}; nothing was changed. ` +
         'Run it after that, or with --force if the old key must go at once',
     );
-  await writeTrust(folder, [readCertificate(current.certificate)]);
+  const certificate = readCertificate(current.certificate);
+  if (!force) await checkService(folder, now, await thumbprintId(certificate.publicKey), askThumbprint);
+  await writeTrust(folder, [certificate]);
   removeFile(last.key);
   removeFile(last.certificate);
   return `The old key was removed, also from the bundle and the key set:
@@ -117,6 +133,33 @@ export async function finishRotation(folder: KeyFolder, now: number, force: bool
 
 Give them to every registry, and restart it: it then trusts only the new key.
 `;
+}
+
+/** A service that still signs with the old key would be refused by every registry that forgets it. */
+async function checkService(
+  { directory, current, last }: KeyFolder,
+  now: number,
+  expected: string,
+  askThumbprint: () => Promise<string>,
+): Promise<void> {
+  let thumbprint: string;
+  try {
+    thumbprint = await askThumbprint();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown fault';
+    throw new CommandFailure(
+      `cannot ask the running service which key it signs with, and nothing was changed: ${reason}; start it, name its ` +
+        'configuration with --config, or run it with --force where the service is elsewhere',
+    );
+  }
+  if (thumbprint === expected) return;
+  // Its tokens of the old key are good for an hour from now.
+  if (isThere(last.certificate))
+    attempt(`touch ${last.certificate}`, () => utimesSync(last.certificate, now, now));
+  throw new CommandFailure(
+    `the running service does not sign with ${current.key} yet, and nothing was changed; systemctl restart registry-token, ` +
+      `and an hour after it: registry-token keygen --out ${shellWord(directory)} --finish`,
+  );
 }
 
 async function writeTrust(folder: KeyFolder, certificates: readonly X509Certificate[]): Promise<void> {
@@ -170,16 +213,21 @@ ${byCertificate}     jwks: ${yamlText(jwks)}    # 3.x
      signing: { additionalKeys: [${yamlText(bundle)}] }
 2. When every registry has both, and not before:
      ${command} --switch
-   The service takes the new key by itself; no configuration needs an edit.
+   It says whether the service takes the new key by itself or must be restarted; no configuration needs an edit.
 3. An hour later, when no token of the old key is valid any more:
      ${command} --finish
    and give every registry the new ${byCertificate === '' ? jwks : bundle} again.
 `;
 }
 
-function explainSwitch({ directory, current, last }: KeyFolder): string {
+function explainSwitch({ directory, current, last }: KeyFolder, isCopied: boolean): string {
+  const next = isCopied
+    ? `The unit gives the service a copy of the key, made at its start (LoadCredential=): it signs with the old key until
+     systemctl restart registry-token
+Do that now. Registries need nothing now.`
+    : `A running service takes it by itself, and says "reloaded" in its log. Registries need nothing now.`;
   return `The new key is now ${current.key}; the old one is ${last.key}.
-A running service takes it by itself and logs "reloaded". Registries need nothing now.
+${next}
 
 An hour from now, when no token of the old key is valid any more:
      registry-token keygen --out ${shellWord(directory)} --finish
@@ -228,12 +276,13 @@ export function makeDirectory(directory: string): void {
   attempt(`create the directory ${directory}`, () => mkdirSync(directory, { recursive: true }));
 }
 
-/** Writes a file that must not exist yet. Throws CommandFailure. */
+/** Writes a file that must not exist yet, whatever the umask is. Throws CommandFailure. */
 export function writeNew(path: string, text: string, mode: number, owner?: FileOwner): void {
   attempt(`write ${path}`, () => {
-    writeFileSync(path, text, { flag: 'wx', mode });
+    writeFileSync(path, text, { flag: 'wx', mode: 0o600 });
     try {
       if (owner !== undefined) chownSync(path, owner.uid, owner.gid);
+      chmodSync(path, mode);
     } catch (cause) {
       rmSync(path, { force: true });
       throw cause;

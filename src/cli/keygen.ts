@@ -1,5 +1,7 @@
 /** `keygen`: creates the key that signs registry tokens, and what registries need to trust it. */
 import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { createSelfSignedCertificate } from '../keys/certificate-authoring.ts';
 import type { SigningAlgorithm } from '../keys/key-algorithm.ts';
@@ -17,8 +19,11 @@ import {
   switchToNextKey,
   writeNew,
 } from './key-rotation.ts';
+import { askSigningThumbprint, isCopiedByUnit, serviceUrl } from './rotation-service.ts';
 
 const ALGORITHMS = ['ES256', 'ES384', 'RS256', 'EdDSA'] as const satisfies readonly SigningAlgorithm[];
+/** The packages make it for the service; its members can read the key. */
+const SERVICE_GROUP = 'registry-token';
 const MAX_DAYS = 36500;
 const DEFAULT_DAYS = 825;
 /** Seconds: so that a registry whose clock is behind accepts the certificate at once. */
@@ -30,10 +35,11 @@ export const keygen: Command = {
   help: `Usage: registry-token keygen --out DIR [--algorithm ES256] [--days ${DEFAULT_DAYS}] [--force]
        registry-token keygen --out DIR --rotate [--algorithm NAME] [--days ${DEFAULT_DAYS}]
        registry-token keygen --out DIR --switch
-       registry-token keygen --out DIR --finish [--force]
+       registry-token keygen --out DIR --finish [--config FILE] [--force]
 
 Creates the key that signs registry tokens, and writes into DIR, which is created if it does not exist:
-  registry-signing.pem   the private key, PKCS#8, readable by its owner only (0600)
+  registry-signing.pem   the private key, PKCS#8, readable by its owner only (0600); if root runs it and there is a
+                         group registry-token, by that group too (root:registry-token, 0640)
   registry-signing.crt   its self-signed certificate, for the registry's rootcertbundle and our certificatePath
   registry-jwks.json     its public key, for the jwks of a 3.x registry
 and prints the lines for both configurations.
@@ -41,25 +47,30 @@ and prints the lines for both configurations.
 Another key takes its place in three steps, without a refused pull; each prints what to do next:
   --rotate   creates registry-signing-next.pem and .crt beside it; registry-signing-bundle.crt and
              registry-jwks.json then hold both keys. Give them to every registry before you continue
-  --switch   makes the next key the current one; a running service takes it by itself
-  --finish   an hour later: removes the old key, also from the bundle and the key set
+  --switch   makes the next key the current one; a running service takes it by itself, or the output says how
+  --finish   an hour later: removes the old key, also from the bundle and the key set, but not before the running
+             service signs with the new key, as its /.well-known/jwks.json says
 
   --out DIR              where to write
   --algorithm NAME       ES256, ES384, RS256, or EdDSA (registries from 3.0 only). Default: ES256 for the first key,
                          then the same as before
   --days N               how long the certificate is valid, 1 to ${MAX_DAYS}; default ${DEFAULT_DAYS}
-  --force                replaces files that exist, and the old key is lost; with --finish: does not wait
+  --config FILE          with --finish: the configuration that says where the service listens; default
+                         DIR/registry-token.yaml, then the one that serve would read
+  --force                replaces files that exist, and the old key is lost; with --finish: neither waits nor asks the
+                         service
 
 Exit codes: 0 written, 1 a file exists already, is missing or cannot be written, 2 usage.
 
 Example:
   registry-token keygen --out /etc/registry-token
 `,
-  run: async ({ args, print, tell }) => {
+  run: async ({ args, env, print, tell }) => {
     const options = readOptions(args, {
       out: { type: 'string' },
       algorithm: { type: 'string' },
       days: { type: 'string' },
+      config: { type: 'string' },
       force: { type: 'boolean', default: false },
       rotate: { type: 'boolean', default: false },
       switch: { type: 'boolean', default: false },
@@ -72,13 +83,17 @@ Example:
     if (steps > 1) throw new UsageError('--rotate, --switch and --finish are three steps; give one of them');
     if ((options.switch || options.finish) && (algorithm !== null || options.days !== undefined))
       throw new UsageError('--algorithm and --days are for a new key; --switch and --finish create none');
+    if (options.config !== undefined && !options.finish)
+      throw new UsageError('--config goes with --finish only');
     if (options.force && (options.rotate || options.switch))
       throw new UsageError('--force cannot be combined with --rotate or --switch, which replace nothing');
 
     if (options.rotate) print(await makeNextKey(folder, algorithm, (chosen) => makePair(chosen, days)));
-    else if (options.switch) print(switchToNextKey(folder));
-    else if (options.finish) print(await finishRotation(folder, Date.now() / 1000, options.force));
-    else await makeFirstKey(folder, algorithm ?? 'ES256', days, options.force, print, tell);
+    else if (options.switch) print(switchToNextKey(folder, await isCopiedByUnit(folder.current.key, env)));
+    else if (options.finish) {
+      const ask = async () => askSigningThumbprint(serviceUrl(folder.directory, options.config, env));
+      print(await finishRotation(folder, Date.now() / 1000, options.force, ask));
+    } else await makeFirstKey(folder, algorithm ?? 'ES256', days, options.force, print, tell);
     return 0;
   },
 };
@@ -102,12 +117,29 @@ async function makeFirstKey(
   const pair = makePair(algorithm, days);
   const keySet = await createRegistryJwks(createPublicKey(pair.key));
   const write = force ? replaceKeyFile : writeNew;
-  write(current.key, pair.key, 0o600);
+  const serviceGroup = userInfo().uid === 0 ? readGroupId(SERVICE_GROUP) : null;
+  if (serviceGroup === null) write(current.key, pair.key, 0o600);
+  else write(current.key, pair.key, 0o640, { uid: 0, gid: serviceGroup });
   write(current.certificate, pair.certificate, 0o644);
   write(jwks, `${JSON.stringify(keySet, null, 2)}\n`, 0o644);
   if (replaced.length > 0)
     tell('The old key was replaced: give every registry the new certificate or key set, and restart it.\n');
-  print(explain(folder, algorithm, days, pair.notAfter));
+  const access =
+    serviceGroup === null ? '0600: for the service only' : `0640: for root and the group ${SERVICE_GROUP}`;
+  print(explain(folder, algorithm, days, pair.notAfter, access));
+}
+
+/** Of /etc/group; null where it has no such group. */
+function readGroupId(name: string): number | null {
+  try {
+    const entry = readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .find((line) => line.startsWith(`${name}:`));
+    const id = entry?.split(':')[2];
+    return id === undefined ? null : Number(id);
+  } catch {
+    return null;
+  }
 }
 
 /** A new private key and its certificate, PEM; `notAfter` in epoch seconds. */
@@ -142,10 +174,11 @@ function explain(
   algorithm: SigningAlgorithm,
   days: number,
   notAfter: number,
+  access: string,
 ): string {
   const end = new Date(notAfter * 1000).toISOString().slice(0, 10);
   const written = `Written:
-  ${current.key}   private key, ${algorithm}, 0600: for the service only
+  ${current.key}   private key, ${algorithm}, ${access}
   ${current.certificate}   certificate, valid for ${days} ${days === 1 ? 'day' : 'days'}, until ${end}
   ${keySet}     public key, for a 3.x registry
 `;

@@ -25,12 +25,12 @@ const RETRY_MS = 1000;
 const LOOK_MS = 1000;
 /** How long closing may take, in milliseconds: the disk may hang. */
 const CLOSE_MS = 2000;
-/** Only its owner can read who asked for what. */
-const MODE = 0o600;
+/** Its owner, and the group that a setgid folder gives it; the umask may take the group away. */
+const MODE = 0o640;
 
 /**
  * Throws an Error with a `code` if the file cannot be appended to. It must not be a pipe: opening one waits for its reader. If
- * the file does not exist, it is created, for its owner alone.
+ * the file does not exist, it is created, for its owner and group.
  */
 export function checkAuditFile(path: string): void {
   closeSync(openSync(path, 'a', MODE));

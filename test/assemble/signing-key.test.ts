@@ -174,7 +174,6 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
 
 describe('a file that holds no private key', () => {
   test.each([
-    ['empty', '', 'The file is not a PEM file.'],
     ['words', 'registry-token\n', 'The file is not a PEM file.'],
     ['a JWK', JSON.stringify(p256.export({ format: 'jwk' })), 'The file is not a PEM file.'],
     [
@@ -203,7 +202,22 @@ describe('a file that holds no private key', () => {
   });
 
   test.each([
-    ['keyPath', 'nothing.pem', 'nothing.pem cannot be read (ENOENT)'],
+    ['does not exist', null],
+    ['is empty', ''],
+  ])('because the file %s is told with the command that makes one', async (what, content) => {
+    const path = content === null ? 'nothing.pem' : 'empty.pem';
+    if (content !== null) site.write(path, content);
+    site.configure({ signing: { keyPath: path } });
+    const advice = `no signing key: run registry-token keygen --out ${site.folder.path}`;
+    expect(await site.mistakes()).toBe(`signing.keyPath: ${path} ${what}; ${advice}`);
+  });
+
+  test('because the credential of systemd is empty is told with the folder of the configuration', async () => {
+    site.configure({ signing: { keyPath: '/run/credentials/registry-token.service/signing.pem' } });
+    expect(await site.mistakes()).toEndWith(`run registry-token keygen --out ${site.folder.path}`);
+  });
+
+  test.each([
     ['keyPath', '.', 'cannot be read (EISDIR)'],
     ['keyPasswordPath', 'hunter2', 'the file cannot be read (ENOENT)'],
     ['certificatePath', 'nothing.crt', 'nothing.crt cannot be read (ENOENT)'],

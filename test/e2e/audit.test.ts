@@ -51,7 +51,7 @@ describe.each([1, 2])('with %d workers', (workers) => {
     for (const decision of decisions)
       expect(decision).toMatchObject({ time: expect.any(String), level: 'info', subject: 'alice' });
     expect(findSecret(readFileSync(path, 'utf8'))).toBeNull();
-    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(statSync(path).mode & 0o777).toBe(0o640);
     expect(service.child.stderr()).not.toContain('"issued"');
     expect(await service.metric('registry_token_audit_dropped_total')).toBe(0);
   });

@@ -1,6 +1,6 @@
 /** The packages as an operator meets them: made twice, installed into a fresh Debian, upgraded and purged. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
-import { chmod, cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { type Authority, startAuthority } from '../support/authority.ts';
 import { createDpopClient, type DpopClient } from '../support/authority-client.ts';
@@ -17,6 +17,7 @@ import { obtainToken } from '../support/token-request.ts';
 setDefaultTimeout(300_000);
 
 const CONFIGURATION = 'etc/registry-token/registry-token.yaml';
+const SAMPLE = 'usr/share/registry-token/registry-token.yaml';
 const UNIT = 'registry-token.service';
 const SCOPE = 'repository:stella-ops/public/app:pull';
 const etc = new URL('../../etc', import.meta.url).pathname;
@@ -115,7 +116,7 @@ function describeInstallation() {
 
   /** Starts what is installed by the words of the installed unit, gets a token, stops it. */
   const issue = async () => {
-    const unit = readUnit(UNIT, await readFile(root.at(`usr/lib/systemd/system/${UNIT}`), 'utf8'));
+    const unit = readUnit(await readFile(root.at(`usr/lib/systemd/system/${UNIT}`), 'utf8'));
     const address = { REGISTRY_TOKEN_SERVER__LISTEN: `127.0.0.1:${port}` };
     await using service = await root.startUnit(unit, address);
     await service.waitForStatus(`http://127.0.0.1:${port}/readyz`, 200);
@@ -157,6 +158,7 @@ function describeInstallation() {
     await writeFile(root.at(CONFIGURATION), edited);
     const keygen = await root.run('registry-token', 'keygen', '--out', '/etc/registry-token');
     expect(keygen).toMatchObject({ exitCode: 0, stderr: '' });
+    expect((await stat(root.at('etc/registry-token/registry-signing.pem'))).mode & 0o777).toBe(0o640);
     expect((await root.run('registry-token', 'check', '--offline')).exitCode).toBe(0);
     expect(await issue()).toEqual(granted);
   });
@@ -169,14 +171,16 @@ function describeInstallation() {
     expect(await issue()).toEqual(granted);
   });
 
-  test('an upgrade with another sample lays it beside the edited one', async () => {
+  test('an upgrade with another sample asks nothing, and lays nothing beside the edited one', async () => {
     const next = await nextPackage(made, deb, '9.2', async (tree) => {
-      const text = await readFile(`${tree}/${CONFIGURATION}`, 'utf8');
-      await writeFile(`${tree}/${CONFIGURATION}`, `${text}# new in 9.2\n`);
+      const text = await readFile(`${tree}/${SAMPLE}`, 'utf8');
+      await writeFile(`${tree}/${SAMPLE}`, `${text}# new in 9.2\n`);
     });
-    expect((await root.dpkg('--force-confdef', '--force-confold', '--install', next)).exitCode).toBe(0);
+    expect(await root.dpkg('--install', next)).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await readFile(root.at(CONFIGURATION), 'utf8')).toBe(edited);
-    expect(await readFile(root.at(`${CONFIGURATION}.dpkg-dist`), 'utf8')).toContain('# new in 9.2');
+    expect(await readFile(root.at(SAMPLE), 'utf8')).toContain('# new in 9.2');
+    const files = await readdir(root.at('etc/registry-token'));
+    expect(files.filter((name) => name.includes('.dpkg-'))).toEqual([]);
     expect(await issue()).toEqual(granted);
   });
 

@@ -373,8 +373,8 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'key-permissions',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /Other users than its owner can read the signing key \(mode 644\)/,
-    mend: /^chmod 600 \/.*registry-signing\.pem$/,
+    fault: /Users beyond its owner and group can read the signing key \(mode 644\)/,
+    mend: /^chmod 640 \/.*registry-signing\.pem$/,
   },
   {
     setup: 'unreachable Authority',

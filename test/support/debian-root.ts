@@ -1,5 +1,4 @@
 /** A fresh Debian in a folder, by mmdebstrap from this machine's own sources: the essential packages, and passwd. */
-import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inRoot } from './chroot.ts';
 import { type Child, createTemporaryFolder, type Finished, run, runOrFail, start } from './processes.ts';
@@ -13,17 +12,13 @@ export interface DebianRoot extends AsyncDisposable {
   readonly paths: () => Promise<readonly string[]>;
   /** Runs a command in it to its end, as root. */
   readonly run: (...command: readonly string[]) => Promise<Finished>;
-  /** Starts the program of an installed unit as systemd would: its user, its words, its credentials. */
+  /** Starts the program of an installed unit as systemd would: its user and its words. */
   readonly startUnit: (unit: Unit, env: Readonly<Record<string, string>>) => Promise<Child>;
 }
 
 /** What starting needs of a unit's text. */
 export interface Unit {
-  readonly name: string;
   readonly command: readonly string[];
-  /** Name and path of each LoadCredential=. */
-  readonly credentials: readonly (readonly [name: string, path: string])[];
-  readonly environment: readonly (readonly [name: string, value: string])[];
 }
 
 export async function createDebianRoot(): Promise<DebianRoot> {
@@ -49,37 +44,17 @@ export async function createDebianRoot(): Promise<DebianRoot> {
       return found.trim().split('\n').sort();
     },
     run: (...command) => run(inRoot(path, command)),
-    startUnit: async ({ name, command, credentials, environment }, env) => {
-      const directory = `/run/credentials/${name}`;
+    startUnit: async ({ command }, env) => {
       const identity = await runOrFail(['chroot', path, 'getent', 'passwd', 'registry-token']);
       const [, , user = '', group = ''] = identity.split(':');
-      await mkdir(at(directory), { recursive: true });
-      for (const [credential, source] of credentials) {
-        const copy = at(`${directory}/${credential}`);
-        await runOrFail(['install', '-m', '0400', at(source), copy]);
-        await chown(copy, Number(user), Number(group));
-      }
-      const own = environment.map(([key, value]) => [key, value.replaceAll('%d', directory)]);
-      return start(inRoot(path, command, { user: `${user}:${group}` }), {
-        env: { ...Object.fromEntries(own), ...env },
-      });
+      return start(inRoot(path, command, { user: `${user}:${group}` }), { env });
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
 
 /** Reads what starting needs; the rest of a unit is systemd's. */
-export function readUnit(name: string, text: string): Unit {
-  const values = (key: string) =>
-    [...text.matchAll(new RegExp(`^${key}=(.+)$`, 'gm'))].map(([, value = '']) => value);
-  const pair = (value: string, separator: string) => {
-    const at = value.indexOf(separator);
-    return [value.slice(0, at), value.slice(at + 1)] as const;
-  };
-  return {
-    name,
-    command: values('ExecStart').join('').split(' '),
-    credentials: values('LoadCredential').map((value) => pair(value, ':')),
-    environment: values('Environment').map((value) => pair(value, '=')),
-  };
+export function readUnit(text: string): Unit {
+  const [, command = ''] = /^ExecStart=(.+)$/m.exec(text) ?? [];
+  return { command: command.split(' ') };
 }

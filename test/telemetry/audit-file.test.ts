@@ -41,7 +41,7 @@ async function until(what: string, look: () => boolean): Promise<void> {
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
 
 describe('the audit file', () => {
-  test('has every line in its order, and is its owner’s alone', async () => {
+  test('has every line in its order, and is for its owner and group', async () => {
     await using folder = await createTemporaryFolder();
     const { file, told } = openFile(folder.at('audit.log'));
     for (const number of range(0, 2000)) {
@@ -50,19 +50,19 @@ describe('the audit file', () => {
     }
     await file.close();
     expect(numbersOf(folder.at('audit.log'))).toEqual(range(0, 2000));
-    expect(statSync(folder.at('audit.log')).mode & 0o777).toBe(0o600);
+    expect(statSync(folder.at('audit.log')).mode & 0o777).toBe(0o640);
     expect(told).toEqual([]);
   });
 
   test('is added to where it exists, with the mode that it has', async () => {
     await using folder = await createTemporaryFolder();
-    writeFileSync(folder.at('audit.log'), line(0), { mode: 0o640 });
+    writeFileSync(folder.at('audit.log'), line(0), { mode: 0o600 });
     checkAuditFile(folder.at('audit.log'));
     const { file } = openFile(folder.at('audit.log'));
     file.write(line(1));
     await file.close();
     expect(numbersOf(folder.at('audit.log'))).toEqual([0, 1]);
-    expect(statSync(folder.at('audit.log')).mode & 0o777).toBe(0o640);
+    expect(statSync(folder.at('audit.log')).mode & 0o777).toBe(0o600);
   });
 
   test.each([

@@ -1,0 +1,82 @@
+/** What `keygen` asks about the running service: whether its unit copies the key, and which key it signs with. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { calculateJwkThumbprint, type JWK } from 'jose';
+import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
+import { readBody } from '../platform/bounded-body.ts';
+import { errorCode } from '../platform/errors.ts';
+import { settleWithin } from '../platform/wait.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export const UNIT = 'registry-token.service';
+const SYSTEMCTL_MS = 5000;
+const ANSWER_MS = 5000;
+const MAX_BYTES = 1024 * 1024;
+
+/**
+ * Whether the unit gives the service a copy of this key file by LoadCredential=, which systemd makes at the start: a
+ * reload then finds the old key. False where there is no systemd.
+ */
+export async function isCopiedByUnit(keyFile: string, env: Environment): Promise<boolean> {
+  const shown = await showUnit('LoadCredential', env);
+  return shown.split('\n').some((line) => line.replace(/^LoadCredential=/, '').endsWith(`:${keyFile}`));
+}
+
+async function showUnit(property: string, env: Environment): Promise<string> {
+  try {
+    const child = Bun.spawn(['systemctl', 'show', `--property=${property}`, UNIT], {
+      env: { ...env },
+      stdin: 'ignore',
+      stderr: 'ignore',
+      timeout: SYSTEMCTL_MS,
+      maxBuffer: MAX_BYTES,
+    });
+    return await settleWithin(SYSTEMCTL_MS, child.stdout.text(), () => '');
+  } catch {
+    // There is no systemctl.
+    return '';
+  }
+}
+
+/**
+ * Where the service answers on this machine: by the configuration that is named, else by the one beside the keys, else by
+ * the one that `serve` would read. Throws an Error where that is not known.
+ */
+export function serviceUrl(directory: string, option: string | undefined, env: Environment): string {
+  const beside = join(directory, 'registry-token.yaml');
+  const isBeside = option === undefined && !env.REGISTRY_TOKEN_CONFIG && existsSync(beside);
+  const file = isBeside ? beside : findConfigurationFile(option, env);
+  const { listen, tls } = loadConfiguration(file, env).configuration.server;
+  const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[listen.host] ?? listen.host;
+  const authority = `${host.includes(':') ? `[${host}]` : host}:${listen.port}`;
+  return `${tls === undefined ? 'http' : 'https'}://${authority}`;
+}
+
+/**
+ * The RFC 7638 thumbprint of the key that the service at `url` signs with: the first of its key set. Throws an Error
+ * that says why it cannot be asked. Its certificate is not verified: it names the public host, and a public key is asked for.
+ */
+export async function askSigningThumbprint(url: string): Promise<string> {
+  const target = `${url}/.well-known/jwks.json`;
+  let body: Buffer;
+  try {
+    const response = await fetch(target, {
+      proxy: false,
+      redirect: 'error',
+      tls: { rejectUnauthorized: false },
+      signal: AbortSignal.timeout(ANSWER_MS),
+    } as BunFetchRequestInit);
+    if (response.status !== 200) throw new Error(`${target} answered ${response.status}`);
+    body = await readBody(response, MAX_BYTES);
+  } catch (cause) {
+    if (cause instanceof Error && cause.message.startsWith(target)) throw cause;
+    throw new Error(`${target} did not answer (${errorCode(cause)})`);
+  }
+  try {
+    const { keys } = JSON.parse(body.toString()) as { readonly keys: readonly JWK[] };
+    return await calculateJwkThumbprint(keys[0] as JWK);
+  } catch {
+    throw new Error(`${target} did not answer with a key set`);
+  }
+}
