@@ -102,7 +102,7 @@ Example:
     }
     const reserve = ending.use(new DescriptorReserve(descriptors, reserveFor(count)));
     ending.defer(warnOfFewDescriptors(descriptors, log));
-    const manager = ending.use(await connectServiceManager({ env, log, isAlive: listeners.isAlive }));
+    const manager = ending.use(connectServiceManager({ env, log, isAlive: listeners.isAlive }));
     void runtime.open();
     runtime.logWarnings();
     const status = `listening on ${listeners.url}`;

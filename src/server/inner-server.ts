@@ -1,17 +1,17 @@
 /**
- * The Bun.serve behind the TLS listener, on loopback: it reads HTTP and answers. A request counts only where its
- * connection is the end of a tunnel, known by source address and port; a direct connection gets a 403, whatever it says.
+ * The Bun.serve behind the TLS listener, on loopback: it reads HTTP and answers. It answers requests of tunnels only, which it
+ * recognizes by source address and port; any other connection gets 403.
  */
 import { Drain, type ListenOptions, MAX_BODY_BYTES } from './listen.ts';
 import { type Routes, routeKey, type TlsTunnel } from './tls-tunnel.ts';
 
 export interface InnerServer {
   readonly routes: Routes;
-  /** Opens the tunnel's inner connection; where it cannot be had, the tunnel is given up. */
+  /** Opens the tunnel's inner connection. If that fails, the tunnel is closed. */
   readonly carry: (tunnel: TlsTunnel) => void;
   /** Closes each connection with its next answer, until no more requests come or are expected, for at most so long. */
   readonly drain: Drain['start'];
-  /** Takes no more connections; those that wait for an answer get it. */
+  /** Accepts no more connections; running requests are answered. */
   readonly finish: () => void;
   readonly stop: () => Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * The TLS listener. Bun.serve asks for a client certificate and does not hand it to the handler; a Bun.listen socket
- * does. So TLS ends here, and each connection is carried to the inner server, which reads HTTP.
+ * The TLS listener. Bun.serve can request a client certificate but does not pass it to the handler; a socket of Bun.listen does.
+ * TLS therefore ends here, and each connection is forwarded to the inner server, which reads HTTP.
  */
 import type { X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
@@ -32,7 +32,7 @@ export interface ListenTlsOptions extends ListenOptions {
 export type TlsListener = Required<Listener>;
 
 export interface TlsLimits {
-  /** Until the first request can be read. A handshake is three flights; who needs longer only holds the place. */
+  /** From the first byte until a request can be read. A handshake takes three flights; this is enough for slow networks. */
   readonly handshakeSeconds: number;
   readonly idleSeconds: number;
   /** A connection ends with its next answer after this time. */
@@ -60,7 +60,7 @@ const TLS_1_2 = 0x0303;
 /** SSL_OP_NO_TICKET: every connection proves its key anew, and no verdict on a certificate outlives a reload. */
 const NO_SESSION_TICKETS = 0x4000;
 
-/** Listens at once. Throws where the address cannot be had or the material cannot be used. */
+/** Listens at once. Throws if the address is taken or the material cannot be used. */
 export function listenTls({
   host,
   port,
@@ -123,7 +123,7 @@ export function listenTls({
       const trust = trustOf(next);
       current = accept(bound, trust);
       inUse = trust;
-      // What came for the previous listener in the meantime is accepted first: stopped, it would reset it.
+      // Connections that wait in the previous listener's queue are accepted first: stopping it would reset them.
       await Bun.sleep(0);
       previous.stop();
     },
@@ -152,16 +152,16 @@ function listenerOptions(
     port,
     socket,
     data: undefined,
-    /** So that the next listener is there before this one stops. */
+    /** At a reload the next listener opens before this one stops. */
     reusePort: true,
-    /** A client that half-closes still waits for its answer. */
+    /** A client that half-closes still gets its answer. */
     allowHalfOpen: true,
     tls: {
       cert: certificates,
       key,
       ...(clientAuthorities === null ? {} : { ca: clientAuthorities }),
       requestCert: true,
-      /** Who shows no certificate, or a strange one, may still be bound by DPoP: the service decides. */
+      /** A client without a certificate, or with an untrusted one, may still be bound by DPoP: the service decides. */
       rejectUnauthorized: false,
       minVersion: TLS_1_2,
       secureOptions: NO_SESSION_TICKETS,
@@ -244,7 +244,7 @@ function clientCertificate(
   { authorities }: Trust,
   inForce: () => TrustInForce,
 ): ConnectionCertificate | null {
-  // Undefined where the client showed none, whatever the type says. `authorized` alone would not tell.
+  // Undefined if the client presented none, although the type does not say so. `authorized` does not tell the two cases apart.
   const certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;
   return new ConnectionCertificate(

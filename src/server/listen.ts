@@ -43,7 +43,7 @@ export interface Listener {
 export const MAX_BODY_BYTES = 1024 * 1024;
 /** A connection that is idle for this long is closed; a client that is still there opens a new one. */
 export const IDLE_SECONDS = 30;
-/** After this time a connection is closed with its next answer, so that no connection outlives what it was made with for long. */
+/** After this time a connection is closed with its next answer. */
 export const LIFETIME_SECONDS = 3600;
 
 /** How often the listeners look whether descriptors are few. */

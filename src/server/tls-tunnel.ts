@@ -71,9 +71,9 @@ export interface TunnelSocket extends ByteSource, ByteSink {
 }
 
 export interface TunnelOptions {
-  /** From the first byte to the inner connection: handshake included. */
+  /** From the first byte to the inner connection, handshake included. */
   readonly handshakeMs: number;
-  /** How long a client may take none of its answer, or keep its side open after ours is closed. */
+  /** How long a client may read nothing of its answer, or keep its side open after ours is closed. */
   readonly idleMs: number;
   /** The connection ends with its next answer after this time, and without one `idleMs` later. */
   readonly lifetimeMs: number;
@@ -81,13 +81,13 @@ export interface TunnelOptions {
   readonly isLastAnswer: () => boolean;
 }
 
-/** Which tunnel a connection of the inner server is the end of, by the address that it comes from. */
+/** The tunnel of each connection of the inner server, by the source address and port of the connection. */
 export type Routes = Map<string, TlsTunnel>;
 
 /** `shaking hands -> open -> ending -> gone`; each stage may be skipped. */
 type Stage = 'shaking hands' | 'open' | 'ending' | 'gone';
 
-/** The key of a route: address and port, because 127.0.0.2 can have the same port. */
+/** The key of a route. The address is part of it because 127.0.0.2 can use the same port. */
 export function routeKey(address: string, port: number): string {
   return `${address} ${port}`;
 }
@@ -108,9 +108,9 @@ export class TlsTunnel {
   #hasAnswered = false;
   #stage: Stage = 'shaking hands';
   #answering = 0;
-  /** Whether anything moved since the last look. */
+  /** Whether any bytes were passed on since the last look. */
   #stirred = false;
-  /** When the client must have gone on, in milliseconds of `performance.now()`. */
+  /** When the connection is given up unless the client continues; in milliseconds of `performance.now()`. */
   #deadline: number;
   /** After this time each answer is the last; in milliseconds of `performance.now()`. */
   readonly #expiry: number;
@@ -125,7 +125,7 @@ export class TlsTunnel {
     this.#expiry = now + options.lifetimeMs;
   }
 
-  /** False once its answers are handed over, or were given up. */
+  /** False once its answers are sent or given up. */
   get isBusy(): boolean {
     return this.#stage === 'shaking hands' || this.#stage === 'open';
   }
@@ -134,16 +134,16 @@ export class TlsTunnel {
     return this.#stage === 'shaking hands';
   }
 
-  /** The handshake is done: this is the client, for as long as the connection lasts. */
+  /** The handshake is complete. The connection keeps this identity. */
   identify(identity: ClientConnection): void {
     this.#identity ??= identity;
     this.#wasTrusted = this.#identity.certificate?.trusted ?? false;
   }
 
   /**
-   * Answers a request that arrived over this tunnel's inner connection. An answer is one text: of a stream that
-   * pauses, a client that has half-closed would not get the rest. The last answer says `Connection: close`, and the inner server
-   * closes its connection after it.
+   * Answers a request that arrived over this tunnel's inner connection. A body must not be a stream that pauses: a client that
+   * has half-closed would not get the rest. The last answer has `Connection: close`, and the inner server closes its connection
+   * after it.
    */
   async answer(handle: (connection: ClientConnection) => Promise<Response>): Promise<Response> {
     if (this.#identity === null) return new Response(null, { status: 403 });
@@ -155,11 +155,11 @@ export class TlsTunnel {
     } finally {
       this.#answering -= 1;
       this.#hasAnswered = true;
-      this.#stirred = true; // the answer is still on its way
+      this.#stirred = true; // the answer is not sent yet
     }
   }
 
-  /** The inner connection is there. Its route is known before the first byte can arrive over it. */
+  /** The inner connection is open. Its route is registered before the first byte can arrive over it. */
   serverOpened(server: TunnelSocket): void {
     if (this.#stage !== 'shaking hands') {
       server.end();
@@ -174,7 +174,7 @@ export class TlsTunnel {
     this.#toServer.openSink(server);
   }
 
-  /** What comes after the end is read and dropped, so that the client's own end is seen. */
+  /** Bytes that arrive after the end are read and dropped, so that the client's own end is noticed. */
   clientSent(bytes: Uint8Array): void {
     if (!this.isBusy) return;
     this.#stirred = true;
@@ -201,33 +201,33 @@ export class TlsTunnel {
   }
 
   /**
-   * The client sends no more. It still gets the answers that it asked for, so the inner side stays open: Bun.serve
-   * drops the answer of a handler that is running when its client half-closes.
+   * The client sends no more. It still gets the answers to its requests, so the inner side stays open: Bun.serve drops the answer
+   * of a running handler when its client half-closes.
    */
   clientEnded(): void {
     this.retire();
   }
 
-  /** Ends the connection once it is quiet, and at once where the client is not even known. */
+  /** Ends the connection once it is quiet, or at once before the handshake is complete. */
   retire(): void {
     this.#isLast = true;
     this.#stirred = true;
     if (this.#identity === null) this.terminate();
   }
 
-  /** Ends the connection once it is quiet if it has had an answer. A new one may still send its request. */
+  /** Ends a connection that has had an answer, once it is quiet. A new connection may still send its request. */
   endIfIdle(): void {
     if (this.#hasAnswered && !this.#isLast) this.retire();
   }
 
-  /** The inner server has closed this connection, which it does after its last answer and when it is idle. */
+  /** The inner server has closed the connection, after its last answer or because it was idle. */
   serverEnded(): void {
     this.#serverEnded = true;
     this.#removeRoute();
     if (this.#stage === 'open' && !this.#toClient?.isWaiting) this.#end();
   }
 
-  /** Both sides are closed at once; what was not taken yet is lost. */
+  /** Closes both sides at once. Bytes that were not sent yet are lost. */
   terminate(): void {
     if (this.#stage === 'gone') return;
     this.#stage = 'gone';
@@ -235,12 +235,12 @@ export class TlsTunnel {
     this.#client.terminate();
   }
 
-  /** The handshake failed: the alert that says so still goes out. */
+  /** The handshake failed. The TLS alert is still sent. */
   refuse(): void {
     this.#end();
   }
 
-  /** Looks after the connection, every now and then; `now` in milliseconds of `performance.now()`. */
+  /** Called at intervals to end the connection when it is time; `now` in milliseconds of `performance.now()`. */
   look(now: number): void {
     const quiet =
       !this.#stirred && this.#answering === 0 && !this.#toServer.isWaiting && !this.#toClient?.isWaiting;
@@ -258,7 +258,7 @@ export class TlsTunnel {
     this.#deadline = this.#toClient?.isWaiting ? performance.now() + this.#options.idleMs : Infinity;
   }
 
-  /** Closes both sides in order: what was handed over still arrives. */
+  /** Closes both sides in order: everything that was written still arrives. */
   #end(): void {
     if (!this.isBusy) return;
     this.#stage = 'ending';
@@ -267,13 +267,13 @@ export class TlsTunnel {
     this.#client.end();
   }
 
-  /** By FIN and not by RST: the port stays taken until the inner server has seen that the connection is over. */
+  /** With FIN, not RST: the port stays in use until the inner server has noticed the end of the connection. */
   #endServer(): void {
     this.#removeRoute();
     this.#server?.end();
   }
 
-  /** Only its own: the port may be another tunnel's by now. */
+  /** Another tunnel may use the port by now; its route stays. */
   #removeRoute(): void {
     if (this.#route !== null && this.#routes.get(this.#route) === this) this.#routes.delete(this.#route);
     this.#route = null;

@@ -29,7 +29,7 @@ function connect(env: ServiceManagerOptions['env'], isAlive = async () => true) 
 describe('the service manager', () => {
   test('is told of readiness, reload and stop in its own words', async () => {
     using receiver = listenForNotifications(address);
-    using manager = await connect({ NOTIFY_SOCKET: address });
+    using manager = connect({ NOTIFY_SOCKET: address });
     manager.ready('listening on http://127.0.0.1:8085');
     manager.reloading();
     manager.stopping(10_000);
@@ -47,7 +47,7 @@ describe('the service manager', () => {
 
   test('is told the time of a reload by the clock that counts from the start of the machine', async () => {
     using receiver = listenForNotifications(address);
-    using manager = await connect({ NOTIFY_SOCKET: address });
+    using manager = connect({ NOTIFY_SOCKET: address });
     manager.reloading();
     const told = Number(receiver.received()[0]?.MONOTONIC_USEC) / 1e6;
     const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ', 1));
@@ -59,21 +59,21 @@ describe('the service manager', () => {
   test('is reached in the abstract namespace', async () => {
     const name = `@registry-token-test-${crypto.randomUUID()}`;
     using receiver = listenForNotifications(name);
-    using manager = await connect({ NOTIFY_SOCKET: name });
+    using manager = connect({ NOTIFY_SOCKET: name });
     manager.ready('x');
     expect(receiver.received()).toHaveLength(1);
   });
 
   test('gets a status of one line, whatever is in it', async () => {
     using receiver = listenForNotifications(address);
-    using manager = await connect({ NOTIFY_SOCKET: address });
+    using manager = connect({ NOTIFY_SOCKET: address });
     manager.ready('a\nMAINPID=1');
     expect(receiver.received()).toEqual([{ READY: '1', STATUS: 'a MAINPID=1' }]);
   });
 
   test('is told nothing where it did not ask', async () => {
     for (const env of [{}, { NOTIFY_SOCKET: '' }]) {
-      using manager = await connect(env);
+      using manager = connect(env);
       manager.ready('x');
     }
     expect(warnings).toEqual([]);
@@ -89,7 +89,7 @@ describe('a socket that is of no use is told once and stops nothing', () => {
     ['/nonexistent/notify', 'no process receives'],
     ['@registry-token-test-nobody', 'no process receives'],
   ])('%s', async (useless, reason) => {
-    using manager = await connect({ NOTIFY_SOCKET: useless });
+    using manager = connect({ NOTIFY_SOCKET: useless });
     manager.ready('x');
     manager.reloading();
     manager.stopping(0);
@@ -99,7 +99,7 @@ describe('a socket that is of no use is told once and stops nothing', () => {
 
   test('a manager that reads nothing holds the service up for a tenth of a second, no longer', async () => {
     using _receiver = listenForNotifications(address);
-    using manager = await connect({ NOTIFY_SOCKET: address });
+    using manager = connect({ NOTIFY_SOCKET: address });
     let longest = 0;
     for (let sent = 0; warnings.length === 0 && sent < 100_000; sent += 1) {
       const started = performance.now();
@@ -114,7 +114,7 @@ describe('a socket that is of no use is told once and stops nothing', () => {
 describe('the watchdog', () => {
   test('beats twice in its time', async () => {
     using receiver = listenForNotifications(address);
-    using _manager = await connect({ NOTIFY_SOCKET: address, WATCHDOG_USEC: '200000' });
+    using _manager = connect({ NOTIFY_SOCKET: address, WATCHDOG_USEC: '200000' });
     await Bun.sleep(550);
     const beats = receiver.received().filter(({ WATCHDOG }) => WATCHDOG === '1').length;
     expect(beats).toBeGreaterThanOrEqual(3);
@@ -126,7 +126,7 @@ describe('the watchdog', () => {
     ['breaks when asked', () => Promise.reject(new Error('broken'))],
   ])('does not beat for a service that %s', async (_, isAlive) => {
     using receiver = listenForNotifications(address);
-    using _manager = await connect({ NOTIFY_SOCKET: address, WATCHDOG_USEC: '20000' }, isAlive);
+    using _manager = connect({ NOTIFY_SOCKET: address, WATCHDOG_USEC: '20000' }, isAlive);
     await Bun.sleep(100);
     expect(receiver.received()).toEqual([]);
   });

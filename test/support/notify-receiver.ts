@@ -1,6 +1,6 @@
 /** The service manager's end of NOTIFY_SOCKET: a real datagram socket of AF_UNIX that collects what it is told. */
 import { dlopen } from 'bun:ffi';
-import { encodeSocketAddress } from '../../src/server/notify-socket.ts';
+import { encodeSocketAddress } from '../../src/server/service-manager.ts';
 
 export interface NotifyReceiver extends Disposable {
   /** Each datagram so far, as its assignments. */
