@@ -78,13 +78,18 @@ const callers: fc.Arbitrary<Caller> = fc.oneof(
   }),
 );
 
-const scopes = fc.array(
+const anyScopes = fc.array(
   fc.oneof(
     fc.tuple(names, actionLists).map(([name, actions]) => `repository:${name}:${actions.join(',')}`),
     fc.constantFrom('registry:catalog:*', 'registry:catalog:pull', 'plugin:a:pull', 'repository::pull'),
   ),
   { maxLength: 4 },
 );
+/** As a client asks that mounts a layer of another repository. */
+const mountScopes = fc
+  .tuple(segments, segments, fc.constantFrom('pull,push', '*'))
+  .map(([target, source, actions]) => [`repository:${target}:${actions}`, `repository:${source}/x1:pull`]);
+const scopes = fc.oneof({ weight: 3, arbitrary: anyScopes }, { weight: 1, arbitrary: mountScopes });
 
 /** What the service answers, without any explaining. */
 function decide(caller: Caller, asked: readonly string[], policy: Policy): Grant | string {
