@@ -1,5 +1,5 @@
 /** Rules between keys. They are told beside every other mistake, so that the values may be of any kind here. */
-import type { KeyPath } from '../document/document.ts';
+import type { KeyPath } from '../document/text.ts';
 
 export interface Contradiction {
   readonly path: KeyPath;

@@ -1,7 +1,7 @@
 /** Overrides from the environment: `REGISTRY_TOKEN_` and the path of a key. */
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { KeyPath } from '../document/document.ts';
+import type { KeyPath } from '../document/text.ts';
 import { alternatives, suggestName } from '../document/issues.ts';
 import type { Mistake } from '../document/mistakes.ts';
 

@@ -1,11 +1,8 @@
 /** The configuration from its file and the environment, checked whole: every mistake at once, or a value. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import {
-  type ConfigurationDocument,
-  type KeyPath,
-  parseConfigurationDocument,
-} from '../document/document.ts';
+import { type ConfigurationDocument, parseConfigurationDocument } from '../document/document.ts';
+import type { KeyPath } from '../document/text.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
 import { decodeText } from '../document/text.ts';

@@ -1,5 +1,6 @@
 /** `plansPath`: further plans in a JSON file that a program writes. */
-import type { ConfigurationDocument, KeyPath, Place } from '../document/document.ts';
+import type { ConfigurationDocument } from '../document/document.ts';
+import type { KeyPath, Place } from '../document/text.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { parseJsonDocument } from '../document/json-document.ts';
 import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';

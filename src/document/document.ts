@@ -14,14 +14,8 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { ConfigurationFault, formatMistake, type Mistake } from './mistakes.ts';
-
-export type KeyPath = readonly (string | number)[];
-
-/** A position in a text; both count from 1. */
-export interface Place {
-  readonly line: number;
-  readonly column: number;
-}
+import { findPlain, type PlainNode, readPlainYaml } from './plain-yaml.ts';
+import { type KeyPath, type Place, placeAt } from './text.ts';
 
 export interface ConfigurationDocument {
   readonly source: string;
@@ -54,6 +48,25 @@ const UNKNOWN_ALIAS = 'is not valid YAML: alias without an anchor; put a text th
  * alias.
  */
 export function parseConfigurationDocument(text: string, source: string): ConfigurationDocument {
+  const plain = readPlainYaml(text);
+  return plain === null ? parseWithYaml(text, source) : documentOf(plain, text, source);
+}
+
+function documentOf(root: PlainNode, text: string, source: string): ConfigurationDocument {
+  return {
+    source,
+    value: root.value,
+    placeOf: (path) => placeAt(text, findPlain(root, path).node.at),
+    placeOfKey: (path) => {
+      const { node, key } = findPlain(root, path);
+      return placeAt(text, key ?? node.at);
+    },
+    keysOf: (path) => [...(findPlain(root, path).node.members?.keys() ?? [])].map(String),
+  };
+}
+
+/** The same by the yaml package alone: for everything that `readPlainYaml` leaves to it, and for tests. */
+export function parseWithYaml(text: string, source: string): ConfigurationDocument {
   const lineCounter = new LineCounter();
   // yaml's own warnings would go to standard error and quote the text; its search for double keys takes the square of
   // their number.

@@ -1,7 +1,7 @@
 /** What a zod schema found wrong, in words: what was found, what is allowed, which key was probably meant. */
 import { z } from 'zod';
-import type { KeyPath } from './document.ts';
 import type { Mistake } from './mistakes.ts';
+import type { KeyPath } from './text.ts';
 
 /** The document that an issue is about. */
 export interface IssueContext {

@@ -2,9 +2,10 @@
  * A JSON document with the places of its keys. `JSON.parse` makes the values; the scanner finds what that does not tell:
  * where a syntax error is, and members that are there twice.
  */
-import type { ConfigurationDocument, KeyPath, Place } from './document.ts';
+import type { ConfigurationDocument } from './document.ts';
 import { formatKey } from './issues.ts';
 import { ConfigurationFault, type Mistake } from './mistakes.ts';
+import { type KeyPath, placeAt } from './text.ts';
 
 /** Parses JSON (RFC 8259). Throws ConfigurationFault with the first syntax error, or every member that is there twice. */
 export function parseJsonDocument(text: string, source: string): ConfigurationDocument {
@@ -26,13 +27,6 @@ export function parseJsonDocument(text: string, source: string): ConfigurationDo
     placeOfKey: (path) => placeAt(text, places.find(path).key),
     keysOf: (path) => places.keysOf(path),
   };
-}
-
-function placeAt(text: string, offset: number): Place {
-  const lineStart = text.lastIndexOf('\n', offset - 1) + 1;
-  let line = 1;
-  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) line += 1;
-  return { line, column: offset - lineStart + 1 };
 }
 
 /** The message says what is wrong. */

@@ -1,6 +1,22 @@
-/** Text files: UTF-8 with or without a byte order mark, with any line ends. */
+/** Text files: UTF-8 with or without a byte order mark, with any line ends; and places in them. */
 import { isUtf8 } from 'node:buffer';
 import { ConfigurationFault } from './mistakes.ts';
+
+/** The keys and indexes that lead to a value. */
+export type KeyPath = readonly (string | number)[];
+
+/** From 1. */
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+export function placeAt(text: string, offset: number): Place {
+  const lineStart = text.lastIndexOf('\n', offset - 1) + 1;
+  let line = 1;
+  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) line += 1;
+  return { line, column: offset - lineStart + 1 };
+}
 
 /** The text of a file, without a byte order mark; a lone CR is a line end as LF is. Throws ConfigurationFault at the first place that is not UTF-8. */
 export function decodeText(bytes: Uint8Array, source: string): string {

@@ -7,7 +7,8 @@ import { registryHost } from '../../client/challenge.ts';
 import { clientAuthenticationMethods } from '../../client/client-authentication.ts';
 import { readConfigurationFile } from '../../config/load.ts';
 import { httpUrl } from '../../config/values.ts';
-import { type KeyPath, parseConfigurationDocument } from '../../document/document.ts';
+import { parseConfigurationDocument } from '../../document/document.ts';
+import type { KeyPath } from '../../document/text.ts';
 import { explainIssue, formatKey, suggestName } from '../../document/issues.ts';
 import { ConfigurationFault, type Mistake } from '../../document/mistakes.ts';
 
