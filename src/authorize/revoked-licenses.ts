@@ -19,6 +19,8 @@ export interface RevocationListFault {
 const GROUP = 5000;
 /** A list in another format has a fault in every line. */
 const MOST_FAULTS = 10;
+/** A line that is a licence, as nearly all are: ASCII without what no licence holds. */
+const LICENSE = /^[!$-&(-+\-.-:<-_a-~]+$/;
 /** What no licence holds: it is there where a line is a comment, CSV, YAML, or quoted. */
 const FOREIGN = /[\s"'`,;#\p{Cc}\ufffd]/u;
 
@@ -33,9 +35,15 @@ export async function readRevocationList(
   const licenses = new Set<string>();
   const faults: RevocationListFault[] = [];
   let saysEmpty = false;
-  const lines = text.split(/\r\n|[\r\n]/);
-  for (const [index, line] of lines.entries()) {
+  // A plain text as separator is much faster.
+  const lines = text.split(text.includes('\r') ? /\r\n|[\r\n]/ : '\n');
+  for (let index = 0; index < lines.length; index += 1) {
     if (index % GROUP === GROUP - 1) await pause();
+    const line = lines[index] ?? '';
+    if (LICENSE.test(line)) {
+      licenses.add(line);
+      continue;
+    }
     const license = line.trim();
     if (license === '') continue;
     if (license.startsWith('#')) {
