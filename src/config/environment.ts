@@ -1,9 +1,9 @@
 /** Overrides from the environment: `REGISTRY_TOKEN_` and the path of a key. */
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { KeyPath } from '../document/text.ts';
 import { alternatives, suggestName } from '../document/issues.ts';
 import type { Mistake } from '../document/mistakes.ts';
+import type { KeyPath } from '../document/text.ts';
 
 export interface Override {
   readonly variable: string;

@@ -2,10 +2,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type ConfigurationDocument, parseConfigurationDocument } from '../document/document.ts';
-import type { KeyPath } from '../document/text.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
-import { decodeText } from '../document/text.ts';
+import { decodeText, type KeyPath } from '../document/text.ts';
 import { errorCode } from '../platform/errors.ts';
 import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';

@@ -1,9 +1,9 @@
 /** `plansPath`: further plans in a JSON file that a program writes. */
 import type { ConfigurationDocument } from '../document/document.ts';
-import type { KeyPath, Place } from '../document/text.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { parseJsonDocument } from '../document/json-document.ts';
 import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
+import type { KeyPath, Place } from '../document/text.ts';
 import { decodeText } from '../document/text.ts';
 import { type Plans, plansSchema } from './schema.ts';
 

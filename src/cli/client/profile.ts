@@ -8,9 +8,9 @@ import { clientAuthenticationMethods } from '../../client/client-authentication.
 import { readConfigurationFile } from '../../config/load.ts';
 import { httpUrl } from '../../config/values.ts';
 import { parseConfigurationDocument } from '../../document/document.ts';
-import type { KeyPath } from '../../document/text.ts';
 import { explainIssue, formatKey, suggestName } from '../../document/issues.ts';
 import { ConfigurationFault, type Mistake } from '../../document/mistakes.ts';
+import type { KeyPath } from '../../document/text.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
 
