@@ -79,15 +79,18 @@ export interface RefusalOptions {
   readonly closesConnection?: boolean;
   /** The nonce that the next proof must contain (RFC 9449 §8). */
   readonly dpopNonce?: string;
+  /** A sentence for the log alone, after `detail`. */
+  readonly forLog?: string;
 }
 
 /**
- * Thrown by a step that refuses a request; only `service.ts` catches it. `detail` is a sentence for the log, and on 400
- * and 403 and where a nonce is required for the client too. It never holds a token, proof, key or password.
+ * Thrown by a step that refuses a request; only `service.ts` catches it. `detail` is for the log. `clientDetail` is what of it
+ * the client may see, on 400 and 403 and where a nonce is required. Neither ever holds a token, proof, key or password.
  */
 export class Refusal extends Error {
   readonly reason: Reason;
   readonly detail: string;
+  readonly clientDetail: string;
   readonly status: number;
   readonly error: string | null;
   readonly retryAfter: number | null;
@@ -99,7 +102,8 @@ export class Refusal extends Error {
     const row: Row = options.httpFault === undefined ? byReason[reason] : byHttpFault[options.httpFault];
     this.name = 'Refusal';
     this.reason = reason;
-    this.detail = detail;
+    this.clientDetail = detail;
+    this.detail = options.forLog === undefined ? detail : `${detail} ${options.forLog}`;
     this.status = row.status;
     this.error = row.error;
     this.retryAfter = options.retryAfter ?? null;

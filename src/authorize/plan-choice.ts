@@ -36,10 +36,10 @@ export function planOf(name: string, { plans }: Policy): Plan {
   const names = [...plans.keys()];
   const shown =
     names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
-  throw new Refusal(
-    'plan-unknown',
-    `The plan "${excerpt(name, 100)}" is not in the catalogue, which has ${shown}.`,
-  );
+  // The names may be those of other customers.
+  throw new Refusal('plan-unknown', `The plan "${excerpt(name, 100)}" is not in the catalogue.`, {
+    forLog: `The catalogue has ${shown}.`,
+  });
 }
 
 /** The plan that the claim names. Of a list, the first plan of the catalogue that is in it: it may hold other roles too. */

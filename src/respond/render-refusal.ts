@@ -46,9 +46,9 @@ export function renderRefusal(
   { scheme, accept }: RefusedRequest,
   options: ChallengeOptions,
 ): Response {
-  const { status, error, reason, detail, retryAfter, closesConnection, dpopNonce } = refusal;
+  const { status, error, reason, clientDetail, retryAfter, closesConnection, dpopNonce } = refusal;
   const exact = (status < 500 && status !== 401) || dpopNonce !== null;
-  const description = exact ? detail : (coarse[error ?? 'none'] ?? detail);
+  const description = exact ? clientDetail : (coarse[error ?? 'none'] ?? clientDetail);
   const headers = new Headers();
   if (status === 401) addChallenges(headers, challengedScheme(error, scheme), error, description, options);
   if (dpopNonce !== null) headers.set('DPoP-Nonce', dpopNonce);

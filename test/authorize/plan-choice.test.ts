@@ -113,13 +113,15 @@ describe('planRules', async () => {
     expect(await planOf({ 'stellaops:plan': 'admin' })).toBe('ci');
   });
 
-  test('that name no plan of the catalogue refuse', async () => {
+  test('that name no plan of the catalogue refuse; the other plans are named in the log alone', async () => {
     const { askWith } = await harnessWith({ planRules: [rule({}, 'gone')] });
     const answer = await askWith({ 'stellaops:plan': 'admin' });
     expectRefusal(answer, 'plan-unknown');
     expect(answer.decision.refusal?.detail).toBe(
-      'The plan "gone" is not in the catalogue, which has admin, ci, community.',
+      'The plan "gone" is not in the catalogue. The catalogue has admin, ci, community.',
     );
+    expect(answer.body).toMatchObject({ detail: 'The plan "gone" is not in the catalogue.' });
+    expect(JSON.stringify(answer.body)).not.toContain('community');
   });
 
   test('that all fail are told where there is no plan at all', async () => {
