@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { LARGEST_CLOCK_SKEW, LARGEST_MAX_AGE } from '../authenticate/dpop-proof.ts';
 import { errorCode } from '../platform/errors.ts';
 import { replaceFile } from '../platform/replace-file.ts';
@@ -66,6 +67,8 @@ function readState(path: string): FoundState {
       if (!status.isFile()) return { fault: 'it is not a regular file' };
       if (status.size > MOST_STATE_BYTES) return { fault: `it is larger than ${MOST_STATE_BYTES} bytes` };
       if ((status.mode & 0o022) !== 0) return { fault: 'others may write to it' };
+      if (status.uid !== userInfo().uid && status.uid !== 0)
+        return { fault: `it belongs to the user ${status.uid}` };
       content = readFileSync(file);
     } finally {
       closeSync(file);

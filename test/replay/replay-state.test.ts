@@ -1,7 +1,9 @@
 /** The used proofs over a planned stop: kept whole, taken once, and worth nothing when anything about the file is wrong. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import fc from 'fast-check';
 import {
   type KeptState,
@@ -158,6 +160,18 @@ describe('without a state to take over, proofs dated before the start and ahead 
     expect(doubted(path, NOW + 3600)).toBe('it is too old to matter');
     await keep(path, ['a', 'b', 'c']);
     expect(doubted(path, NOW + 2, 2)).toBe('it has more proofs than senderConstraint.replay.capacity');
+  });
+
+  test('with a file of another user, who can have written anything', async () => {
+    const path = folder.at('of-another');
+    const content = await keep(path);
+    if (userInfo().uid === 0) chownSync(path, 65534, 65534);
+    else {
+      writeFileSync(folder.at('content'), content);
+      const install = ['install', '-o', '65534', '-m', '600', folder.at('content'), path];
+      execFileSync('sudo', ['-n', ...install]);
+    }
+    expect(doubted(path)).toBe('it belongs to the user 65534');
   });
 
   test('and a folder in its place is not removed', () => {
