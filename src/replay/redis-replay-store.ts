@@ -1,5 +1,5 @@
 /** The replay store that several processes share: Redis, one key a proof. */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { LARGEST_CLOCK_SKEW, replayDeadline } from '../authenticate/dpop-proof.ts';
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
 import { errorCode } from '../platform/errors.ts';
@@ -69,6 +69,7 @@ export class RedisReplayStore implements ReplayStore {
   #open: OpenLink | null = null;
   /** By the partition's prefix. */
   readonly #markers = new Map<string, Marker>();
+  readonly #ownIdentity = randomBytes(32);
   /** The first millisecond after the latest date of a proof that was recorded. */
   #latest = 0;
   /** Whether entries may have been dropped since the last look that was good. */
@@ -98,8 +99,9 @@ export class RedisReplayStore implements ReplayStore {
     return since;
   }
 
-  /** Of the markers: nodes that share them accept each other's nonces. */
+  /** Of the markers: nodes that share them accept each other's nonces. Before there is one, nobody else knows it. */
   get identity(): Uint8Array {
+    if (this.#markers.size === 0) return this.#ownIdentity;
     const ids = [...this.#markers.values()].map(({ id }) => id).sort();
     return createHash('sha256').update(`restart-nonce:${ids.join()}`).digest();
   }

@@ -49,6 +49,17 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
     expect(await untilTaken(opened)).toBeLessThan(1000);
   });
 
+  test('before Redis is there, nobody else knows the nonces of a store; then all who share Redis do', async () => {
+    const port = await findFreePort();
+    using one = await openStore(`redis://127.0.0.1:${port}`);
+    using other = await openStore(`redis://127.0.0.1:${port}`);
+    expect(one.store.identity).not.toEqual(other.store.identity);
+    expect(one.store.identity).toEqual(one.store.identity);
+    await using _ = await startRedis({ port });
+    await Promise.all([untilTaken(one), untilTaken(other)]);
+    expect(one.store.identity).toEqual(other.store.identity);
+  });
+
   test('Redis that hangs is unavailable after a second, then at once, and is used again when it goes on', async () => {
     await using redis = await startRedis();
     using opened = await openStore(redis.url);
