@@ -143,7 +143,7 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
   },
   'certificate-untrusted': {
     meaning:
-      'The client certificate cannot be read, does not chain to `server.tls.clientCaPath`, has an RSA key under 2048 bits, or came in a header from an address that is not in `server.trustedProxies`.',
+      'The client certificate cannot be read, has expired, does not chain to `server.tls.clientCaPath`, has an RSA key under 2048 bits, or came in a header from an address that is not in `server.trustedProxies`.',
     mend: 'Read `detail` in the log. Use a certificate of that CA, or add its CA to the file. Behind a proxy check `server.trustedProxies` and the format of `server.clientCertificateHeader`.',
   },
   'license-revoked': {
