@@ -7,6 +7,7 @@ export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells N
        bun run bench --overload [--smoke] [--json FILE]
        bun run bench --curves [--smoke] [--scale FILE] [--json FILE] [--svg FILE]
        bun run bench --soak [--seconds N] [--smoke] [--json FILE]
+       bun run bench --attack [--minutes N] [--workers N] [--smoke] [--json FILE]
 
 The figures are good on a machine that does nothing else meanwhile.
 
@@ -16,6 +17,9 @@ The figures are good on a machine that does nothing else meanwhile.
   --overload      twice the capacity, with limits.inFlight
   --curves        what a token costs against plans, licences, live proofs and workers, as a picture
   --soak          70 % of the capacity, with reloads, key rotations and hostile requests
+  --attack        clients, good and bad, while everything around the service changes and fails
+  --minutes N     how long an attack lasts, 1 to 120; default 10
+  --workers N     of the service under attack, 2 to 64; default 4
   --smoke         a few hundred requests: whether the bench works, not how fast anything is
   --json FILE     where the figures go; default dist/bench.json, dist/bench-overload.json, …
   --scale FILE    what bun run bench:scale has written; default dist/bench-scale.json
@@ -23,11 +27,13 @@ The figures are good on a machine that does nothing else meanwhile.
 `;
 
 export interface Options {
-  readonly mode: 'cells' | 'overload' | 'curves' | 'soak';
+  readonly mode: 'cells' | 'overload' | 'curves' | 'soak' | 'attack';
   readonly cells: readonly Cell[];
   readonly measure: Omit<MeasureOptions, 'signal'>;
   readonly smoke: boolean;
   readonly soakSeconds: number;
+  readonly minutes: number;
+  readonly workers: number;
   readonly json: string;
   readonly scale: string;
   readonly picture: string;
@@ -44,6 +50,9 @@ export function readOptions(words: readonly string[]): Options {
       overload: { type: 'boolean', default: false },
       soak: { type: 'boolean', default: false },
       curves: { type: 'boolean', default: false },
+      attack: { type: 'boolean', default: false },
+      minutes: { type: 'string', default: '10' },
+      workers: { type: 'string', default: '4' },
       scale: { type: 'string' },
       svg: { type: 'string', default: new URL('../../etc/bench/scaling.svg', import.meta.url).pathname },
       smoke: { type: 'boolean', default: false },
@@ -55,7 +64,7 @@ export function readOptions(words: readonly string[]): Options {
   const seconds = soak ? 1 : wholeNumber('--seconds', values.seconds ?? '1', 1, 60);
   const rounds = wholeNumber('--rounds', values.rounds, 1, 60);
   const { smoke } = values;
-  const [mode = 'cells'] = (['overload', 'curves', 'soak'] as const).filter((name) => values[name]);
+  const [mode = 'cells'] = (['overload', 'curves', 'soak', 'attack'] as const).filter((name) => values[name]);
   return {
     mode,
     cells: chooseCells(values.cells),
@@ -64,6 +73,8 @@ export function readOptions(words: readonly string[]): Options {
       : { rounds, seconds, floorMs: 300, warmUpSeconds: 5, warmUpRequests: 30_000, mostRequests: 500_000 },
     smoke,
     soakSeconds,
+    minutes: wholeNumber('--minutes', values.minutes, 1, 120),
+    workers: wholeNumber('--workers', values.workers, 2, 64),
     json: values.json ?? defaultFile(mode),
     scale: values.scale ?? defaultFile('scale'),
     picture: values.svg,

@@ -127,6 +127,8 @@ describe('the bench does not start', () => {
     [['--seconds', 'x'], '--seconds is a whole number'],
     [['--cells', 'fast'], 'There is no cell fast'],
     [['--soak', '--seconds', '59'], '--seconds is a whole number from 60 to 3600, not 59'],
+    [['--attack', '--workers', '1'], '--workers is a whole number from 2 to 64, not 1'],
+    [['--attack', '--minutes', '0'], '--minutes is a whole number from 1 to 120, not 0'],
     [['--fast'], "Unknown option '--fast'"],
   ])('with the words %p', async (words, message) => {
     const { exitCode, stderr, stdout } = await bench(words);

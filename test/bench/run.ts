@@ -3,6 +3,7 @@
  * in the same run. Prints a table and writes the figures as JSON.
  */
 import { writeFile } from 'node:fs/promises';
+import { attack, formatAttack, isSound } from './attack.ts';
 import { type Options, readOptions, USAGE } from './bench-options.ts';
 import { fullSizes, measureCurves, readScaleCurves, smokeSizes } from './curves.ts';
 import { drawCurves } from './draw-curves.ts';
@@ -20,7 +21,7 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     process.stderr.write(`${cause instanceof Error ? cause.message : cause}\n\n${USAGE}`);
     return 2;
   }
-  if (Bun.which('wrk') === null) {
+  if (options.mode !== 'attack' && Bun.which('wrk') === null) {
     process.stderr.write('The load comes from wrk, which is not here: apt-get install wrk\n');
     return 1;
   }
@@ -33,6 +34,8 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
       return runCurves(options, signal);
     case 'soak':
       return runSoak(options, signal);
+    case 'attack':
+      return runAttack(options, signal);
   }
 }
 
@@ -99,6 +102,22 @@ async function runSoak({ smoke, json, soakSeconds }: Options, signal: AbortSigna
   await writeJson(json, { machine: readMachine(), ...report });
   const isSound = Object.keys(report.hostile).every((status) => Number(status) < 500);
   return report.errors === 0 && report.exitCode === 0 && isSound ? 0 : 1;
+}
+
+async function runAttack({ smoke, json, minutes, workers }: Options, signal: AbortSignal): Promise<number> {
+  const report = await attack({
+    seconds: smoke ? 30 : minutes * 60,
+    workers: smoke ? 2 : workers,
+    connections: smoke ? 6 : 12,
+    haste: smoke ? 3 : 1,
+    // A process so young still grows, whatever it does.
+    growth: smoke ? 300 : 20,
+    tell: (line) => void process.stderr.write(`${line}\n`),
+    signal,
+  });
+  process.stdout.write(formatAttack(report));
+  await writeJson(json, { machine: readMachine(), ...report });
+  return isSound(report) ? 0 : 1;
 }
 
 function writeJson(file: string, figures: object): Promise<void> {
