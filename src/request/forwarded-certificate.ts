@@ -116,17 +116,31 @@ function decodeEscapes(value: string): string | null {
   }
 }
 
+/** Keys whose values Envoy takes from the client's certificate as they are, quotes included. */
+const CLIENT_NAMES = new Set(['uri', 'dns', 'san']);
+
 /**
  * The `Cert` of the last element of Envoy's list, which the nearest proxy added; null for any other text. Commas separate
  * elements and semicolons separate pairs; a quoted value may contain both, and `\"`.
+ *
+ * Envoy does not quote the names of URI and DNS, which whoever made the certificate has chosen: a `Cert` after them may be
+ * part of such a name, and is refused.
  */
 function lastCert(value: string, name: string): string | null {
   const pair = /([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^",;]*)(;|,\s*|$)/y;
   let certs: string[] = [];
+  let isAfterName = false;
   while (pair.lastIndex < value.length) {
     const [, key, text, separator] = pair.exec(value) ?? [];
     if (key === undefined || text === undefined || separator === undefined) return null;
-    if (key.toLowerCase() === 'cert') certs.push(text.replace(/^"(.*)"$/, '$1'));
+    if (key.toLowerCase() === 'cert') {
+      if (isAfterName)
+        throw untrusted(
+          `The header ${name} has a Cert after a URI or DNS name, which may contain it: set forward_client_cert_details to SANITIZE_SET`,
+        );
+      certs.push(text.replace(/^"(.*)"$/, '$1'));
+    }
+    isAfterName ||= CLIENT_NAMES.has(key.toLowerCase());
     if (separator.startsWith(',')) certs = [];
   }
   const [cert] = certs;
