@@ -1,6 +1,8 @@
 /** Programs that are the other side of a test: the real registries, real clients, real proxies. Most are Debian's. */
 import { describe, test } from 'bun:test';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { javaParts } from './oauth-servers.ts';
 import { searchPath } from './processes.ts';
 
 /** Each with the Debian package that has it. */
@@ -19,6 +21,8 @@ const packages = {
   haproxy: 'haproxy',
   ip: 'iproute2',
   fish: 'fish',
+  glewlwyd: 'glewlwyd',
+  java: 'openjdk-17-jdk-headless',
   mandoc: 'mandoc',
   mmdebstrap: 'mmdebstrap',
   nginx: 'nginx',
@@ -54,7 +58,10 @@ export const goParts = [
   'registry-3.1',
 ] as const;
 
-export type Part = keyof typeof packages | (typeof goParts)[number];
+/** `.ci/java-parts` gets or builds each. */
+const javaFiles = { keycloak: 'keycloak/bin/kc.sh', spring: 'spring.jar' } as const;
+
+export type Part = keyof typeof packages | (typeof goParts)[number] | keyof typeof javaFiles;
 
 /** Parts that are no program: where they are. */
 const files: Readonly<Record<string, string>> = {
@@ -88,11 +95,13 @@ function howToInstall(missing: readonly Part[]): string {
   );
   return [
     ...(fromDebian.length === 0 ? [] : [`apt-get install ${[...new Set(fromDebian)].join(' ')}`]),
-    ...(fromDebian.length === missing.length ? [] : ['.ci/go-parts']),
+    ...(missing.some((part) => (goParts as readonly Part[]).includes(part)) ? ['.ci/go-parts'] : []),
+    ...(missing.some((part) => part in javaFiles) ? ['.ci/java-parts'] : []),
   ].join(' && ');
 }
 
 function isThere(part: Part): boolean {
+  if (part in javaFiles) return existsSync(join(javaParts, javaFiles[part as keyof typeof javaFiles]));
   const file = files[part];
   return file === undefined ? Bun.which(part, { PATH: searchPath }) !== null : existsSync(file);
 }
