@@ -54,7 +54,7 @@ function findNoAuthority(input: unknown): Contradiction[] {
       {
         path: ['authority'],
         input: undefined,
-        message: 'is the short form of one Authority, and authorities is there too: keep one of the two',
+        message: 'excludes authorities: authority is the short form of a single one',
       },
     ];
   if (only === undefined && several === undefined)
@@ -99,7 +99,7 @@ function findTwoPasswords(input: unknown): Contradiction[] {
     {
       path: ['signing', 'keyPasswordPath'],
       input: undefined,
-      message: 'stands beside keyPassword: one of the two',
+      message: 'excludes keyPassword: set one of them',
     },
   ];
 }
@@ -117,24 +117,22 @@ function findReplayTargets(input: unknown): Contradiction[] {
     message,
   });
   const store = memberOf(replay, 'store') ?? 'memory';
-  if (store === 'memory')
-    return redisKeys.filter(has).map((key) => mistake(key, 'stands with store: redis, and only there'));
+  if (store === 'memory') return redisKeys.filter(has).map((key) => mistake(key, 'is only for store: redis'));
   if (store !== 'redis') return [];
   if (has('statePath'))
-    return [mistake('statePath', 'belongs to store: memory; Redis keeps the proofs itself')];
+    return [mistake('statePath', 'is only for store: memory; Redis keeps the proofs itself')];
   const [target, ...others] = redisTargets.filter(has);
   if (target === undefined)
     return [mistake('url', 'is missing: store: redis needs url, or sentinels and master, or cluster')];
-  const mistakes = others.map((key) => mistake(key, `stands beside ${target}: one of the two`));
+  const mistakes = others.map((key) => mistake(key, `excludes ${target}: set one of them`));
   if (has('sentinels') && !has('master'))
     mistakes.push(mistake('master', 'is missing: the name by which the sentinels know the master'));
-  if (has('master') && !has('sentinels'))
-    mistakes.push(mistake('master', 'stands with sentinels, and only there'));
+  if (has('master') && !has('sentinels')) mistakes.push(mistake('master', 'is only for sentinels'));
   const url = URL.parse(String(memberOf(replay, 'url')));
   if (has('passwordPath') && url !== null && url.password !== '')
-    mistakes.push(mistake('passwordPath', 'stands beside a password in url: one of the two'));
+    mistakes.push(mistake('passwordPath', 'excludes a password in url: set one of them'));
   if (has('caPath') && url?.protocol === 'redis:')
-    mistakes.push(mistake('caPath', 'stands beside a url without TLS: write rediss://'));
+    mistakes.push(mistake('caPath', 'needs TLS: write the url with rediss://'));
   return mistakes;
 }
 

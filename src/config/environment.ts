@@ -44,7 +44,7 @@ export function readOverrides(
     const last = overrides.at(-1);
     const gap = findGap(value, override.path);
     if (last !== undefined && comparePaths(last.path, override.path) === 0)
-      mistake(override.variable, `sets the same key as ${last.variable}: one of the two`);
+      mistake(override.variable, `sets the same key as ${last.variable}: unset one of them`);
     else if (gap !== null) mistake(override.variable, gap);
     else {
       overrides.push(override);

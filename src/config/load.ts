@@ -169,7 +169,7 @@ function findDoublePlans(
     .filter((name) => Object.hasOwn(plans, name))
     .map((name) => {
       const path = ['plans', name];
-      const message = `is also a plan of the configuration (${formatPlace(mistakeAt(path, ''))}); one of the two must go`;
+      const message = `is also a plan of the configuration (${formatPlace(mistakeAt(path, ''))}); remove one of them`;
       return { source: more.file, ...more.placeOfKey(path), key: formatKey(path), message };
     });
 }

@@ -27,12 +27,12 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
       [['signing', 'keyPassword'], 'a'],
       [['signing', 'keyPasswordPath'], 'b'],
     ],
-    'stands beside keyPassword: one of the two',
+    'excludes keyPassword: set one of them',
   ],
   [
     'senderConstraint.replay.url',
     [[['senderConstraint', 'replay', 'url'], 'redis://127.0.0.1:6379']],
-    'stands with store: redis, and only there',
+    'is only for store: redis',
   ],
   [
     'senderConstraint.replay.url',
@@ -47,7 +47,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         { store: 'redis', url: 'redis://127.0.0.1:6379', cluster: ['127.0.0.1:7000'] },
       ],
     ],
-    'stands beside url: one of the two',
+    'excludes url: set one of them',
   ],
   [
     'senderConstraint.replay.cluster',
@@ -57,7 +57,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         { store: 'redis', sentinels: ['127.0.0.1:26379'], master: 'm', cluster: ['127.0.0.1:7000'] },
       ],
     ],
-    'stands beside sentinels: one of the two',
+    'excludes sentinels: set one of them',
   ],
   [
     'senderConstraint.replay.master',
@@ -67,12 +67,12 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
   [
     'senderConstraint.replay.master',
     [[['senderConstraint', 'replay'], { store: 'redis', cluster: ['127.0.0.1:7000'], master: 'm' }]],
-    'stands with sentinels, and only there',
+    'is only for sentinels',
   ],
   [
     'senderConstraint.replay.minReplicas',
     [[['senderConstraint', 'replay'], { minReplicas: 1 }]],
-    'stands with store: redis, and only there',
+    'is only for store: redis',
   ],
   [
     'senderConstraint.replay.passwordPath',
@@ -82,12 +82,12 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         { store: 'redis', url: 'redis://:hush@127.0.0.1:6379', passwordPath: 'redis.password' },
       ],
     ],
-    'stands beside a password in url: one of the two',
+    'excludes a password in url: set one of them',
   ],
   [
     'senderConstraint.replay.caPath',
     [[['senderConstraint', 'replay'], { store: 'redis', url: 'redis://127.0.0.1:6379', caPath: 'ca.pem' }]],
-    'stands beside a url without TLS: write rediss://',
+    'needs TLS: write the url with rediss://',
   ],
 ];
 
@@ -145,7 +145,7 @@ test.each<[key: string, authorities: object, message: string]>([
   [
     'authority',
     { authority: one, authorities: { a: { ...one, issuer: 'https://b.example' } } },
-    'is the short form of one Authority, and authorities is there too: keep one of the two',
+    'excludes authorities: authority is the short form of a single one',
   ],
   ['authorities', { authorities: {} }, 'names no Authority'],
   [

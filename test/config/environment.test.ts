@@ -272,7 +272,7 @@ describe('a mistake in the environment', () => {
   test('is that two variables set one key', () => {
     const env = { REGISTRY_TOKEN_SIGNING__KEY_PATH: 'a', REGISTRY_TOKEN_SIGNING__KEYPATH: 'b' };
     expect(judge(sampleText, env).message).toBe(
-      'environment: REGISTRY_TOKEN_SIGNING__KEY_PATH: sets the same key as REGISTRY_TOKEN_SIGNING__KEYPATH: one of the two',
+      'environment: REGISTRY_TOKEN_SIGNING__KEY_PATH: sets the same key as REGISTRY_TOKEN_SIGNING__KEYPATH: unset one of them',
     );
   });
 

@@ -224,7 +224,7 @@ describe('mistakes', () => {
     const { message } = judge(text);
     const line = places.get(JSON.stringify(['signing', 'keyPasswordPath']))?.line;
     expect(message).toInclude(
-      `test.yaml:${line}:3: signing.keyPasswordPath: stands beside keyPassword: one of the two`,
+      `test.yaml:${line}:3: signing.keyPasswordPath: excludes keyPassword: set one of them`,
     );
     expect(message).toInclude(': defaultPlan: names no plan');
   });

@@ -145,7 +145,7 @@ describe('a mistake in a file of plans has its place:', () => {
   test('a plan that is in the configuration too', () => {
     expect(mistakesOf('{"pro":{},\n"community":{}}')).toEqual([
       expect.stringMatching(
-        /^plans\.json:2:1: plans\.community: is also a plan of the configuration \(test\.yaml:1:\d+\); one of the two must go$/,
+        /^plans\.json:2:1: plans\.community: is also a plan of the configuration \(test\.yaml:1:\d+\); remove one of them$/,
       ),
     ]);
   });
