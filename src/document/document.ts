@@ -76,7 +76,7 @@ export function parseWithYaml(text: string, source: string): ConfigurationDocume
     const { line, col } = lineCounter.linePos(offset);
     return { line, column: col };
   };
-  const { unknownAliases, doubleKeys } = inspect(document);
+  const { unknownAliases, doubleKeys, droppedKeys } = inspect(document);
   const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
     at: pos[0],
     message: unquoted[code] ?? `is not valid YAML: ${message.split(': ', 1).join('')}`,
@@ -90,6 +90,8 @@ export function parseWithYaml(text: string, source: string): ConfigurationDocume
       message: 'is set twice in the same mapping',
       key: /^[\w.-]{1,64}/.exec(text.slice(at, at + 64))?.[0] ?? '',
     });
+  for (const at of droppedKeys)
+    faults.push({ at, message: 'is a name that cannot be used here', key: DROPPED });
   const mistakes = faults
     .sort((a, b) => a.at - b.at)
     .map(({ at, message, key }) => ({ source, ...place(at), key, message }));
@@ -126,24 +128,33 @@ export function parseWithYaml(text: string, source: string): ConfigurationDocume
   };
 }
 
+/** The schema would drop a key of this name without a word: a rule would lose its condition. */
+const DROPPED = '__proto__';
+
 interface Findings {
   /** Where the aliases stand that no anchor before them explains. */
   readonly unknownAliases: readonly number[];
   /** Where the keys stand that their mapping had before. */
   readonly doubleKeys: readonly number[];
+  /** Where keys stand that would get lost. */
+  readonly droppedKeys: readonly number[];
 }
 
 function inspect(document: Document): Findings {
   const anchors = new Set<string>();
   const unknownAliases: number[] = [];
   const doubleKeys: number[] = [];
+  const droppedKeys: number[] = [];
   for (const node of nodesOf(document)) {
     if (isAlias(node)) {
       if (!anchors.has(node.source)) unknownAliases.push(node.range?.[0] ?? 0);
     } else if (node.anchor !== undefined) anchors.add(node.anchor);
-    if (isMap(node)) doubleKeys.push(...doubleKeysOf(node));
+    if (!isMap(node)) continue;
+    doubleKeys.push(...doubleKeysOf(node));
+    for (const { key } of node.items)
+      if (isScalar(key) && key.value === DROPPED) droppedKeys.push(key.range?.[0] ?? 0);
   }
-  return { unknownAliases, doubleKeys };
+  return { unknownAliases, doubleKeys, droppedKeys };
 }
 
 function doubleKeysOf({ items }: YAMLMap): number[] {

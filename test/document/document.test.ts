@@ -59,6 +59,13 @@ describe('a key that stands twice', () => {
   });
 });
 
+test('a key that would get lost is told: a rule without its condition would hold for everybody', () => {
+  const { mistakes } = judge('authority:\n  planRules:\n    - { when: { __proto__: admins }, plan: pro }\n');
+  expect(mistakes).toEqual([
+    expect.objectContaining({ key: '__proto__', line: 3, message: 'is a name that cannot be used here' }),
+  ]);
+});
+
 describe('keys that stand twice', () => {
   const yamlOf = (text: string) =>
     parseDocument(text, { prettyErrors: false, uniqueKeys: true, logLevel: 'error' });
