@@ -132,6 +132,14 @@ test('each sample of etc is linked from etc/README.md', () => {
   expect(missing).toEqual([]);
 });
 
+test('the contents of etc/README.md are its sections', () => {
+  const reference = read('etc/README.md');
+  const [, contents = ''] = /^\*\*Contents:\*\*\n(.*?)^## /ms.exec(reference) ?? [];
+  const listed = [...contents.matchAll(/\[([^\]]+)\]\(#/g)].map(([, title]) => title);
+  const sections = [...reference.matchAll(/^## (.+)$/gm)].map(([, title]) => title);
+  expect(listed).toEqual(sections);
+});
+
 describe('README.md', () => {
   const readme = read('README.md');
 
