@@ -122,7 +122,7 @@ function readNonceSecret({ configuration }: LoadedConfiguration, files: FileRead
   const key = 'senderConstraint.dpop.nonceSecretPath';
   const secret = files.read(key, configuration.senderConstraint.dpop.nonceSecretPath);
   if (secret !== null && secret.length < 32)
-    files.report(key, 'holds less than 32 bytes: openssl rand -out nonce.key 32');
+    files.report(key, 'has fewer than 32 bytes; create it with openssl rand -out nonce.key 32');
   return secret;
 }
 
@@ -161,7 +161,7 @@ export async function openRevokedLicenses(
     files.reportInside(key, path, {
       line: 1,
       column: 1,
-      message: `is empty, and had ${listedBefore} licences: where that is meant, write a line "# empty"`,
+      message: `is empty but had ${listedBefore} licences; if that is intended, write a line "# empty"`,
     });
   return list.licenses;
 }

@@ -255,7 +255,7 @@ export class Runtime {
     closeKeys(previous);
     this.#fetchKeys();
     if (service.revokedLicenses < before * (1 - MUCH_SHORTER))
-      log.warn('far fewer licences are revoked than before: is that meant?', {
+      log.warn('the number of revoked licences fell by more than a tenth', {
         before,
         revokedLicenses: service.revokedLicenses,
       });

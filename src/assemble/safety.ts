@@ -19,13 +19,12 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
   for (const realm of registry.realm) {
     if (normalizeUrl(realm) === null)
       mistakes.push(
-        loaded.mistakeAt(
-          'registry.realm',
-          'is no URL that a proof could name: write it as https://host/path',
-        ),
+        loaded.mistakeAt('registry.realm', 'cannot appear in a proof; write it as https://host/path'),
       );
     if (otherPaths.some((path) => path === realmPath(realm)))
-      mistakes.push(loaded.mistakeAt('registry.realm', `${realmPath(realm)} is a path with another meaning`));
+      mistakes.push(
+        loaded.mistakeAt('registry.realm', `${realmPath(realm)} is reserved for another endpoint`),
+      );
   }
   for (const { path, settings } of authoritiesOf(loaded.configuration)) {
     if (settings.jwksPath !== undefined || isSecureUrl(URL.parse(metadataUrls(settings)[0]))) continue;
@@ -71,7 +70,7 @@ export function checkSampleKey(
   const mistakeAt = (key: string) =>
     loaded.mistakeAt(
       key,
-      `is the sample key, which everybody has, and ${beyond} is not loopback; make a key: registry-token keygen --out DIR`,
+      `is the sample key, which is public, and ${beyond} is not loopback; make a key: registry-token keygen --out DIR`,
     );
   const isSample = ({ thumbprint }: { readonly thumbprint: string }) => thumbprint === SAMPLE_KEY_THUMBPRINT;
   return [

@@ -108,10 +108,10 @@ function explainVerdict(
 function withoutRules(action: string, resource: ResourceActions, plan: Plan, caller: Caller): string | null {
   const { type } = resource;
   if (isCatalog(resource)) {
-    if (caller.kind === 'anonymous') return 'the catalogue is never shown without credentials';
+    if (caller.kind === 'anonymous') return 'the catalogue is not available without credentials';
     return plan.catalog
       ? `the only action on the catalogue is ${catalogAction(resource)}`
-      : `the plan ${plan.name} does not say catalog: true`;
+      : `the plan ${plan.name} does not have catalog: true`;
   }
   if (type !== 'repository') return `no plan allows anything on the type ${type}`;
   if (caller.kind === 'anonymous' && action !== 'pull') return 'without credentials only pull is allowed';

@@ -46,7 +46,7 @@ function measure(
     const state =
       value === undefined
         ? 'is missing'
-        : `is ${found(value)}: no name component${kind === 'path' ? 's divided by slashes' : ''}`;
+        : `is ${found(value)} and not a valid name component${kind === 'path' ? 's separated by slashes' : ''}`;
     return { score: fitting, why: `needs the claim ${claim}, which ${state}` };
   }
   return { score: fitting, why: describe(rule.pattern, segments, fitting, claims) };
@@ -81,10 +81,10 @@ function describe(pattern: string, segments: readonly string[], fitting: number,
       ? 'has a ** that needs one segment more'
       : 'has a ** after which nothing fits the end of the name';
   if (next === undefined) return `ends before "${segment}": * does not cross a slash, ** does`;
-  if (segment === undefined) return `goes on where the name ends, with "${written}"`;
+  if (segment === undefined) return `continues after the end of the name, with "${written}"`;
   const folded =
     segments.map((part) => part.toLowerCase()).join('/') !== segments.join('/')
-      ? ' (letter case counts)'
+      ? ' (matching is case-sensitive)'
       : '';
   const filled = fillIn(next, claims);
   const meaning = filled === written ? '' : ` (here "${filled}")`;

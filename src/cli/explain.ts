@@ -208,9 +208,7 @@ function withoutPlanRules(policy: Policy): Policy {
 /** What was verified, and every fault. */
 function examinationLines({ opTok, faults, isUnverified }: Asked): string[] {
   if (isUnverified)
-    return [
-      'The token is NOT verified: whether the service would believe it is another question (--verify).',
-    ];
+    return ['The token is NOT verified. Use --verify to check its signature, issuer, audience and time.'];
   if (opTok === null) return [];
   const { header, claims, authority } = opTok;
   const document = (value: JsonObject) => JSON.stringify(value, null, 2).split('\n');

@@ -13,7 +13,7 @@ export function parseJsonDocument(text: string, source: string): ConfigurationDo
   const report = (offset: number, key: string, message: string) =>
     mistakes.push({ source, ...placeAt(text, offset), key, message });
   try {
-    scanDocument(text, (offset, path) => report(offset, formatKey(path), 'is there twice in its object'));
+    scanDocument(text, (offset, path) => report(offset, formatKey(path), 'is set twice in the same object'));
   } catch (cause) {
     if (!(cause instanceof SyntaxFault)) throw cause;
     report(cause.offset, '', cause.message);

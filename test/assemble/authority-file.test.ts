@@ -114,7 +114,7 @@ describe('the lists and secrets beside them', () => {
     site.configure({ senderConstraint: { dpop } });
     site.write('nonce.key', new Uint8Array(31));
     expect(await site.mistakes()).toBe(
-      'senderConstraint.dpop.nonceSecretPath: holds less than 32 bytes: openssl rand -out nonce.key 32',
+      'senderConstraint.dpop.nonceSecretPath: has fewer than 32 bytes; create it with openssl rand -out nonce.key 32',
     );
     site.write('nonce.key', new Uint8Array(32));
     expect(await site.mistakes()).toBe('');

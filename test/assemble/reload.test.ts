@@ -145,11 +145,11 @@ describe('a reload that fails', () => {
   test.each<[string, Sections, string]>([
     ['a value', { signing: { lifetime: '2h' } }, 'signing.lifetime: must be a duration'],
     ['a missing file', { signing: { keyPath: 'nothing.pem' } }, 'signing.keyPath: '],
-    ['a plan', { defaultPlan: 'nothing' }, 'defaultPlan: names no plan'],
+    ['a plan', { defaultPlan: 'nothing' }, 'defaultPlan: must be the name of a plan'],
     [
       'what is not safe',
       { registry: { realm: 'https://a.example/metrics' } },
-      'registry.realm: /metrics is a path',
+      'registry.realm: /metrics is reserved',
     ],
     [
       'an address',

@@ -98,7 +98,7 @@ describe('a reload of a list', () => {
   test('that is shorter by more than a tenth is a warning in the log, and by a tenth is none', async () => {
     const listOf = (count: number) => Array.from({ length: count }, (_, index) => `LIC-${index}\n`).join('');
     const runtime = await openWith(listOf(100));
-    const warnings = () => linesWith('far fewer licences');
+    const warnings = () => linesWith('the number of revoked licences fell');
     const before = warnings().length;
     site.write('revoked.txt', listOf(90));
     expect(await runtime.reload()).toEqual([]);

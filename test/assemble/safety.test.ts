@@ -51,7 +51,7 @@ describe('the sample key', () => {
     ['127.0.0.1:8085', 'http://[2001:db8::1]/token', '[2001:db8::1]'],
   ])('does not sign where %s listens for %p', async (listen, realm, host) => {
     expect(await sample(listen, realm)).toBe(
-      `signing.keyPath: is the sample key, which everybody has, and ${host} is not loopback; make a key: registry-token keygen --out DIR`,
+      `signing.keyPath: is the sample key, which is public, and ${host} is not loopback; make a key: registry-token keygen --out DIR`,
     );
   });
 
@@ -61,7 +61,7 @@ describe('the sample key', () => {
       await mistakesOf({ signing, server: { listen: '127.0.0.1:8085' }, registry: { realm: loopback } }),
     ).toBe('');
     expect(await mistakesOf({ signing, server: { listen: '0.0.0.0:8085' } })).toStartWith(
-      'signing.additionalKeys: is the sample key, which everybody has',
+      'signing.additionalKeys: is the sample key, which is public',
     );
   });
 
@@ -146,7 +146,7 @@ describe('a realm', () => {
     async (path) => {
       const realm = ['https://registry.example.com/token', `https://registry.example.com${path}`];
       expect(await mistakesOf({ registry: { realm } })).toMatch(
-        /^registry\.realm: \/[\w./-]+ is a path with another meaning$/,
+        /^registry\.realm: \/[\w./-]+ is reserved for another endpoint$/,
       );
     },
   );

@@ -51,7 +51,7 @@ test.each([
   ],
   [
     ['--plan', 'community', 'repository::pull'],
-    "repository: (zot's catalog)\n  pull  denied   the plan community does not say catalog: true",
+    "repository: (zot's catalog)\n  pull  denied   the plan community does not have catalog: true",
   ],
 ] as const)('explain shows how %j is understood', async (words, line) => {
   const { stdout } = await runCommand(explain, ['--config', 'etc/registry-token.yaml', ...words]);

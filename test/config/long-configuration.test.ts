@@ -143,7 +143,7 @@ describe('a mistake in a long configuration has its place', () => {
       'a default plan that is not there',
       unchanged,
       'defaultPlan: plan-x\n',
-      `test.yaml:${lineOfPlan(PLANS)}:1: defaultPlan: names no plan of plans (which has plan-0, plan-1, plan-2, plan-3, plan-4, plan-5, plan-6, plan-7, plan-8, plan-9), not "plan-x"`,
+      `test.yaml:${lineOfPlan(PLANS)}:1: defaultPlan: must be the name of a plan (plan-0, plan-1, plan-2, plan-3, plan-4, plan-5, plan-6, plan-7, plan-8, plan-9), not "plan-x"`,
     ],
   ])('that is %s', (_, change, end, message) => {
     expect(judge(textOf(change, end)).message).toBe(message);
