@@ -36,7 +36,7 @@ function findUnknownPlans(input: unknown, morePlans: readonly string[]): Contrad
   return places.flatMap((path) => {
     const name = valueAt(input, path);
     if (typeof name !== 'string' || name === '' || names.has(name)) return [];
-    return [{ path, input: name, message: `names no plan of plans (${listOf(names)})` }];
+    return [{ path, input: name, message: `must be the name of a plan (${listOf(names)})` }];
   });
 }
 
@@ -88,7 +88,7 @@ function valueAt(input: unknown, path: KeyPath): unknown {
 }
 
 function listOf(names: ReadonlySet<string>): string {
-  return names.size === 0 ? 'which is empty' : `which has ${[...names].slice(0, 10).join(', ')}`;
+  return names.size === 0 ? 'there are none' : [...names].slice(0, 10).join(', ');
 }
 
 function findTwoPasswords(input: unknown): Contradiction[] {

@@ -6,8 +6,8 @@ import { changedAt, judge, type KeyPath, loadText, minimum, writeYaml } from './
 const complete = { ...minimum, logging: {}, senderConstraint: { replay: {} }, defaultPlan: 'community' };
 
 const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], message: string][] = [
-  ['defaultPlan', [[['defaultPlan'], 'pro']], 'names no plan of plans (which has community), not "pro"'],
-  ['anonymousPlan', [[['anonymousPlan'], 'pro']], 'names no plan of plans (which has community), not "pro"'],
+  ['defaultPlan', [[['defaultPlan'], 'pro']], 'must be the name of a plan (community), not "pro"'],
+  ['anonymousPlan', [[['anonymousPlan'], 'pro']], 'must be the name of a plan (community), not "pro"'],
   [
     'authority.planRules[1].plan',
     [
@@ -19,7 +19,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         ],
       ],
     ],
-    'names no plan of plans (which has community), not "pro"',
+    'must be the name of a plan (community), not "pro"',
   ],
   [
     'signing.keyPasswordPath',
@@ -134,7 +134,7 @@ test('the environment takes part', () => {
     REGISTRY_TOKEN_DEFAULT_PLAN: 'pro',
     REGISTRY_TOKEN_LOGGING__LEVEL: 'loud',
   });
-  expect(message).toInclude('environment: REGISTRY_TOKEN_DEFAULT_PLAN: names no plan of plans');
+  expect(message).toInclude('environment: REGISTRY_TOKEN_DEFAULT_PLAN: must be the name of a plan');
   expect(message).toInclude('environment: REGISTRY_TOKEN_LOGGING__LEVEL: must be one of');
 });
 
@@ -161,7 +161,7 @@ test.each<[key: string, authorities: object, message: string]>([
   [
     'authorities.a.planRules[0].plan',
     { authorities: { a: { ...one, planRules: [{ when: {}, plan: 'pro' }] } } },
-    'names no plan of plans (which has community), not "pro"',
+    'must be the name of a plan (community), not "pro"',
   ],
 ])('Authorities: %s of %j is a mistake', (key, authorities, message) => {
   const { authority, ...rest } = complete;

@@ -251,11 +251,7 @@ describe('a mistake in the environment', () => {
       '{a b: {}}',
       'is not a valid name: use 1 to 64 printable ASCII characters without spaces (plans."a b")',
     ],
-    [
-      'DEFAULT_PLAN',
-      'pro',
-      'names no plan of plans (which has community, enterprise), not "pro" (defaultPlan)',
-    ],
+    ['DEFAULT_PLAN', 'pro', 'must be the name of a plan (community, enterprise), not "pro" (defaultPlan)'],
     ['SIGNING', '{issuer: a}', 'is missing; must be text (signing.keyPath)'],
     ['LOGGING__LEVEL', 'INFO', 'must be one of debug, info, warn, error, not "INFO" (logging.level)'],
   ])('names the variable: %s=%s', (name, value, message) => {

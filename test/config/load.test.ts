@@ -161,10 +161,8 @@ describe('a name that is not known', () => {
   });
 
   test.each(['defaultPlan', 'anonymousPlan'])('of %s is in the catalogue', (key) => {
-    expect(messageOf([key], 'pro')).toEndWith(
-      `${key}: names no plan of plans (which has community), not "pro"`,
-    );
-    expect(messageOf([key], 'constructor')).toInclude('names no plan of plans');
+    expect(messageOf([key], 'pro')).toEndWith(`${key}: must be the name of a plan (community), not "pro"`);
+    expect(messageOf([key], 'constructor')).toInclude('must be the name of a plan');
   });
 });
 

@@ -56,7 +56,7 @@ describe('a file of plans', () => {
     const { configuration } = load({ pro: {} }, { plans: undefined, defaultPlan: 'pro' });
     expect([...configuration.plans.keys()]).toEqual(['pro']);
     expect(mistakesOf({ pro: {} }, { defaultPlan: 'gone' })).toEqual([
-      expect.stringContaining('defaultPlan: names no plan of plans (which has community, pro), not "gone"'),
+      expect.stringContaining('defaultPlan: must be the name of a plan (community, pro), not "gone"'),
     ]);
   });
 
@@ -102,17 +102,17 @@ describe('a mistake in a file of plans has its place:', () => {
     [
       'a plan that is there twice',
       '{"pro":{},\n"pro":{}}',
-      'plans.json:2:1: plans.pro: is there twice in its object',
+      'plans.json:2:1: plans.pro: is set twice in the same object',
     ],
     [
       'one that is written with an escape',
       '{"pro":{},"pr\\u006f":{}}',
-      'plans.json:1:11: plans.pro: is there twice in its object',
+      'plans.json:1:11: plans.pro: is set twice in the same object',
     ],
     [
       'a member that is there twice',
       '{"pro":{"repositories":[{"pattern":"a",\n"pattern":"b"}]}}',
-      'plans.json:2:1: plans.pro.repositories[0].pattern: is there twice in its object',
+      'plans.json:2:1: plans.pro.repositories[0].pattern: is set twice in the same object',
     ],
     [
       'half a file',
