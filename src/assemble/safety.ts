@@ -9,6 +9,7 @@ import { otherPaths } from '../endpoints.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
 import { errorCode } from '../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
+import { isForeign } from '../replay/replay-state.ts';
 import type { Material } from './material.ts';
 import { metadataUrls, realmPath } from './options.ts';
 
@@ -43,14 +44,21 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
 function checkStatePath(loaded: LoadedConfiguration): Mistake[] {
   const { statePath } = loaded.configuration.senderConstraint.replay;
   if (statePath === undefined) return [];
-  const folder = dirname(loaded.resolvePath(statePath));
+  const key = 'senderConstraint.replay.statePath';
+  const file = loaded.resolvePath(statePath);
+  const folder = dirname(file);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
-    return [];
   } catch (cause) {
-    const key = 'senderConstraint.replay.statePath';
     const fault = `nothing can be written in the folder ${folder} (${errorCode(cause)}): make it, and give it to the service's user`;
     return [loaded.mistakeAt(key, fault)];
+  }
+  try {
+    if (!isForeign(file)) return [];
+    const fault = `${file} holds something else than used proofs and would be overwritten: name a file of its own`;
+    return [loaded.mistakeAt(key, fault)];
+  } catch (cause) {
+    return [loaded.mistakeAt(key, `${file} cannot be read (${errorCode(cause)})`)];
   }
 }
 

@@ -95,8 +95,8 @@ function keepOwner(path: string, draft: string): void {
   }
 }
 
-/** The rename itself is on the disk once the folder is. Some file systems cannot do this; the file is replaced anyway. */
-function syncFolder(folder: string): void {
+/** A rename or removal in it is on the disk once the folder is. Some file systems cannot do this; nothing is thrown. */
+export function syncFolder(folder: string): void {
   try {
     const handle = openSync(folder, 'r');
     try {

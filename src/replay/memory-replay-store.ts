@@ -44,6 +44,8 @@ export class MemoryReplayStore implements ReplayStore {
   readonly #table: ProofTable;
   readonly #views: ReplayViews;
   readonly #kept: KeptState | null;
+  /** Whom a state is saved for. */
+  #owner: Buffer = Buffer.alloc(0);
 
   private constructor(memory: ReplayMemory, thread: number, kept: KeptState | null) {
     const views = viewReplayMemory(memory);
@@ -93,7 +95,8 @@ export class MemoryReplayStore implements ReplayStore {
     if (this.#kept === null) return;
     const { path, clockSkew, clock, onRestored } = this.#kept;
     const now = clock();
-    const found = takeReplayState(path, now);
+    const { found, owner } = takeReplayState(path, now);
+    this.#owner = owner;
     const isWhole = 'entries' in found && this.#table.restore(found, now);
     this.#views.since[0] = isWhole ? found.rememberedSince : now + clockSkew;
     const noRoom = 'it has more proofs than senderConstraint.replay.capacity';
@@ -116,7 +119,12 @@ export class MemoryReplayStore implements ReplayStore {
     if (!this.#lock.acquire()) return onSaved({ entries: 0, fault: 'its lock is not to be had' });
     const saved = this.#table.save(savedAt);
     // The lock is kept: nothing may be recorded from here on.
-    const fault = saveReplayState(path, { savedAt, rememberedSince: this.rememberedSince, ...saved });
+    const fault = saveReplayState(path, {
+      owner: this.#owner,
+      savedAt,
+      rememberedSince: this.rememberedSince,
+      ...saved,
+    });
     onSaved({ entries: saved.entries.length / SAVED_ENTRY, fault });
   }
 

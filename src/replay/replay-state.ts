@@ -2,15 +2,18 @@
  * The used proofs of a process that was stopped as planned, in a file for the next one. The file is removed when it is
  * read, so that it is there only if nothing was recorded since it was written. What follows a crash finds none.
  */
-import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, fstatSync, lstatSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { dirname } from 'node:path';
 import { LARGEST_CLOCK_SKEW, LARGEST_MAX_AGE } from '../authenticate/dpop-proof.ts';
 import { errorCode } from '../platform/errors.ts';
-import { replaceFile } from '../platform/replace-file.ts';
+import { replaceFile, syncFolder } from '../platform/replace-file.ts';
 
 /** Times in epoch seconds. */
 export interface ReplayState {
+  /** Of the process that saved it, as `takeReplayState` gave it. */
+  readonly owner: Buffer;
   readonly savedAt: number;
   /** Of a proof dated earlier it cannot tell whether it was used. */
   readonly rememberedSince: number;
@@ -25,7 +28,9 @@ export const SAVED_ENTRY = 5;
 export const MOST_STATE_BYTES = 64 * 1024 * 1024;
 
 const MAGIC = 'registry-token used proofs 1\n   ';
-const HEADER = MAGIC.length + 3 * Float64Array.BYTES_PER_ELEMENT;
+const OWNER = 16;
+const TIMES_AT = MAGIC.length + OWNER;
+const HEADER = TIMES_AT + 3 * Float64Array.BYTES_PER_ELEMENT;
 const DIGEST = 32;
 /** Seconds from the date of a proof until its entry ends, for proofs dated ahead too: later, a state says nothing. */
 const WINDOW = LARGEST_MAX_AGE + 2 * LARGEST_CLOCK_SKEW;
@@ -33,9 +38,16 @@ const WINDOW = LARGEST_MAX_AGE + 2 * LARGEST_CLOCK_SKEW;
 /** Writes the file, readable by its owner alone. Returns why it was not written, or null. */
 export function saveReplayState(path: string, state: ReplayState): string | null {
   const times = Float64Array.of(state.savedAt, state.rememberedSince, state.freedUpTo);
-  const body = Buffer.concat([Buffer.from(MAGIC), Buffer.from(times.buffer), bytesOf(state.entries)]);
+  const body = Buffer.concat([
+    Buffer.from(MAGIC),
+    state.owner,
+    Buffer.from(times.buffer),
+    bytesOf(state.entries),
+  ]);
   if (body.length + DIGEST > MOST_STATE_BYTES)
     return `it would be larger than ${MOST_STATE_BYTES} bytes: ${state.entries.length / SAVED_ENTRY} proofs`;
+  // One that started before this one had ended, and may have recorded proofs that are not in here.
+  if (!readOwner(path)?.equals(state.owner)) return ANOTHER;
   try {
     replaceFile(path, Buffer.concat([body, digestOf(body)]));
     return null;
@@ -44,21 +56,67 @@ export function saveReplayState(path: string, state: ReplayState): string | null
   }
 }
 
-/** What a file of used proofs was good for: the state, or why there is none. */
-export type FoundState = ReplayState | { readonly fault: string };
+const SOMETHING_ELSE = 'it holds something else';
+const ANOTHER = 'another process has started with this file since';
 
-/**
- * Reads the file and removes it. `fault` says why there is no state in it. Throws the system's error where the file
- * cannot be removed: it would be taken for the newest state at the next start.
- */
-export function takeReplayState(path: string, now: number): FoundState {
-  const read = readState(path);
-  rmSync(path, { force: true });
-  if ('fault' in read) return read;
-  return now > read.savedAt + WINDOW ? { fault: 'it is too old to matter' } : read;
+/** What a file of used proofs was good for: the state, or why there is none. */
+export type FoundState = Omit<ReplayState, 'owner'> | { readonly fault: string };
+
+/** What was found, and what this process saves its own under. */
+export interface TakenState {
+  readonly found: FoundState;
+  readonly owner: Buffer;
 }
 
-function readState(path: string): FoundState {
+/**
+ * Whether something at `path` is no file of used proofs, nor the beginning of one: it must be neither removed nor
+ * overwritten. Throws the system's error where it cannot be read.
+ */
+export function isForeign(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return false;
+  if (!found.isFile()) return true;
+  const file = openSync(path, 'r');
+  try {
+    const start = Buffer.alloc(MAGIC.length);
+    const length = readSync(file, start, 0, start.length, 0);
+    return !MAGIC.startsWith(start.toString('latin1', 0, length));
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * Reads the file and removes it, on the disk too: after a loss of power it would be taken for the newest state. A second
+ * file beside it names the process that keeps its proofs here from now on, so that what another one saved or saves counts
+ * no more. Throws the system's error where the files cannot be changed.
+ */
+export function takeReplayState(path: string, now: number): TakenState {
+  const owner = randomBytes(OWNER);
+  if (isForeign(path)) return { found: { fault: SOMETHING_ELSE }, owner };
+  const read = readState(path);
+  const former = readOwner(path);
+  replaceFile(ownerPath(path), owner);
+  rmSync(path, { force: true });
+  syncFolder(dirname(path));
+  if ('fault' in read) return { found: read, owner };
+  if (now > read.savedAt + WINDOW) return { found: { fault: 'it is too old to matter' }, owner };
+  return { found: former?.equals(read.owner) ? read : { fault: ANOTHER }, owner };
+}
+
+function ownerPath(path: string): string {
+  return `${path}.owner`;
+}
+
+function readOwner(path: string): Buffer | null {
+  try {
+    return readFileSync(ownerPath(path));
+  } catch {
+    return null;
+  }
+}
+
+function readState(path: string): ReplayState | { readonly fault: string } {
   let content: Buffer;
   try {
     const file = openSync(path, 'r');
@@ -81,12 +139,13 @@ function readState(path: string): FoundState {
   const body = content.subarray(0, -DIGEST);
   const words = (body.length - HEADER) / Uint32Array.BYTES_PER_ELEMENT;
   if (words < 0 || words % SAVED_ENTRY !== 0 || body.toString('latin1', 0, MAGIC.length) !== MAGIC)
-    return { fault: 'it holds something else' };
+    return { fault: SOMETHING_ELSE };
   if (!digestOf(body).equals(content.subarray(-DIGEST))) return { fault: 'it is damaged' };
-  const at = (index: number) => body.readDoubleLE(MAGIC.length + index * Float64Array.BYTES_PER_ELEMENT);
+  const at = (index: number) => body.readDoubleLE(TIMES_AT + index * Float64Array.BYTES_PER_ELEMENT);
   const entries = new Uint32Array(words);
   bytesOf(entries).set(body.subarray(HEADER));
-  return { savedAt: at(0), rememberedSince: at(1), freedUpTo: at(2), entries };
+  const owner = body.subarray(MAGIC.length, TIMES_AT);
+  return { owner, savedAt: at(0), rememberedSince: at(1), freedUpTo: at(2), entries };
 }
 
 function digestOf(body: Uint8Array): Buffer {

@@ -181,3 +181,20 @@ test('shows no password in a URL that is written without slashes', async () => {
   for (const metadataUrl of ['https:user:hunter2@host/', 'https:\\\\user:hunter2@host/'])
     expect(await mistakesOf({ authority: { metadataUrl } })).not.toContain('hunter2');
 });
+
+describe('the file for used proofs', () => {
+  const mistakesFor = (statePath: string) => mistakesOf({ senderConstraint: { replay: { statePath } } });
+
+  test('is none that holds something else: it would be overwritten', async () => {
+    for (const name of ['sample.pem', '/dev/null', '.'])
+      expect(await mistakesFor(name)).toMatch(
+        /^senderConstraint\.replay\.statePath: \S+ holds something else than used proofs and would be overwritten: name a file of its own$/,
+      );
+    expect(readFileSync(site.folder.at('sample.pem'), 'utf8')).toBe(sampleKey);
+  });
+
+  test('need not be there, and may be empty', async () => {
+    site.write('empty.state', '');
+    expect([await mistakesFor('replay.state'), await mistakesFor('empty.state')]).toEqual(['', '']);
+  });
+});

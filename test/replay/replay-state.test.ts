@@ -2,7 +2,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { userInfo } from 'node:os';
 import fc from 'fast-check';
 import {
@@ -83,9 +92,10 @@ describe('a planned restart', () => {
             if (NOW + life >= now) expect(store.insert(keyOf(`${name}`), NOW + life, now)).toBe('replayed');
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
-  });
+    // Each start and stop waits for the disk.
+  }, 60_000);
 
   test('with a clock that was set back meanwhile, which is told', async () => {
     const path = folder.at('set-back');
@@ -143,12 +153,29 @@ describe('without a state to take over, proofs dated before the start and ahead 
     ],
     ['a flipped bit', (content) => content.map((byte, at) => (at === 60 ? byte ^ 1 : byte)), 'it is damaged'],
     ['an empty file', () => new Uint8Array(), 'it holds something else'],
-    ['another file', () => Buffer.from('x'.repeat(200)), 'it holds something else'],
   ])('with %s', async (_title, damage, fault) => {
     const path = folder.at('damaged');
     writeFileSync(path, damage(await keep(path)));
     expect(doubted(path)).toBe(fault);
     expect(existsSync(path)).toBe(false);
+  });
+
+  test('with a file of a process that was still stopping when this one had started', async () => {
+    const path = folder.at('overlap');
+    const stopping = startAt(NOW, path);
+    const next = startAt(NOW + 1, path);
+    await stopping.store.close();
+    expect(stopping.saved[0]?.fault).toBe('another process has started with this file since');
+    next.store.insert(keyOf('used'), NOW + 600, NOW + 1);
+    expect(doubted(path)).toBe('there is none');
+  });
+
+  test('with a file that was taken before, and is back', async () => {
+    const path = folder.at('back');
+    const content = await keep(path);
+    startAt(NOW + 1, path);
+    writeFileSync(path, content, { mode: 0o600 });
+    expect(doubted(path)).toBe('another process has started with this file since');
   });
 
   test('with a file that others may write, or that is too old, or that has no room', async () => {
@@ -174,9 +201,16 @@ describe('without a state to take over, proofs dated before the start and ahead 
     expect(doubted(path)).toBe('it belongs to the user 65534');
   });
 
-  test('and a folder in its place is not removed', () => {
-    const path = folder.at('a-folder');
-    mkdirSync(path);
-    expect(() => startAt(NOW, path)).toThrow();
+  test('and what is no file of used proofs is not removed: a folder, another file, a link', () => {
+    const place = folder.at('a-folder');
+    mkdirSync(place);
+    const key = folder.at('a-key.pem');
+    writeFileSync(key, '-----BEGIN PRIVATE KEY-----\n');
+    const link = folder.at('a-link');
+    symlinkSync(key, link);
+    for (const path of [place, key, link]) {
+      expect(doubted(path)).toBe('it holds something else');
+      expect(existsSync(path)).toBe(true);
+    }
   });
 });
