@@ -224,7 +224,7 @@ describe('mistakes', () => {
     expect(message).toInclude(
       `test.yaml:${line}:3: signing.keyPasswordPath: excludes keyPassword: set one of them`,
     );
-    expect(message).toInclude(': defaultPlan: names no plan');
+    expect(message).toInclude(': defaultPlan: must be the name of a plan');
   });
 
   test('keep to one line each, whatever a key is called', () => {
