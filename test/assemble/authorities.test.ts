@@ -1,0 +1,51 @@
+/** Several Authorities in a running service: `readyz`, metrics and log name each, and one that is away holds up nobody. */
+import { afterAll, expect, test } from 'bun:test';
+import { startFaultyAuthority } from '../support/faulty-authority.ts';
+import { noCertificate } from '../support/service.ts';
+import { ISSUER, REALM, SERVICE } from '../support/tokens.ts';
+import { createInstallation } from './installation.ts';
+
+const site = await createInstallation();
+afterAll(() => site[Symbol.asyncDispose]());
+
+test('an Authority that is away is named by readyz, log and metrics, and the others answer', async () => {
+  await using authority = await startFaultyAuthority([site.authorityKey]);
+  const audiences = ['registry'];
+  site.configure({
+    authority: undefined,
+    authorities: {
+      corporate: { issuer: ISSUER, audiences, metadataUrl: authority.metadataUrl },
+      cluster: { issuer: 'https://cluster.example', audiences, metadataUrl: 'http://127.0.0.1:1/metadata' },
+    },
+  });
+  const runtime = await site.open();
+  await runtime.open();
+  const get = async (path: string) => {
+    const response = await runtime.handle(new Request(`http://localhost${path}`), noCertificate);
+    return { status: response.status, text: await response.text() };
+  };
+  const ready = await get('/readyz');
+  expect(ready.status).toBe(503);
+  expect(ready.text).toContain('cluster: ');
+  expect(ready.text).not.toContain('corporate');
+
+  const opTok = site.opTok();
+  const headers = { Authorization: `DPoP ${opTok}`, DPoP: site.proof(opTok) };
+  const asked = new Request(`${REALM}?service=${SERVICE}`, { headers });
+  expect((await runtime.handle(asked, noCertificate)).status).toBe(200);
+  expect(site.logLines.at(-1)).toMatchObject({
+    message: 'issued',
+    authority: 'corporate',
+    clientId: 'alice-cli',
+  });
+  expect(site.logLines).toContainEqual(
+    expect.objectContaining({ message: 'authority keys not fetched', authority: 'cluster' }),
+  );
+
+  const { text } = await get('/metrics');
+  expect(text).toContain('registry_token_authority_refresh_total{authority="corporate",result="success"} 1');
+  expect(text).toContain('registry_token_authority_refresh_total{authority="cluster",result="failure"} 1');
+  expect(text).toMatch(/registry_token_authority_keys_age_seconds\{authority="corporate"\} /);
+  expect(text).not.toContain('registry_token_authority_keys_age_seconds{authority="cluster"}');
+  await runtime.close();
+});
