@@ -1,7 +1,13 @@
 /** The executable under attack: started, reloaded, stopped, killed and started again over one folder of files. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { createKey, type TestKey } from '../support/keys.ts';
-import { findFreePort, runOrFail, searchPath, type TemporaryFolder } from '../support/processes.ts';
+import {
+  findFreePort,
+  runOrFail,
+  searchPath,
+  type TemporaryFolder,
+  withParent,
+} from '../support/processes.ts';
 import { BINARY, type Section } from '../support/running-service.ts';
 import { AUDIENCE, ISSUER, REALM, SERVICE } from '../support/tokens.ts';
 import { readMemory } from './process-figures.ts';
@@ -137,7 +143,7 @@ export async function createAttackedService(options: AttackedOptions): Promise<A
     signal: (signal) => child?.kill(signal),
     start: async () => {
       const ready = lines.ready ?? 0;
-      const command = ['setpriv', '--pdeathsig', 'KILL', '--', BINARY, 'serve', '--config'];
+      const command = [...withParent, BINARY, 'serve', '--config'];
       const started = Bun.spawn([...command, folder.at('registry-token.yaml')], {
         env: { PATH: searchPath, BUN_OPTIONS: `--preload=${killer}` },
         stdin: 'ignore',

@@ -119,8 +119,13 @@ async function runCampaign(
   const killWorker = () =>
     running(async () => {
       const recovered = clients.disturb();
+      const logged = service.lines[DEATH] ?? 0;
+      const deadline = performance.now() + RECOVERY_MS;
       service.signal('SIGUSR2');
       happened('workers killed');
+      while (logged === (service.lines[DEATH] ?? 0) && performance.now() < deadline) await Bun.sleep(10);
+      if (logged === (service.lines[DEATH] ?? 0))
+        clients.fault('each death of a worker is logged', `not within ${RECOVERY_MS} ms`);
       await untilServed(clients, 5, signal);
       recovered();
     });
@@ -191,11 +196,6 @@ async function runCampaign(
   }
   signal.throwIfAborted();
   await finish(service, clients, signal);
-  if ((events['workers killed'] ?? 0) > (service.lines[DEATH] ?? 0))
-    clients.fault(
-      'each death of a worker is logged',
-      `${service.lines[DEATH] ?? 0} of ${events['workers killed']}`,
-    );
   const third = Math.max(1, Math.floor(sizes.length / 3));
   const memory = {
     first: medianOf(sizes.slice(0, third)),

@@ -1,7 +1,7 @@
 /** The compiled binary as the bench runs it: a process of its own, its log in a file, its figures from Linux. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { createKey } from '../support/keys.ts';
-import { findFreePort, searchPath, type TemporaryFolder } from '../support/processes.ts';
+import { findFreePort, searchPath, type TemporaryFolder, withParent } from '../support/processes.ts';
 import { startRedis } from '../support/redis.ts';
 import { BINARY, nextSecond, type Section } from '../support/running-service.ts';
 import { createSelfSigned, type TlsIdentity } from '../support/tls-identities.ts';
@@ -45,7 +45,7 @@ export async function startBenchService(folder: TemporaryFolder, cell: Cell): Pr
     JSON.stringify(configurationOf(cell, { port, realm, identity, redisUrl: redis?.url ?? null })),
   );
 
-  const child = Bun.spawn([BINARY, 'serve', '--config', folder.at('registry-token.yaml')], {
+  const child = Bun.spawn([...withParent, BINARY, 'serve', '--config', folder.at('registry-token.yaml')], {
     env: { PATH: searchPath },
     stdin: 'ignore',
     stdout: 'ignore',

@@ -1,6 +1,6 @@
 /** One load on a service by wrk: its requests are prepared and sent, its answers counted. */
 import { rmSync } from 'node:fs';
-import type { TemporaryFolder } from '../support/processes.ts';
+import { type TemporaryFolder, withParent } from '../support/processes.ts';
 import type { Cell } from './cells.ts';
 import { type Claims, certificateHeaderOf, type Parties, queryOf, writeRequests } from './requests.ts';
 
@@ -70,7 +70,7 @@ export async function runLoad(
   const path = `${new URL(claims.realm).pathname}?${queryOf(cell, service)}`;
   const words = [prefix, path, new URL(url).host, cell.keepAlive ? 'keep-alive' : 'close'];
   const headers = certificateHeaderOf(cell, parties);
-  const wrk = Bun.spawn(['wrk', ...load, url, '--', ...words, headers, String(cell.pauseMs)], {
+  const wrk = Bun.spawn([...withParent, 'wrk', ...load, url, '--', ...words, headers, String(cell.pauseMs)], {
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',

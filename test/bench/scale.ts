@@ -4,7 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { createTemporaryFolder, findFreePort, run, searchPath } from '../support/processes.ts';
+import { createTemporaryFolder, findFreePort, run, searchPath, withParent } from '../support/processes.ts';
 import { BINARY } from '../support/running-service.ts';
 import { cpuSeconds, readMemory } from './process-figures.ts';
 import { type Size, writeScaleFiles } from './scale-files.ts';
@@ -43,7 +43,7 @@ interface Start {
 /** Starts the executable once; it is ended whatever happens. */
 async function startOnce(file: string): Promise<Start> {
   const before = performance.now();
-  const child = Bun.spawn([BINARY, 'serve', '--config', file], {
+  const child = Bun.spawn([...withParent, BINARY, 'serve', '--config', file], {
     env: { PATH: searchPath },
     stdin: 'ignore',
     stdout: 'ignore',

@@ -31,7 +31,7 @@ const STOP_MS = 5_000;
 const POLL_MS = 20;
 
 /** The kernel ends a child with its parent, however that ends. The program that follows has the same process id. */
-const withParent = ['setpriv', '--pdeathsig', 'KILL', '--'];
+export const withParent = ['setpriv', '--pdeathsig', 'KILL', '--'];
 
 /** Starts a program that stays until it is stopped, at the latest when this process ends. */
 export function start(command: readonly string[], options: ChildOptions = {}): Child {
