@@ -19,6 +19,8 @@ export interface EndpointParts {
 export interface FailingPart {
   readonly part: 'authority-keys' | 'replay-store' | 'signing-key';
   readonly detail: string;
+  /** Whether the service can issue for others all the same: one of several Authorities. */
+  readonly isPartial?: boolean;
 }
 
 /** The paths of the other endpoints. A realm must not use them. */
@@ -90,12 +92,14 @@ export function onlyTelemetry(handle: Handle): Handle {
 }
 
 function readiness(failing: readonly FailingPart[], accept: string | null): Response {
-  if (failing.length === 0) return text('ready\n');
+  const lines = failing.map(({ part, detail }) => `${part}: ${detail}`);
+  if (failing.every(({ isPartial }) => isPartial === true))
+    return text(['ready', ...lines.map((line) => `except ${line}`), ''].join('\n'));
   return renderProblem(
     {
       status: 503,
       title: 'Not ready',
-      detail: failing.map(({ part, detail }) => `${part}: ${detail}`).join(' '),
+      detail: lines.join(' '),
       error: 'temporarily_unavailable',
       reason: null,
     },

@@ -184,12 +184,14 @@ async function findFailingParts(
   now: number,
 ): Promise<readonly FailingPart[]> {
   const failing: FailingPart[] = [];
-  for (const [name, keys] of authorityKeys) {
+  const judged = [...authorityKeys].map(([name, keys]) => {
     // Not awaited: an Authority that hangs would delay the answer, which is about now.
     void keys.refreshIfNeeded(now);
-    const detail = keys.failing(now);
-    if (detail !== null) failing.push({ part: 'authority-keys', detail: `${name}: ${detail}` });
-  }
+    return { name, detail: keys.failing(now) };
+  });
+  const isPartial = judged.some(({ detail }) => detail === null);
+  for (const { name, detail } of judged)
+    if (detail !== null) failing.push({ part: 'authority-keys', detail: `${name}: ${detail}`, isPartial });
   const replayFault = await replayStore.failing();
   if (replayFault !== null) failing.push({ part: 'replay-store', detail: replayFault });
   return failing;
