@@ -2,18 +2,16 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { run, runOrFail } from './support/processes.ts';
 import { readReference, withTables } from './support/reference.ts';
 
 setDefaultTimeout(30_000);
 
 const ROOT = new URL('../', import.meta.url).pathname;
-const listed = Bun.spawnSync(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], {
+const listed = await runOrFail(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], {
   cwd: ROOT,
 });
-const files = listed.stdout
-  .toString()
-  .split('\n')
-  .filter((path) => path !== '' && existsSync(join(ROOT, path)));
+const files = listed.split('\n').filter((path) => path !== '' && existsSync(join(ROOT, path)));
 const pages = files.filter((path) => path.endsWith('.md'));
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 
@@ -90,7 +88,7 @@ describe('tables', () => {
   test('each command of the program is in etc/README.md, and no other', async () => {
     const [, section = ''] = /^## Commands\n(.*?)^## /ms.exec(read('etc/README.md')) ?? [];
     const told = [...section.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, name]) => name);
-    const help = Bun.spawnSync([process.execPath, 'run', 'src/main.ts', '--help'], { cwd: ROOT });
+    const help = await run([process.execPath, 'run', 'src/main.ts', '--help'], { cwd: ROOT });
     const output = `${help.stdout}${help.stderr}`;
     const made = [...output.matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => name);
     expect(told.sort()).toEqual(made.sort());

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import type { Runtime } from '../../src/assemble/runtime.ts';
 import { createKey } from '../support/keys.ts';
+import { start } from '../support/processes.ts';
 import { noCertificate } from '../support/service.ts';
 import { REALM, SERVICE } from '../support/tokens.ts';
 import { createInstallation, pemOf } from './installation.ts';
@@ -30,11 +31,8 @@ async function writeInPieces(name: string, pieces: readonly (string | Buffer)[],
       if (index === 0) console.log('begun');
     }`;
   const encoded = JSON.stringify(pieces.map((piece) => Buffer.from(piece).toString('base64')));
-  const writer = Bun.spawn([process.execPath, '-e', script, site.folder.at(name), encoded], {
-    stdout: 'pipe',
-    stderr: 'inherit',
-  });
-  for await (const _ of writer.stdout) break;
+  const writer = start([process.execPath, '-e', script, site.folder.at(name), encoded]);
+  await writer.waitForLine(/begun/);
   return { exited: writer.exited };
 }
 

@@ -1,13 +1,12 @@
 /** An OpTok that exists already: where it is read from, what it is bound to, and what makes it unusable. */
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { execFileSync } from 'node:child_process';
 import { chownSync, renameSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { generateDpopKey } from '../../src/client/dpop.ts';
 import { type GivenOpTok, type GivenOpTokReader, readGivenOpTok } from '../../src/client/given-op-tok.ts';
 import { certificateThumbprint } from '../../src/client/op-tok.ts';
 import { writeCertificate } from '../support/certificates.ts';
-import { createTemporaryFolder, type TemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, runOrFail, type TemporaryFolder } from '../support/processes.ts';
 
 const NOW = 1_800_000_000;
 const dpopKey = await generateDpopKey();
@@ -76,7 +75,7 @@ test('a link to a file of another user is refused', async () => {
   if (userInfo().uid === 0) {
     writeFileSync(other, jwt());
     chownSync(other, 65534, 65534);
-  } else execFileSync('sudo', ['-n', 'install', '-o', 'nobody', '-m', '644', '/dev/null', other]);
+  } else await runOrFail(['sudo', '-n', 'install', '-o', 'nobody', '-m', '644', '/dev/null', other]);
   symlinkSync('other', folder.at('token'));
   await expect(read({ kind: 'path', path: folder.at('token') })).rejects.toThrow(
     'it belongs to the user 65534',
@@ -129,7 +128,7 @@ test('a file that is not there, a folder and a pipe are refused at once', async 
   const at = (path: string) => read({ kind: 'path', path });
   await expect(at(folder.at('none'))).rejects.toThrow('ENOENT');
   await expect(at(folder.path)).rejects.toThrow('it is not a regular file');
-  execFileSync('mkfifo', [folder.at('pipe')]);
+  await runOrFail(['mkfifo', folder.at('pipe')]);
   await expect(at(folder.at('pipe'))).rejects.toThrow('it is not a regular file');
 });
 

@@ -1,6 +1,5 @@
 /** The used proofs over a planned stop: kept whole, taken once, and worth nothing when anything about the file is wrong. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -19,7 +18,7 @@ import {
   MemoryReplayStore,
   type RestoredState,
 } from '../../src/replay/memory-replay-store.ts';
-import { createTemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, runOrFail } from '../support/processes.ts';
 
 const NOW = 1_800_000_000;
 const SKEW = 30;
@@ -196,7 +195,7 @@ describe('without a state to take over, proofs dated before the start and ahead 
     else {
       writeFileSync(folder.at('content'), content);
       const install = ['install', '-o', '65534', '-m', '600', folder.at('content'), path];
-      execFileSync('sudo', ['-n', ...install]);
+      await runOrFail(['sudo', '-n', ...install]);
     }
     expect(doubted(path)).toBe('it belongs to the user 65534');
   });
