@@ -62,6 +62,10 @@ export class FileSnapshot {
   }
 }
 
+function isBlank(bytes: Buffer): boolean {
+  return bytes.length < 16 && bytes.toString('latin1').trim() === '';
+}
+
 /** Reads the files that a configuration names, and keeps every mistake. */
 export class FileReader {
   readonly #loaded: LoadedConfiguration;
@@ -92,8 +96,7 @@ export class FileReader {
     const shown = key.endsWith('asswordPath') ? 'the file' : file;
     try {
       const bytes = this.#snapshot.read(file);
-      if (bytes.length === 0 && missing !== undefined)
-        this.report(key, `${shown} is empty; ${missing(file)}`);
+      if (missing !== undefined && isBlank(bytes)) this.report(key, `${shown} is empty; ${missing(file)}`);
       else if (bytes.length <= MAX_BYTES) return bytes;
       else this.report(key, `${shown} has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
     } catch (cause) {

@@ -9,7 +9,7 @@ import { settleWithin } from '../platform/wait.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export const UNIT = 'registry-token.service';
+const UNIT = 'registry-token.service';
 const SYSTEMCTL_MS = 5000;
 const ANSWER_MS = 5000;
 const MAX_BYTES = 1024 * 1024;
@@ -19,13 +19,18 @@ const MAX_BYTES = 1024 * 1024;
  * reload then finds the old key. False where there is no systemd.
  */
 export async function isCopiedByUnit(keyFile: string, env: Environment): Promise<boolean> {
-  const shown = await showUnit('LoadCredential', env);
-  return shown.split('\n').some((line) => line.replace(/^LoadCredential=/, '').endsWith(`:${keyFile}`));
+  // The files of the unit: `systemctl show` of systemd 252 cannot print credentials.
+  const text = await readUnit(env);
+  const values = [...text.matchAll(/^\s*LoadCredential\s*=\s*(.*?)\s*$/gm)].map(([, value = '']) => value);
+  // An empty value forgets those before it.
+  const credentials = values.slice(values.lastIndexOf('') + 1);
+  return credentials.some((value) => value.endsWith(`:${keyFile}`));
 }
 
-async function showUnit(property: string, env: Environment): Promise<string> {
+/** The unit and its drop-ins, in their order. */
+async function readUnit(env: Environment): Promise<string> {
   try {
-    const child = Bun.spawn(['systemctl', 'show', `--property=${property}`, UNIT], {
+    const child = Bun.spawn(['systemctl', 'cat', '--no-pager', UNIT], {
       env: { ...env },
       stdin: 'ignore',
       stderr: 'ignore',

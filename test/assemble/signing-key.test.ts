@@ -203,7 +203,7 @@ describe('a file that holds no private key', () => {
 
   test.each([
     ['does not exist', null],
-    ['is empty', ''],
+    ['is empty', '\n'],
   ])('because the file %s is told with the command that makes one', async (what, content) => {
     const path = content === null ? 'nothing.pem' : 'empty.pem';
     if (content !== null) site.write(path, content);

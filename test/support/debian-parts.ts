@@ -39,6 +39,7 @@ const packages = {
   'redis-server': 'redis-server',
   skopeo: 'skopeo',
   'systemd-analyze': 'systemd',
+  'systemd-nspawn': 'systemd-container',
   wrk: 'wrk',
   zsh: 'zsh',
 } as const;

@@ -21,12 +21,18 @@ export interface Unit {
   readonly command: readonly string[];
 }
 
-export async function createDebianRoot(): Promise<DebianRoot> {
+/** `extra` names packages beside the essential ones. */
+export async function createDebianRoot(extra: readonly string[] = []): Promise<DebianRoot> {
   const folder = await createTemporaryFolder();
   const path = folder.at('root');
   const sources = await runOrFail(['apt-get', 'indextargets', '--format', '$(REPO_URI) $(CODENAME)']);
   const [, mirror = '', codename = ''] = /^(\S+) ([a-z]+)$/m.exec(sources) ?? [];
-  const options = ['--mode=root', '--variant=essential', '--include=passwd', '--dpkgopt=force-unsafe-io'];
+  const options = [
+    '--mode=root',
+    '--variant=essential',
+    `--include=${['passwd', ...extra].join(',')}`,
+    '--dpkgopt=force-unsafe-io',
+  ];
   const command = ['mmdebstrap', '--quiet', ...options, codename, path, mirror];
   await runOrFail(command, { timeoutMs: 240_000, env: { HOME: '/root' } });
   const at = (name: string) => join(path, name);

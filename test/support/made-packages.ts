@@ -1,7 +1,12 @@
 /** The packages of this checkout, made as `bun run package --verify` makes them, and read back. */
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
+import { gatherContents } from '../../etc/package/contents.ts';
+import { makeDebianPackage } from '../../etc/package/debian-package.ts';
 import { packageRelease } from '../../etc/package/package.ts';
+import { readRelease } from '../../etc/package/release.ts';
+import { targets } from '../../etc/package/target.ts';
 import { createTemporaryFolder, run, runOrFail, type TemporaryFolder } from './processes.ts';
+import { BINARY } from './running-service.ts';
 
 export interface MadePackages extends AsyncDisposable {
   readonly folder: TemporaryFolder;
@@ -34,9 +39,19 @@ export async function makeAndVerify(): Promise<MadePackages> {
   };
 }
 
+/** The .deb of `dist/registry-token`, written into `folder`. Returns its path. */
+export async function makeDeb(folder: TemporaryFolder): Promise<string> {
+  const release = await readRelease('1');
+  const [target] = targets;
+  const places = { work: folder.at('work'), out: folder.path };
+  await mkdir(places.work);
+  const executable = { target, path: BINARY };
+  return folder.at(await makeDebianPackage(executable, await gatherContents(release), release, places));
+}
+
 /** A package like another, of a higher version, with a change of its files. Returns its path. */
 export async function nextPackage(
-  { folder }: MadePackages,
+  { folder }: { readonly folder: TemporaryFolder },
   deb: string,
   version: string,
   change: (root: string) => Promise<void> = async () => {},
