@@ -58,6 +58,10 @@ export function packagedConfiguration(sample: string): string {
       /keyPath: registry-signing-sample\.pem .*$/m,
       'keyPath: registry-signing.pem # keygen --out /etc/registry-token',
     ],
+    [
+      /replay: \{ store: memory, capacity: 1000000 \} .*$/m,
+      'replay: { store: memory, capacity: 1000000, statePath: /var/lib/registry-token/replay.state }',
+    ],
     ['  # auditPath: audit.log             #', '  # auditPath: /var/log/registry-token/audit.log #'],
   ] as const;
   return changes.reduce((text, [old, next]) => {
