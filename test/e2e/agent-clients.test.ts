@@ -68,7 +68,8 @@ describeWith(['docker-registry', 'openssl'], 'through the agent', () => {
       const source = `${setting.host}/team-a/ctr:1`;
       expect(await skopeo.push(image, source, 'plain-http')).toMatchObject({ exitCode: 0 });
       await using containerd = await startContainerd(null);
-      expect(await containerd.fetch(source, null)).toMatchObject({ exitCode: 0, stderr: '' });
+      // ctr 1.6 writes "context canceled" of its own progress display to standard error now and then.
+      expect(await containerd.fetch(source, null)).toMatchObject({ exitCode: 0 });
       expect(await containerd.has(`sha256:${await imageId(image)}`)).toBe(true);
       const target = `${setting.host}/team-b/ctr:1`;
       expect(await containerd.push(target, source, null)).toMatchObject({ exitCode: 0 });

@@ -10,6 +10,7 @@ import { type Child, findFreePort, settled, start } from './processes.ts';
 import { certificateHeaders, type ProxyName, startProxy } from './proxies.ts';
 import { type Registry, type RegistryOptions, type RegistryProgram, startRegistry } from './registry.ts';
 import {
+  nextSecond,
   REGISTRY_SERVICE,
   type Section,
   serviceCommand,
@@ -120,6 +121,7 @@ async function startServe(
   try {
     const [, url] = await child.waitForLine(/"url":"([^"]+)"/);
     await untilReady(`${url}/readyz`, certificateAuthority.certificate);
+    await nextSecond();
   } catch (cause) {
     await child.stop();
     throw cause;
