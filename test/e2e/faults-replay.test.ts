@@ -294,8 +294,9 @@ describeWith(['redis-server'], 'fault: Redis is restarted', () => {
     await redis.start();
     expect(await redis.command('DBSIZE')).toBe(0);
     expect(await untilIssued(service)).toBeLessThan(3000);
-    expectUsedUp(await again());
-    expect(await settled(service.output)).toContain('"proof-time"');
+    const reply = await again();
+    expect([reply.status, reply.error]).toEqual([401, 'use_dpop_nonce']);
+    expect(await settled(service.output)).toContain('"proof-nonce"');
   });
 });
 
