@@ -112,7 +112,7 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
     mend: 'Add the URL that clients use to `registry.realm`, or correct the client: `htu` has no query.',
   },
   'proof-time': {
-    meaning: 'The proof is too old, from the future, or from before the last start.',
+    meaning: 'The proof is too old or dated in the future.',
     mend: "Make a new proof for each request. If it persists, set the client's clock (NTP).",
   },
   'proof-token-hash': {
