@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { chmod, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { type Authority, startAuthority } from '../support/authority.ts';
-import { createDpopClient, type DpopClient } from '../support/authority-client.ts';
+import { createDpopClient, type DpopClient, getByProtectedRequest } from '../support/authority-client.ts';
 import { writeCertificate } from '../support/certificates.ts';
 import { inRoot } from '../support/chroot.ts';
 import { describeAsRoot } from '../support/debian-parts.ts';
@@ -12,7 +12,7 @@ import { type MadePackages, makeAndVerify, nextPackage, unpackImage } from '../s
 import { findFreePort, run, runOrFail, start } from '../support/processes.ts';
 import { startRegistry } from '../support/registry.ts';
 import { nextSecond, REGISTRY_SERVICE, startService, TOKEN_ISSUER } from '../support/running-service.ts';
-import { obtainToken } from '../support/token-request.ts';
+import { obtainToken, tokenUrl } from '../support/token-request.ts';
 
 setDefaultTimeout(300_000);
 
@@ -121,7 +121,11 @@ function describeInstallation() {
     await using service = await root.startUnit(unit, address);
     await service.waitForStatus(`http://127.0.0.1:${port}/readyz`, 200);
     await nextSecond();
-    const token = await obtainToken(`http://127.0.0.1:${port}/token`, client, [SCOPE]);
+    // The first start has no state to take over: openid-client sends the nonce that the service then asks for.
+    const url = tokenUrl(`http://127.0.0.1:${port}/token`, [SCOPE]);
+    const response = await getByProtectedRequest(authority, client, url);
+    expect(response.status).toBe(200);
+    const { token } = (await response.json()) as { token: string };
     const keys = await Bun.file(root.at('etc/registry-token/registry-jwks.json')).json();
     const { payload } = await jwtVerify(token, createLocalJWKSet(keys), { audience: REGISTRY_SERVICE });
     expect(await service.stop()).toBe(0);
