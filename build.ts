@@ -11,7 +11,7 @@ export interface BuildOptions {
 
 /**
  * Compiles `src/main.ts` into one executable. It reads neither `.env` nor `bunfig.toml` where it runs: the
- * configuration file and `REGISTRY_TOKEN_*` are its only inputs.
+ * configuration file and the environment are its only inputs. Of the latter, Bun itself honours `BUN_OPTIONS`.
  */
 export async function build({ target, runtimePath, outfile }: BuildOptions): Promise<void> {
   const result = await Bun.build({
