@@ -74,26 +74,43 @@ function unconditionalPlans(authority: string, { claimRules, defaultPlan, plans 
   return plan === undefined ? [] : [plan];
 }
 
-/** A rule whose tokens all meet an earlier one chooses nothing. */
+/** A rule whose tokens all meet an earlier one chooses nothing. After one without conditions, that is every rule. */
 function findUnreachableRules(
   { name, path }: NamedAuthority,
   loaded: LoadedConfiguration,
   { claimRules }: Policy,
 ): Finding[] {
   const rules = claimRules.get(name)?.planRules ?? [];
-  return rules.flatMap((rule, index): Finding[] => {
-    const earlier = rules.slice(0, index).findIndex((candidate) => covers(candidate, rule));
-    if (earlier === -1) return [];
-    return [
-      {
-        severity: 'warning',
-        code: 'rule-unreachable',
-        place: loaded.placeOf([...path, 'planRules', index]),
-        fault: `planRules[${index}] chooses nothing: every token that meets it meets planRules[${earlier}] before.`,
-        mend: 'Put it before the other one, or remove it.',
-      },
-    ];
-  });
+  const last = rules.length - 1;
+  const always = rules.findIndex(({ conditions }) => conditions.length === 0);
+  const catchAlls: Finding[] =
+    always === -1 || always === last
+      ? []
+      : [
+          {
+            severity: 'warning',
+            code: 'rule-catch-all',
+            place: loaded.placeOf([...path, 'planRules', always, 'when']),
+            fault: `planRules[${always}] has no conditions, so every token meets it: ${always + 1 === last ? `planRules[${last}] chooses` : `planRules[${always + 1}] to [${last}] choose`} nothing.`,
+            mend: 'Put it last, or give it conditions.',
+          },
+        ];
+  const unreachable = rules
+    .slice(0, always === -1 ? undefined : always + 1)
+    .flatMap((rule, index): Finding[] => {
+      const earlier = rules.slice(0, index).findIndex((candidate) => covers(candidate, rule));
+      if (earlier === -1) return [];
+      return [
+        {
+          severity: 'warning',
+          code: 'rule-unreachable',
+          place: loaded.placeOf([...path, 'planRules', index]),
+          fault: `planRules[${index}] chooses nothing: every token that meets it meets planRules[${earlier}] before.`,
+          mend: 'Put it before the other one, or remove it.',
+        },
+      ];
+    });
+  return [...catchAlls, ...unreachable];
 }
 
 function covers(wide: PlanRule, narrow: PlanRule): boolean {

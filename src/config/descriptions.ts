@@ -46,7 +46,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   'authority.planRules':
     'The plan of the first rule whose conditions all hold; it takes precedence over claims.plan.',
   'authority.planRules.when':
-    'Conditions by claim: a text in which * matches any characters, or a list of such texts.',
+    'Conditions by claim: a text in which * matches any characters, : and / too, or a list of such texts. Without conditions it always holds.',
   'authority.planRules.plan': 'Name of the plan.',
   authorities:
     'Several OAuth servers by name, instead of authority, each with the keys of authority. The iss claim of an OpTok selects one.',

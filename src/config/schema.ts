@@ -49,7 +49,11 @@ const claim = z.union([text, z.tuple([text], text)], {
 /** The name of a claim where rules and patterns mention it. */
 const claimName = text.regex(/^[^{}|]+$/, { error: 'must not hold braces or |' });
 
-const conditionValue = z.union([text, z.number(), z.boolean()], {
+/** It is compared as text, and YAML reads a longer integer as the nearest one that it can hold. */
+const exactNumber = z.number().refine((value) => !Number.isInteger(value) || Number.isSafeInteger(value), {
+  error: 'must be in quotes: the integer is too large to be read exactly',
+});
+const conditionValue = z.union([text, exactNumber, z.boolean()], {
   error: 'must be text, a number, true or false, or a list of these',
 });
 const condition = z

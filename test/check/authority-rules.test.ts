@@ -198,6 +198,34 @@ describe('an Authority whose tokens open more than they should', () => {
       ['rule-unreachable'],
     ],
     [
+      'a rule without conditions before others, once',
+      {
+        authority: {
+          ...minimum.authority,
+          planRules: [
+            { when, plan: 'builders' },
+            { when: {}, plan: 'community' },
+            { when: { ref: 'refs/tags/*' }, plan: 'builders' },
+            { when: {}, plan: 'builders' },
+          ],
+        },
+      },
+      ['rule-catch-all'],
+    ],
+    [
+      'no rule without conditions that is the last one',
+      {
+        authority: {
+          ...minimum.authority,
+          planRules: [
+            { when, plan: 'builders' },
+            { when: {}, plan: 'community' },
+          ],
+        },
+      },
+      [],
+    ],
+    [
       'a rule that others reach',
       {
         authority: {

@@ -98,6 +98,16 @@ describe('a value that is not allowed', () => {
       'server.trustedProxies[1]: must be an IP network',
     ],
     [
+      ['authority', 'planRules'],
+      [{ when: { user_id: 9007199254740992 }, plan: 'community' }],
+      'authority.planRules[0].when.user_id: must be in quotes: the integer is too large to be read exactly, not 9007199254740992',
+    ],
+    [
+      ['authority', 'planRules'],
+      [{ when: { user_id: [7, 9007199254740992] }, plan: 'community' }],
+      'authority.planRules[0].when.user_id[1]: must be in quotes: the integer is too large to be read exactly, not 9007199254740992',
+    ],
+    [
       ['registry', 'realm'],
       ['https://a.example/token', 'b'],
       'registry.realm[1]: must be an http or https URL',
