@@ -1,6 +1,13 @@
 /** The token endpoint: five steps in order, one place that catches refusals, one decision per request. */
 import { type AuthenticateParts, authenticate, type Caller, type Use } from './authenticate/authenticate.ts';
-import { type Entitlement, entitlementOf, type Grant, grantAccess } from './authorize/authorize.ts';
+import {
+  type Claimed,
+  claimedBy,
+  type Entitlement,
+  entitlementOf,
+  type Grant,
+  grantAccess,
+} from './authorize/authorize.ts';
 import type { Policy } from './authorize/policy.ts';
 import { type IssueOptions, issue, type RegistryToken } from './issue/registry-token.ts';
 import type { Signer } from './issue/signer.ts';
@@ -29,6 +36,8 @@ export interface Decision {
   readonly caller: Caller | null;
   /** The caller's plan and licence; null if there is no plan, or the licence is revoked. */
   readonly entitlement: Entitlement | null;
+  /** What is known of the caller without an entitlement; null with one, and for an anonymous caller. */
+  readonly claimed: Claimed | null;
   readonly grant: Grant | null;
   readonly issued: RegistryToken | null;
   readonly refusal: Refusal | null;
@@ -140,12 +149,14 @@ async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
     response = renderRefusal(refusal, refused, parts.challenge);
   }
   caller ??= arrival.use.holder;
+  const claimed = entitlement === null && caller !== null ? claimedBy(caller, parts.policy) : null;
   const found = {
     address,
     unreadableAddress: unreadable,
     request,
     caller,
     entitlement,
+    claimed,
     grant,
     issued,
     refusal,

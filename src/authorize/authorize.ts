@@ -6,7 +6,7 @@ import { Refusal } from '../refusal.ts';
 import { type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
 import { ClaimTexts } from './claim-texts.ts';
 import { isMountSource, type Judgement, judge } from './judge.ts';
-import { type ChoiceReason, choosePlan, planOf } from './plan-choice.ts';
+import { type ChoiceReason, choosePlan, namePlan, planOf } from './plan-choice.ts';
 import type { ClaimRules, Plan, Policy } from './policy.ts';
 
 /** What the registry token will contain. */
@@ -18,6 +18,8 @@ export interface Grant {
   readonly plan: string;
   readonly license: string | null;
   readonly access: readonly ResourceActions[];
+  /** Those that allowed it, each once. */
+  readonly patterns: readonly string[];
   /** Seconds. */
   readonly lifetime: number;
 }
@@ -56,6 +58,7 @@ export function grantAccess(
     plan: plan.name,
     license,
     access: granted,
+    patterns: patternsOf(judgements),
     lifetime: plan.lifetime ?? policy.lifetime,
   };
 }
@@ -113,6 +116,44 @@ function licensesOf(claims: ClaimTexts, path: ClaimPath): readonly string[] {
 /** Whether `strict` leaves a denied resource out of the token instead of refusing the request. */
 export function isLeftOut({ resource, verdicts }: Judgement, access: readonly ResourceActions[]): boolean {
   return isMountSource(resource, access) && verdicts.every(({ allowed }) => !allowed);
+}
+
+/** What is known of a caller who gets no entitlement, for the log: nothing is decided by it. Never throws. */
+export interface Claimed {
+  /** As the OpTok or a rule names it; it may not be in the catalogue. */
+  readonly plan: string | null;
+  readonly chosenBy: ChoiceReason | null;
+  readonly license: string | null;
+  readonly claims: ClaimTexts;
+}
+
+export function claimedBy(caller: Caller, policy: Policy): Claimed | null {
+  const rules = caller.kind === 'anonymous' ? undefined : policy.claimRules.get(caller.authority);
+  if (caller.kind === 'anonymous' || rules === undefined) return null;
+  const claims = new ClaimTexts(caller.claims, rules.named);
+  const { name: plan, by: chosenBy } = attempt(() => namePlan(claims, rules, policy)) ?? {
+    name: null,
+    by: null,
+  };
+  const licenses = attempt(() => licensesOf(claims, rules.license)) ?? [];
+  return { plan, chosenBy, license: licenses.length === 0 ? null : licenses.join(','), claims };
+}
+
+/** Null where it is refused. */
+function attempt<Value>(find: () => Value): Value | null {
+  try {
+    return find();
+  } catch (cause) {
+    if (cause instanceof Refusal) return null;
+    throw cause;
+  }
+}
+
+function patternsOf(judgements: readonly Judgement[]): readonly string[] {
+  const patterns = new Set<string>();
+  for (const { verdicts } of judgements)
+    for (const { rule } of verdicts) if (rule !== null) patterns.add(rule.pattern);
+  return [...patterns];
 }
 
 function grantedOf(judgements: readonly Judgement[]): ResourceActions[] {

@@ -1,6 +1,7 @@
 /** The claims of one caller as patterns and rules ask for them: by the names that the configuration gives them. */
 import { type ClaimPath, claimAt } from '../authenticate/claim-path.ts';
 import type { JsonObject } from '../authenticate/compact-jws.ts';
+import { excerpt } from '../platform/escape.ts';
 import { isNameComponent } from '../request/resource-scope.ts';
 
 /** `claims.named`: names for claims that are not at the top level, or whose own names are unwieldy. */
@@ -8,6 +9,10 @@ export type NamedClaims = ReadonlyMap<string, ClaimPath>;
 
 /** No repository name is longer. */
 const MAX_LENGTH = 255;
+
+const MOST_SHOWN = 16;
+const MAX_SHOWN_LENGTH = 100;
+const MAX_SHOWN_BYTES = 1024;
 
 export class ClaimTexts {
   readonly #claims: JsonObject;
@@ -41,6 +46,27 @@ export class ClaimTexts {
     return text;
   }
 
+  /**
+   * What tells customers apart, for the log: the claims of `claims.named`, and those that patterns asked for so far. Those
+   * that are text, numbers or booleans, each cut after 100 characters; at most 16, and about 1 KiB. Null where there are none.
+   */
+  shown(): Readonly<Record<string, string>> | null {
+    if (this.#named.size === 0 && this.#known.size === 0) return null;
+    const names = new Set(this.#named.keys());
+    for (const reference of this.#known.keys()) names.add(parseReference(reference).name);
+    const texts: [name: string, text: string][] = [];
+    let bytes = 0;
+    for (const name of names) {
+      const value = this.valueOf(name);
+      if (texts.length === MOST_SHOWN || !isPlain(value)) continue;
+      const text = excerpt(String(value), MAX_SHOWN_LENGTH);
+      bytes += Buffer.byteLength(name) + Buffer.byteLength(text);
+      if (bytes > MAX_SHOWN_BYTES) break;
+      texts.push([name, text]);
+    }
+    return texts.length === 0 ? null : Object.fromEntries(texts);
+  }
+
   #read(reference: string): string | null {
     const { kind, name, isLowered } = parseReference(reference);
     const value = this.valueOf(name);
@@ -51,6 +77,10 @@ export class ClaimTexts {
     const components = kind === 'path' ? text.split('/') : [text];
     return components.every(isNameComponent) ? text : null;
   }
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 }
 
 /** The parts of a reference without a fault. */

@@ -15,12 +15,22 @@ export type ChoiceReason = { readonly rule: number } | 'claim' | 'default';
 
 /** Chooses the plan of a verified caller. Throws `plan-missing` or `plan-unknown`. */
 export function choosePlan(claims: ClaimTexts, rules: ClaimRules, policy: Policy): PlanChoice {
+  const { name, by } = namePlan(claims, rules, policy);
+  return { plan: planOf(name, policy), by };
+}
+
+/** The name of that plan, whether or not it is in the catalogue. Throws `plan-missing` or `plan-unknown`. */
+export function namePlan(
+  claims: ClaimTexts,
+  rules: ClaimRules,
+  policy: Policy,
+): { readonly name: string; readonly by: ChoiceReason } {
   const rule = rules.planRules.findIndex(({ conditions }) => conditions.every((one) => holds(one, claims)));
   const chosen = rules.planRules[rule];
-  if (chosen !== undefined) return { plan: planOf(chosen.plan, policy), by: { rule } };
+  if (chosen !== undefined) return { name: chosen.plan, by: { rule } };
   const named = namedPlan(claims, rules, policy);
-  if (named !== null) return { plan: planOf(named, policy), by: 'claim' };
-  if (policy.defaultPlan !== null) return { plan: planOf(policy.defaultPlan, policy), by: 'default' };
+  if (named !== null) return { name: named, by: 'claim' };
+  if (policy.defaultPlan !== null) return { name: policy.defaultPlan, by: 'default' };
   const missed =
     rules.planRules.length === 0 ? '' : `none of the ${rules.planRules.length} planRules holds, `;
   throw new Refusal(

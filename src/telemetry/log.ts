@@ -2,6 +2,7 @@
 import pino from 'pino';
 import type { ChoiceReason } from '../authorize/plan-choice.ts';
 import { excerpt } from '../platform/escape.ts';
+import type { Reason } from '../refusal.ts';
 import { formatScope, type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
 import type { Decision } from '../service.ts';
 
@@ -15,7 +16,9 @@ export interface Log {
 }
 
 /** Named one by one: other objects (an error, a request) may hold more than they show. */
-export type LogFields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+export type LogFields = Readonly<
+  Record<string, string | number | boolean | null | readonly string[] | Readonly<Record<string, string>>>
+>;
 
 /** sd-daemon(3): the priority at the beginning of a line, as the journal reads it. */
 const priorities: Readonly<Record<LogLevel, string>> = {
@@ -76,47 +79,77 @@ function prettyValue(value: unknown): string {
   );
 }
 
-/** The one line of a decision: who asked for what, from where, and the outcome. */
-export function logDecision(
-  log: Log,
-  {
-    requestId,
-    request,
-    caller,
-    entitlement,
-    issued,
-    refusal,
-    fault,
-    address,
-    durationMs,
-    generation,
-  }: Decision,
-): void {
-  const holder = caller?.kind === 'verified' ? caller : null;
-  const fields = {
-    subject: holder?.subject ?? null,
-    authority: holder?.authority ?? null,
-    clientId: holder?.clientId ?? null,
-    opTokJti: holder?.opTokJti ?? null,
-    plan: entitlement?.plan.name ?? null,
-    license: entitlement?.license ?? null,
-    rule: ruleName(entitlement?.chosenBy ?? null),
-    service: request?.service ?? null,
-    asked:
-      refusal === null ? scopes(request?.access) : summarizeScopes(request?.access ?? [], MAX_ASKED_LENGTH),
-    granted: scopes(issued?.access),
-    reason: refusal?.reason ?? null,
-    detail: refusal?.detail ?? null,
-    address,
-    jti: issued?.jti ?? null,
-    requestId,
-    generation,
-    durationMs: Math.round(durationMs * 1000) / 1000,
-  };
+/**
+ * The one line of a decision: who asked for what, from where, and the outcome. A new field goes to `DecisionFields` and to
+ * the table in etc/README.md.
+ */
+export function logDecision(log: Log, decision: Decision): void {
+  const { refusal, fault } = decision;
+  const fields = fieldsOf(decision);
   if (refusal === null) log.info('issued', fields);
   else if (refusal.reason === 'internal')
     log.error('failed', bounded({ ...fields, fault: nameFault(fault) }));
   else log.info('refused', bounded(fields));
+}
+
+/** What a decision's line has beside time, level and message, in this order. Null where it is not known or does not apply. */
+export type DecisionFields = {
+  readonly subject: string | null;
+  /** By its name in the configuration. */
+  readonly authority: string | null;
+  readonly clientId: string | null;
+  readonly opTokJti: string | null;
+  /** Of a refusal also one that is not in the catalogue. */
+  readonly plan: string | null;
+  /** Several are joined by commas. */
+  readonly license: string | null;
+  /** Those of `claims.named`, and those that patterns asked for. */
+  readonly claims: Readonly<Record<string, string>> | null;
+  /** What chose the plan: `planRules[2]`, `claim` or `default`. */
+  readonly rule: string | null;
+  readonly service: string | null;
+  readonly asked: readonly string[];
+  readonly granted: readonly string[];
+  /** Those that allowed what was granted. */
+  readonly patterns: readonly string[];
+  readonly reason: Reason | null;
+  readonly detail: string | null;
+  readonly address: string;
+  /** Of the registry token; its `exp` is in epoch seconds. */
+  readonly jti: string | null;
+  readonly exp: number | null;
+  readonly requestId: string;
+  readonly generation: number;
+  readonly durationMs: number;
+};
+
+function fieldsOf(decision: Decision): DecisionFields {
+  const { request, caller, entitlement, claimed, grant, issued, refusal } = decision;
+  const holder = caller?.kind === 'verified' ? caller : null;
+  const known = entitlement ?? claimed;
+  return {
+    subject: holder?.subject ?? null,
+    authority: holder?.authority ?? null,
+    clientId: holder?.clientId ?? null,
+    opTokJti: holder?.opTokJti ?? null,
+    plan: entitlement?.plan.name ?? claimed?.plan ?? null,
+    license: known?.license ?? null,
+    claims: known?.claims.shown() ?? null,
+    rule: ruleName(known?.chosenBy ?? null),
+    service: request?.service ?? null,
+    asked:
+      refusal === null ? scopes(request?.access) : summarizeScopes(request?.access ?? [], MAX_ASKED_LENGTH),
+    granted: scopes(issued?.access),
+    patterns: issued === null ? [] : (grant?.patterns ?? []),
+    reason: refusal?.reason ?? null,
+    detail: refusal?.detail ?? null,
+    address: decision.address,
+    jti: issued?.jti ?? null,
+    exp: issued === null ? null : issued.issuedAt + issued.lifetime,
+    requestId: decision.requestId,
+    generation: decision.generation,
+    durationMs: Math.round(decision.durationMs * 1000) / 1000,
+  };
 }
 
 /** What chose the plan: `planRules[2]`, `claim` or `default`. */

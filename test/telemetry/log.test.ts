@@ -1,6 +1,7 @@
 /** The log: one line an event, each decision with who asked for what and what became of it, and never a secret. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createLog, type LogLevel, logDecision } from '../../src/telemetry/log.ts';
 import { createInstallation } from '../assemble/installation.ts';
 import { basic } from '../support/ask.ts';
@@ -98,6 +99,23 @@ describe('a line', () => {
   });
 });
 
+test('each field of a decision stands in the reference, and no other', async () => {
+  const { decisions, handle, opTok, proof } = await createHarness();
+  const token = opTok();
+  const headers = { Authorization: `DPoP ${token}`, DPoP: proof(token) };
+  await handle(new Request(`http://x/token?service=${SERVICE}`, { headers }), noCertificate);
+  const { lines, log } = collectLog('info', 'json');
+  for (const decision of decisions) logDecision(log, decision);
+  const reference = readFileSync(new URL('../../etc/README.md', import.meta.url), 'utf8');
+  const table =
+    /The fields of a decision[\s\S]*?\n\n(?<table>(?:\|.*\n)+)/.exec(reference)?.groups?.table ?? '';
+  const documented = table
+    .split('\n')
+    .slice(2)
+    .flatMap((row) => (row.split('|')[1] ?? '').match(/\w+/g) ?? []);
+  expect([...Object.keys(JSON.parse(lines[0] ?? '{}')), 'fault'].sort()).toEqual(documented.sort());
+});
+
 describe('the line of a decision', async () => {
   const site = await createInstallation();
   afterAll(() => site[Symbol.asyncDispose]());
@@ -130,14 +148,17 @@ describe('the line of a decision', async () => {
       opTokJti: expect.stringMatching(/^[0-9a-f-]{36}$/),
       plan: 'community',
       license: 'LIC-2',
+      claims: null,
       rule: 'claim',
       service: SERVICE,
       asked: ['repository:public/a:pull'],
       granted: ['repository:public/a:pull'],
+      patterns: ['public/*'],
       reason: null,
       detail: null,
       address: '192.0.2.7',
       jti: decodePart(String(body.token), 1).jti,
+      exp: decodePart(String(body.token), 1).exp,
       requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
       generation: 1,
       durationMs: expect.any(Number),
@@ -156,6 +177,99 @@ describe('the line of a decision', async () => {
       jti: null,
     });
     expect(line.detail).toInclude('secret/a');
+  });
+
+  test.each([
+    [
+      'a revoked licence',
+      { 'stellaops:license': 'LIC-1' },
+      'license-revoked',
+      'LIC-1',
+      'community',
+      'default',
+    ],
+    [
+      'a list of licences',
+      { 'stellaops:license': ['L', 'LIC-1'] },
+      'license-revoked',
+      'L,LIC-1',
+      'community',
+      'default',
+    ],
+    ['an unknown plan', { 'stellaops:plan': 'gold' }, 'plan-unknown', null, 'gold', 'claim'],
+    [
+      'a plan that is no text',
+      { 'stellaops:plan': 7, 'stellaops:license': 'L' },
+      'plan-unknown',
+      'L',
+      null,
+      null,
+    ],
+    [
+      'a licence that is no text',
+      { 'stellaops:license': {} },
+      'license-revoked',
+      null,
+      'community',
+      'default',
+    ],
+    ['a plan that denies', { 'stellaops:license': 'L' }, 'plan-denied', 'L', 'community', 'default'],
+  ])(
+    'says of %s which customer was refused, and under which plan',
+    async (_, claims, reason, license, plan, rule) => {
+      const { line } = await ask('repository:other/a:pull', {
+        claims: { sub: 'alice', jti: 'op-1', tid: 'acme', ...claims },
+      });
+      expect(line).toMatchObject({ message: 'refused', reason, subject: 'alice', clientId: 'alice-cli' });
+      expect(line).toMatchObject({
+        license,
+        plan,
+        rule,
+        opTokJti: 'op-1',
+        generation: 1,
+        patterns: [],
+        exp: null,
+      });
+    },
+  );
+
+  test('says whose proof was used again, by what was known of the OpTok', async () => {
+    const opTok = site.opTok({ claims: { 'stellaops:license': 'LIC-9' } });
+    const headers = { Authorization: `DPoP ${opTok}`, DPoP: site.proof(opTok) };
+    await ask('repository:public/a:pull', {}, headers);
+    const { line } = await ask('repository:public/a:pull', {}, headers);
+    expect(line).toMatchObject({ reason: 'proof-replayed', license: 'LIC-9', plan: 'community' });
+  });
+
+  test('has the claims that tell customers apart: the named ones, and those that patterns ask for', async () => {
+    await using other = await createInstallation();
+    other.configure({
+      authority: { claims: { named: { namespace: ['kubernetes.io', 'namespace'], many: ['list'] } } },
+      plans: { community: { repositories: [{ pattern: 'customers/{claim:tid}/*' }] } },
+    });
+    const { handle } = await other.open();
+    const claims = {
+      tid: 'acme',
+      secret: 'x',
+      'kubernetes.io': { namespace: 'n\u001b'.repeat(200) },
+      list: ['a'],
+    };
+    const opTok = other.opTok({ claims });
+    const scope = 'repository:customers/acme/a:pull';
+    await handle(
+      new Request(`http://x/token?service=${SERVICE}&scope=${scope}`, {
+        headers: { Authorization: `DPoP ${opTok}`, DPoP: other.proof(opTok) },
+      }),
+      noCertificate,
+    );
+    const { claims: shown, patterns } = other.logLines.at(-1) as {
+      claims: Record<string, string>;
+      patterns: string[];
+    };
+    expect(Object.keys(shown).sort()).toEqual(['namespace', 'tid']);
+    expect(shown.tid).toBe('acme');
+    expect(shown.namespace).toMatch(/^[^\p{Cc}]{100,700}\.\.\.$/u);
+    expect(patterns).toEqual(['customers/{claim:tid}/*']);
   });
 
   test('names nobody where the sender is not verified', async () => {
