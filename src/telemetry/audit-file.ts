@@ -1,7 +1,7 @@
 /**
  * The file of decisions (`logging.auditPath`). One thread appends to it, and no request waits for it. What the disk does not
- * accept at once is kept in memory up to a limit; beyond it lines are dropped and counted. pino's own destination (sonic-boom)
- * does not do: if the disk fills up in the middle of a line and the file is then renamed, it writes half a line to each file.
+ * accept at once is kept in memory up to a limit; beyond it lines are dropped and counted. sonic-boom cannot
+ * be used: if the disk fills up in the middle of a line and the file is then renamed, it writes half a line to each file.
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';

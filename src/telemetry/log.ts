@@ -1,5 +1,4 @@
 /** The log: one line for each event, as JSON or for a terminal. Callers name the fields one by one. */
-import pino from 'pino';
 import type { ChoiceReason } from '../authorize/plan-choice.ts';
 import { excerpt } from '../platform/escape.ts';
 import type { Reason } from '../refusal.ts';
@@ -28,6 +27,8 @@ const priorities: Readonly<Record<LogLevel, string>> = {
   error: '<3>',
 };
 
+const ranks: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+
 /**
  * Writes lines of at least `level` through `write`; `flush` is called after a warning or an error: it must not wait.
  * For the journal each line begins with its priority.
@@ -39,34 +40,29 @@ export function createLog(
   flush: () => void = () => {},
   isForJournal = false,
 ): Log {
-  let priority = '';
-  const logger = pino(
-    {
-      level,
-      base: null,
-      messageKey: 'message',
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    { write: (line: string) => write(priority + (format === 'json' ? line : prettyLine(line))) },
-  );
-  const at =
-    (name: LogLevel) =>
-    (message: string, fields: LogFields = {}) => {
-      if (isForJournal) priority = priorities[name];
-      logger[name](fields, message);
-      if (name === 'warn' || name === 'error') flush();
+  const render = format === 'json' ? jsonLine : prettyLine;
+  const at = (name: LogLevel) => {
+    if (ranks[name] < ranks[level]) return () => {};
+    const priority = isForJournal ? priorities[name] : '';
+    const isUrgent = name === 'warn' || name === 'error';
+    return (message: string, fields: LogFields = {}) => {
+      write(priority + render(name, new Date().toISOString(), message, fields));
+      if (isUrgent) flush();
     };
+  };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
+function jsonLine(level: LogLevel, time: string, message: string, fields: LogFields): string {
+  return `${JSON.stringify({ level, time, ...fields, message })}\n`;
+}
+
 /** `12:03:59 info  message key=value`. */
-function prettyLine(line: string): string {
-  const { time, level, message, ...fields } = JSON.parse(line) as Record<string, unknown>;
+function prettyLine(level: LogLevel, time: string, message: string, fields: LogFields): string {
   const shown = Object.entries(fields)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name}=${prettyValue(value)}`);
-  return `${[String(time).slice(11, 19), String(level).padEnd(5), message, ...shown].join(' ')}\n`;
+  return `${[time.slice(11, 19), level.padEnd(5), message, ...shown].join(' ')}\n`;
 }
 
 /** A single word as it is, anything else as JSON; control characters are escaped. */
