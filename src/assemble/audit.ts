@@ -2,7 +2,7 @@
 
 import type { LoadedConfiguration } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { AuditFile, checkAuditFile } from '../telemetry/audit-file.ts';
 import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
 import { checkAuditPath } from './safety.ts';
@@ -27,8 +27,7 @@ export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | nu
   try {
     checkAuditFile(path);
   } catch (cause) {
-    const fault = errorCode(cause);
-    const message = `${path} cannot be written (${fault}): make file and folder writable for the service's user`;
+    const message = `${path} cannot be written: ${explainError(cause, 'write')}`;
     throw new ConfigurationFault([loaded.mistakeAt('logging.auditPath', message)]);
   }
   const file = new AuditFile({ path, log });

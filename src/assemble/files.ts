@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
 import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
 import { decodeText } from '../document/text.ts';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 
 /** A million licences of 60 characters, and some. */
 const MAX_BYTES = 64 * 1024 * 1024;
@@ -100,10 +100,9 @@ export class FileReader {
       else if (bytes.length <= MAX_BYTES) return bytes;
       else this.report(key, `${shown} has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
     } catch (cause) {
-      const code = errorCode(cause);
-      if (code === 'ENOENT' && missing !== undefined)
+      if (errorCode(cause) === 'ENOENT' && missing !== undefined)
         this.report(key, `${shown} does not exist; ${missing(file)}`);
-      else this.report(key, `${shown} cannot be read (${code})`);
+      else this.report(key, `${shown} cannot be read: ${explainError(cause, 'read')}`);
     }
     return null;
   }

@@ -7,7 +7,7 @@ import { authoritiesOf } from '../config/schema.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import { otherPaths } from '../endpoints.ts';
 import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import { isForeign } from '../replay/replay-state.ts';
 import type { Material } from './material.ts';
@@ -50,7 +50,7 @@ function checkStatePath(loaded: LoadedConfiguration): Mistake[] {
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    const fault = `nothing can be written in the folder ${folder} (${errorCode(cause)}): make it, and give it to the service's user`;
+    const fault = `cannot write to the folder ${folder}: ${explainError(cause, 'write')}`;
     return [loaded.mistakeAt(key, fault)];
   }
   try {
@@ -58,7 +58,7 @@ function checkStatePath(loaded: LoadedConfiguration): Mistake[] {
     const fault = `${file} holds something else than used proofs and would be overwritten: name a file of its own`;
     return [loaded.mistakeAt(key, fault)];
   } catch (cause) {
-    return [loaded.mistakeAt(key, `${file} cannot be read (${errorCode(cause)})`)];
+    return [loaded.mistakeAt(key, `${file} cannot be read: ${explainError(cause, 'read')}`)];
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { isJsonObject, type JsonObject } from '../authenticate/compact-jws.ts';
 import { readBody } from '../platform/bounded-body.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { isSecureUrl } from '../platform/loopback.ts';
 import { fetchProxy, type Proxies, whoFailed } from '../platform/proxy.ts';
 import { withoutByteOrderMark } from './key-set.ts';
@@ -150,7 +150,7 @@ async function fetchWithin(
 function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
-  return errorCode(cause, cause.message.split('\n', 1).join(''));
+  return explainError(cause, 'connect');
 }
 
 function shown(value: unknown): string {

@@ -1,7 +1,10 @@
 /** What a command of the command line is. One file a command; `main.ts` finds it by its name. */
-
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { errorCode } from '../platform/errors.ts';
+import { parseListenAddress } from '../config/values.ts';
+import { explainError } from '../platform/errors.ts';
+import { settleWithin } from '../platform/wait.ts';
 import type { ProcessUsage } from '../telemetry/metrics.ts';
 
 export interface Command {
@@ -72,7 +75,7 @@ export function readWords<const Options extends NonNullable<ParseArgsConfig['opt
   }
 }
 
-/** Listens on `address`; throws CommandFailure with the reason and `advice` if that cannot be done. */
+/** Listens on `address`, a host and a port; throws CommandFailure with the reason and `advice` if that cannot be done. */
 export async function listenOrFail<Listener>(
   address: string,
   advice: string,
@@ -81,16 +84,23 @@ export async function listenOrFail<Listener>(
   try {
     return await open();
   } catch (cause) {
-    const code = errorCode(cause);
-    throw new CommandFailure(`cannot listen on ${address}: ${addressFaults[code] ?? code}; ${advice}`);
+    const fault = explainError((await resolutionFault(address)) ?? cause, 'listen');
+    throw new CommandFailure(`cannot listen on ${address}: ${fault}; ${advice}`);
   }
 }
 
-const addressFaults: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the address is in use (EADDRINUSE)',
-  EADDRNOTAVAIL: 'this machine has no such address (EADDRNOTAVAIL)',
-  EACCES: 'ports below 1024 need CAP_NET_BIND_SERVICE (EACCES)',
-};
+const RESOLUTION_MS = 5000;
+
+/** Why the host name of an address has no IP address; null if it has one. Bun gives an unrelated code for that (1.4.5). */
+async function resolutionFault(address: string): Promise<unknown> {
+  const host = parseListenAddress(address)?.host;
+  if (host === undefined || isIP(host) !== 0) return null;
+  const looked = lookup(host).then(
+    () => null,
+    (cause: unknown) => cause,
+  );
+  return settleWithin(RESOLUTION_MS, looked, () => null);
+}
 
 /** The value of an option that must be given. */
 export function required(value: string | undefined, option: string): string {

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { algorithmOf, type SigningAlgorithm } from '../keys/key-algorithm.ts';
 import { createRegistryJwks } from '../keys/key-generation.ts';
 import { thumbprintId } from '../keys/key-ids.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError, type Operation } from '../platform/errors.ts';
 import { parsePrivateKey } from '../platform/pem.ts';
 import { shellWord, yamlText } from '../platform/quoting.ts';
 import { type FileOwner, replaceFile } from '../platform/replace-file.ts';
@@ -298,7 +298,7 @@ export function replaceKeyFile(path: string, text: string, mode: number, owner?:
 }
 
 export function readKeyFile(path: string): string {
-  return attempt(`read ${path}`, () => readFileSync(path, 'utf8'));
+  return attempt(`read ${path}`, () => readFileSync(path, 'utf8'), 'read');
 }
 
 export function moveFile(from: string, to: string): void {
@@ -309,11 +309,10 @@ export function removeFile(path: string): void {
   attempt(`remove ${path}`, () => rmSync(path, { force: true }));
 }
 
-function attempt<Value>(what: string, act: () => Value): Value {
+function attempt<Value>(what: string, act: () => Value, operation: Operation = 'write'): Value {
   try {
     return act();
   } catch (cause) {
-    const code = errorCode(cause);
-    throw new CommandFailure(`cannot ${what} (${code})`);
+    throw new CommandFailure(`cannot ${what}: ${explainError(cause, operation)}`);
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
 import { readBody } from '../platform/bounded-body.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { settleWithin } from '../platform/wait.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -76,7 +76,7 @@ export async function askSigningThumbprint(url: string): Promise<string> {
     body = await readBody(response, MAX_BYTES);
   } catch (cause) {
     if (cause instanceof Error && cause.message.startsWith(target)) throw cause;
-    throw new Error(`${target} did not answer (${errorCode(cause)})`);
+    throw new Error(`${target} did not answer: ${explainError(cause, 'connect')}`);
   }
   try {
     const { keys } = JSON.parse(body.toString()) as { readonly keys: readonly JWK[] };

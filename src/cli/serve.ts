@@ -1,4 +1,5 @@
 /** `serve`: runs the service until it is told to stop. */
+import { isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { openAudit } from '../assemble/audit.ts';
 import { watchFiles } from '../assemble/files.ts';
@@ -216,5 +217,5 @@ function startTelemetry(address: ListenAddress, { handle }: Runtime): Promise<Li
 }
 
 function formatAddress({ host, port }: ListenAddress): string {
-  return `${host}:${port}`;
+  return `${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }

@@ -5,7 +5,7 @@ import { type ConfigurationDocument, parseConfigurationDocument } from '../docum
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
 import { decodeText, type KeyPath } from '../document/text.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
 import { emptyPlansFile, inOrder, type PlansFile, readPlansFile } from './plans-file.ts';
@@ -148,7 +148,7 @@ function openPlansFile(
     const message =
       cause instanceof TooLarge
         ? `${file} has ${cause.size} bytes; at most ${MOST_PLANS_BYTES} are read`
-        : `${file} cannot be read (${errorCode(cause)})`;
+        : `${file} cannot be read: ${explainError(cause, 'read')}`;
     return emptyPlansFile(file, [mistakeAt(['plansPath'], message)]);
   }
 }
@@ -190,7 +190,7 @@ export function readConfigurationFile(file: string, readFile: ReadFile = readFil
       file,
       cause instanceof TooLarge
         ? `has ${cause.size} bytes; at most ${MOST_YAML_BYTES} are read as YAML. Write long lists of plans to a JSON file and name it in plansPath`
-        : `cannot be read (${errorCode(cause)})`,
+        : `cannot be read: ${explainError(cause, 'read')}`,
     );
   }
 }

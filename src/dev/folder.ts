@@ -1,7 +1,7 @@
 /** The folder of a try-out: temporary and removed at the end, or named by the user, kept and used again. */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { replaceFile } from '../platform/replace-file.ts';
 
 export interface DevFolder {
@@ -49,7 +49,7 @@ export function openDevFolder(named: string | undefined, temporary: string): Dev
     names = readdirSync(path);
   } catch (cause) {
     throw new FolderFault(
-      `${path} cannot be used (${errorCode(cause)}); choose a folder that you can write to`,
+      `cannot use ${path}: ${explainError(cause, 'write')}; choose a folder that you can write to`,
     );
   }
   if (names.length > 0 && !names.includes(devFiles.authorityKey))
@@ -61,7 +61,7 @@ function removeFolder(path: string): void {
   try {
     rmSync(path, { recursive: true, force: true });
   } catch (cause) {
-    throw new FolderFault(`${path} cannot be removed (${errorCode(cause)}); remove it yourself`);
+    throw new FolderFault(`cannot remove ${path}: ${explainError(cause, 'write')}; remove it yourself`);
   }
 }
 
@@ -71,7 +71,8 @@ export function keepFile({ path }: DevFolder, name: string, make: () => string):
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {
-    if (errorCode(cause) !== 'ENOENT') throw new FolderFault(`cannot read ${file} (${errorCode(cause)})`);
+    if (errorCode(cause) !== 'ENOENT')
+      throw new FolderFault(`cannot read ${file}: ${explainError(cause, 'read')}`);
   }
   return writeDevFile({ path }, name, make());
 }
@@ -82,7 +83,7 @@ export function writeDevFile({ path }: Pick<DevFolder, 'path'>, name: string, te
   try {
     replaceFile(file, text);
   } catch (cause) {
-    throw new FolderFault(`cannot write ${file} (${errorCode(cause)})`);
+    throw new FolderFault(`cannot write ${file}: ${explainError(cause, 'write')}`);
   }
   return text;
 }

@@ -104,7 +104,9 @@ describe('authority.caPath', () => {
 describe('the lists and secrets beside them', () => {
   test('revokedLicensesPath is one a line, and that it is missing is a mistake', async () => {
     site.configure({ revokedLicensesPath: 'revoked.txt' });
-    expect(await site.mistakes()).toBe('revokedLicensesPath: revoked.txt cannot be read (ENOENT)');
+    expect(await site.mistakes()).toBe(
+      'revokedLicensesPath: revoked.txt cannot be read: no such file (ENOENT)',
+    );
     site.write('revoked.txt', '# ended\n LIC-1 \r\n\nLIC-2\n');
     expect(await site.mistakes()).toBe('');
   });

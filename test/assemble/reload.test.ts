@@ -180,7 +180,9 @@ describe('a reload that fails', () => {
     expect((await runtime.reload()).length).toBeGreaterThan(0);
     const { rmSync } = await import('node:fs');
     rmSync(site.folder.at('registry-token.yaml'));
-    expect((await runtime.reload()).map(({ message }) => message)).toEqual(['cannot be read (ENOENT)']);
+    expect((await runtime.reload()).map(({ message }) => message)).toEqual([
+      'cannot be read: no such file (ENOENT)',
+    ]);
     expect(await ask(runtime)).toBe(200);
   });
 

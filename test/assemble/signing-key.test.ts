@@ -218,9 +218,9 @@ describe('a file that holds no private key', () => {
   });
 
   test.each([
-    ['keyPath', '.', 'cannot be read (EISDIR)'],
-    ['keyPasswordPath', 'hunter2', 'the file cannot be read (ENOENT)'],
-    ['certificatePath', 'nothing.crt', 'nothing.crt cannot be read (ENOENT)'],
+    ['keyPath', '.', 'cannot be read: it is a directory (EISDIR)'],
+    ['keyPasswordPath', 'hunter2', 'the file cannot be read: no such file (ENOENT)'],
+    ['certificatePath', 'nothing.crt', 'nothing.crt cannot be read: no such file (ENOENT)'],
   ])(
     'because %s is %s is told, but for a password that stands where its path belongs',
     async (key, path, message) => {

@@ -66,7 +66,7 @@ describeWith(['openssl'], 'server.tls', () => {
     [
       'a key that is not there',
       { keyPath: 'no.pem' },
-      /^server\.tls\.keyPath: no\.pem cannot be read \(ENOENT\)$/,
+      /^server\.tls\.keyPath: no\.pem cannot be read: no such file \(ENOENT\)$/,
     ],
     [
       'authorities that are not there',

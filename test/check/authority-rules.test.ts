@@ -104,7 +104,8 @@ describe('an Authority whose tokens cannot pass', () => {
     expect(findings).toMatchObject([
       {
         code: 'authority',
-        fault: 'Cannot fetch the keys of authorities.gone: http://127.0.0.1:1/ did not answer: ECONNREFUSED.',
+        fault:
+          'Cannot fetch the keys of authorities.gone: http://127.0.0.1:1/ did not answer: connection refused: nothing listens there (ECONNREFUSED).',
       },
     ]);
   });

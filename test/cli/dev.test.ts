@@ -170,7 +170,7 @@ test('a second dev on the same port is refused, as both would get some of the re
       timeoutMs: 10_000,
     });
     expect({ exitCode, part }).toEqual({ exitCode: 1, part });
-    expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}: the address is in use`);
+    expect(stderr).toContain(`cannot listen on 127.0.0.1:${ports[part]}: another process uses that address`);
   }
 });
 

@@ -99,7 +99,7 @@ test('a file that cannot be replaced is named, and no half of one is left', asyn
   mkdirSync(folder.at('registry-signing.pem'));
   const { exitCode, stderr } = await runCommand(keygen, ['--out', folder.path, '--force']);
   expect(exitCode).toBe(1);
-  expect(stderr).toStartWith(`cannot write ${folder.at('registry-signing.pem')} (E`);
+  expect(stderr).toStartWith(`cannot write ${folder.at('registry-signing.pem')}: it is a directory (EISDIR)`);
   expect(readdirSync(folder.path)).toEqual(['registry-signing.pem']);
 });
 
@@ -109,7 +109,7 @@ test('a file in the place of the folder is named', async () => {
   const { exitCode, stderr } = await runCommand(keygen, ['--out', folder.at('file')]);
   expect({ exitCode, stderr }).toEqual({
     exitCode: 1,
-    stderr: `cannot create the directory ${folder.at('file')} (EEXIST)\n`,
+    stderr: `cannot create the directory ${folder.at('file')}: there is a file of that name (EEXIST)\n`,
   });
 });
 

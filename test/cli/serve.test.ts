@@ -271,7 +271,7 @@ describe('serve does not start', () => {
     const { exited } = run(['--config', FILE, '--listen', `127.0.0.1:${port}`]);
     const fault = await faultOf(exited);
     expect(fault).toBeInstanceOf(CommandFailure);
-    expect(fault.message).toInclude(`cannot listen on 127.0.0.1:${port}: the address is in use`);
+    expect(fault.message).toInclude(`cannot listen on 127.0.0.1:${port}: another process uses that address`);
     other.close();
   });
 });

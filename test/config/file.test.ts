@@ -26,15 +26,15 @@ describe('the file', () => {
   });
 
   test.each([
-    ['is missing', 'nothing.yaml', 'ENOENT'],
-    ['is a directory', '.', 'EISDIR'],
-    ['is below a file', 'file/x.yaml', 'ENOTDIR'],
-  ])('that %s is told with its whole path and why', async (_, name, code) => {
+    ['is missing', 'nothing.yaml', 'no such file (ENOENT)'],
+    ['is a directory', '.', 'it is a directory (EISDIR)'],
+    ['is below a file', 'file/x.yaml', 'a part of the path is a file, not a directory (ENOTDIR)'],
+  ])('that %s is told with its whole path and why', async (_, name, fault) => {
     await using folder = await createTemporaryFolder();
     writeFileSync(folder.at('file'), '');
     const load = () => loadConfiguration(folder.at(name), {});
     expect(load).toThrow(ConfigurationFault);
-    expect(load).toThrow(`${folder.at(name)}: cannot be read (${code})`);
+    expect(load).toThrow(`${folder.at(name)}: cannot be read: ${fault}`);
   });
 
   test('is read again only where its content has changed', async () => {

@@ -152,7 +152,9 @@ describe('a mistake in a file of plans has its place:', () => {
 
   test('a file that is not there, at the key that names it', () => {
     expect(mistakesOf('{}', { plansPath: 'gone.json' })).toEqual([
-      expect.stringMatching(/^test\.yaml:1:\d+: plansPath: gone\.json cannot be read \(ENOENT\)$/),
+      expect.stringMatching(
+        /^test\.yaml:1:\d+: plansPath: gone\.json cannot be read: no such file \(ENOENT\)$/,
+      ),
     ]);
   });
 

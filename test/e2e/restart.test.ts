@@ -125,5 +125,7 @@ test('a folder that cannot be written ends the start with the place of the key',
     senderConstraint: { replay: { statePath: 'missing/replay.state' } },
   });
   expect(await service.startAndFail()).toBe(78);
-  expect(service.output()).toMatch(/statePath: nothing can be written in the folder .*missing \(ENOENT\)/);
+  expect(service.output()).toMatch(
+    /statePath: cannot write to the folder .*missing: no such file or folder \(ENOENT\)/,
+  );
 });

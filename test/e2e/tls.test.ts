@@ -229,7 +229,9 @@ describeWith(['openssl', 'curl'], 'the service behind its own TLS listener', () 
     await writeFile(folder.at('second.yaml'), stringify(good));
     await using second = start([...words, 'serve', '--config', folder.at('second.yaml')]);
     expect(await second.exited).toBe(1);
-    expect(second.stderr()).toContain(`cannot listen on 127.0.0.1:${port}: the address is in use`);
+    expect(second.stderr()).toContain(
+      `cannot listen on 127.0.0.1:${port}: another process uses that address`,
+    );
   });
 
   test('ends with 0 at SIGTERM, at once where nothing runs', async () => {

@@ -142,7 +142,7 @@ describe(`${WORKERS} workers`, () => {
       { timeoutMs: 10_000 },
     );
     expect(third.exitCode).toBe(1);
-    expect(third.stderr).toContain(`cannot listen on ${listen}: the address is in use`);
+    expect(third.stderr).toContain(`cannot listen on ${listen}: another process uses that address`);
   });
 
   test('stop together, and their last lines are there', async () => {

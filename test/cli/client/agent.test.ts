@@ -92,7 +92,7 @@ test('an address in use is told, with the option that names another', async () =
   const { exitCode, stderr } = await refuse('https://registry.example.com', '--listen', listen);
   expect([exitCode, stderr]).toEqual([
     1,
-    `cannot listen on ${listen}: the address is in use (EADDRINUSE); choose another address with --listen\n`,
+    `cannot listen on ${listen}: another process uses that address (EADDRINUSE); choose another address with --listen\n`,
   ]);
 });
 

@@ -179,7 +179,9 @@ test('the file is the option, else the user’s, else the machine’s', () => {
 });
 
 test('a file that cannot be read is told', () => {
-  expect(() => loadProfiles(folder.at('missing.yaml'))).toThrow(/missing\.yaml: cannot be read \(ENOENT\)/);
+  expect(() => loadProfiles(folder.at('missing.yaml'))).toThrow(
+    /missing\.yaml: cannot be read: no such file \(ENOENT\)/,
+  );
 });
 
 test('the sample in etc has no mistakes', () => {
