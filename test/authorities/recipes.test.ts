@@ -136,12 +136,12 @@ describe.each(names.map((name) => [name]))('the recipe of %s', async (name) => {
     },
   );
 
-  test('has a profile without mistakes, or a job', async () => {
+  test('has profiles without mistakes, or a job', async () => {
     const text = blockUnder(name, 'The client');
     const block = parse(text);
     if (!('profiles' in block)) return expect(Object.keys(block)).toHaveLength(1);
     await using folder = await createTemporaryFolder();
     await writeFile(folder.at('client.yaml'), text);
-    expect(loadProfiles(folder.at('client.yaml'))).toHaveLength(1);
+    expect(loadProfiles(folder.at('client.yaml')).length).toBeGreaterThan(0);
   });
 });

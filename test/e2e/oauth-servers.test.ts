@@ -1,36 +1,37 @@
-/** Real OAuth servers by their recipes in etc/authorities: from discovery to a push and a pull, by `token` and by the agent. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+/**
+ * Real OAuth servers by their recipes in etc/authorities: from discovery to a push and a pull at a registry. Settings, profiles
+ * and commands are those that the recipe prints.
+ */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { decodeJwt } from 'jose';
-import { parse } from 'yaml';
+import { copyFile, cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { parse, stringify } from 'yaml';
 import { writeCertificate } from '../support/certificates.ts';
 import { describeWith, type Part } from '../support/debian-parts.ts';
 import { startGlewlwyd } from '../support/glewlwyd.ts';
+import { imageId } from '../support/image-clients.ts';
 import { writeImage } from '../support/images.ts';
 import { type ClientSettings, type Keycloak, startKeycloak } from '../support/keycloak.ts';
+import { type OwnTlsFront, startOwnTls } from '../support/mtls-fronts.ts';
+import { writeCertificateFolder } from '../support/mtls-parties.ts';
 import type { OAuthServer } from '../support/oauth-servers.ts';
 import {
   createTemporaryFolder,
   findFreePort,
-  run,
-  start,
+  runOrFail,
+  searchPath,
   type TemporaryFolder,
 } from '../support/processes.ts';
-import { type Registry, startRegistry } from '../support/registry.ts';
-import {
-  REGISTRY_SERVICE,
-  type RunningService,
-  runBinary,
-  type Section,
-  serviceCommand,
-  startService,
-  TOKEN_ISSUER,
-} from '../support/running-service.ts';
+import { BINARY, runBinary, type Section } from '../support/running-service.ts';
+import { readSample } from '../support/samples.ts';
 import { keepSecret } from '../support/secret-watch.ts';
-import { pull, push } from '../support/skopeo.ts';
 import { startSpring } from '../support/spring.ts';
+import {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  type TlsIdentity,
+} from '../support/tls-identities.ts';
 
 // A Java server takes half a minute to start, and several on a loaded machine.
 setDefaultTimeout(400_000);
@@ -38,219 +39,282 @@ setDefaultTimeout(400_000);
 const recipeOf = (name: string) =>
   readFileSync(new URL(`../../etc/authorities/${name}.md`, import.meta.url), 'utf8');
 
-/** The first block of this kind that the recipe prints below a heading. */
-function blockOf(name: string, heading: string, kind: string): string {
-  const after = recipeOf(name).split(`\n## ${heading}\n`)[1] ?? '';
-  return new RegExp(`\`\`\`${kind}\n(.*?)\`\`\``, 's').exec(after)?.[1] ?? '';
+/** The blocks of this kind that the recipe prints below a heading. */
+function blocksOf(name: string, heading: string, kind: string): readonly string[] {
+  const [section = ''] = recipeOf(name).split(`\n## ${heading}\n`)[1]?.split('\n## ') ?? [];
+  return [...section.matchAll(new RegExp(`\`\`\`${kind}\n(.*?)\`\`\``, 'gs'))].map(([, block = '']) => block);
+}
+
+/** The one of these that has this text. */
+function blockWith(name: string, heading: string, kind: string, text: string): string {
+  const block = blocksOf(name, heading, kind).find((one) => one.includes(text));
+  if (block === undefined) throw new Error(`The recipe of ${name} has no ${kind} block with ${text}.`);
+  return block;
 }
 
 /** The recipe's part of the configuration, for a server that is here. */
 function configurationOf(name: string, { issuer, caPath }: OAuthServer): Section {
-  const { authority, ...plans } = parse(blockOf(name, 'Here', 'yaml'));
+  const { authority, ...plans } = parse(blockWith(name, 'Here', 'yaml', 'authority:'));
   return { authority: { ...authority, issuer, ...(caPath === null ? {} : { caPath }) }, ...plans };
 }
 
-interface Setting {
+interface Setting<Server extends OAuthServer = OAuthServer> {
+  /** The home of the user: the profiles with their files, an image `app`, and what skopeo needs. */
   readonly folder: TemporaryFolder;
-  readonly server: OAuthServer;
-  readonly service: RunningService;
-  readonly registry: Registry;
-  readonly secretPath: string;
+  readonly certificateAuthority: CertificateAuthority;
+  readonly server: Server;
+  readonly front: OwnTlsFront;
+  /** Of the user's shell. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What a server is started with: the secret of the client `builder`, and who issues the certificate of the client `node`. */
+interface Credentials {
+  readonly secret: string;
+  readonly certificateAuthority: CertificateAuthority;
+}
+
+interface Trial<Server extends OAuthServer> {
+  readonly name: string;
+  readonly parts: readonly Part[];
+  readonly startServer: (credentials: Credentials) => Promise<Server>;
+  /** Further rules of this server. */
+  readonly more?: (setting: () => Setting<Server>) => void;
 }
 
 const SCOPE = 'repository:team/app:pull,push';
 
-function describeServer<Server extends OAuthServer>(
-  name: string,
-  parts: readonly Part[],
-  startServer: (secret: string) => Promise<Server>,
-  more: (setting: () => Setting & { readonly server: Server }) => void = () => {},
-): void {
-  describeWith([...parts, 'docker-registry', 'skopeo', 'openssl'], `${name}, by its recipe`, () => {
+function describeServer<Server extends OAuthServer>({ name, parts, startServer, more }: Trial<Server>): void {
+  const programs = ['curl', 'docker-registry', 'openssl', 'skopeo'] as const;
+  describeWith([...parts, ...programs], `${name}, by its recipe`, () => {
     const stack = new AsyncDisposableStack();
-    let setting: Setting & { readonly server: Server };
+    let setting: Setting<Server>;
 
     beforeAll(async () => {
       const folder = stack.use(await createTemporaryFolder());
+      const certificateAuthority = await createCertificateAuthority(folder, 'ca');
       const secret = keepSecret(randomUUID());
-      const secretPath = folder.at('secret');
-      await writeFile(secretPath, secret, { mode: 0o600 });
-      const signing = await writeCertificate(folder, 'registry-signing');
-      const server = stack.use(await startServer(secret));
-      const service = stack.use(
-        await startService({
-          authorityIssuer: server.issuer,
-          signing: { ...signing },
-          sections: configurationOf(name, server),
-        }),
-      );
-      const registry = stack.use(
-        await startRegistry({
-          realm: service.realm,
-          service: REGISTRY_SERVICE,
-          issuer: TOKEN_ISSUER,
-          rootCertificatePath: signing.certificatePath,
-        }),
-      );
-      setting = { folder, server, service, registry, secretPath };
+      const server = stack.use(await startServer({ secret, certificateAuthority }));
+      const parties = {
+        folder,
+        certificateAuthority,
+        server: await certificateAuthority.issue('server'),
+        authority: server,
+        signing: await writeCertificate(folder, 'registry-signing'),
+        environment: {},
+      };
+      const front = stack.use(await startOwnTls(parties, configurationOf(name, server)));
+      const extensions = ['extendedKeyUsage=clientAuth', 'subjectAltName=DNS:node.example.com'];
+      const node = await certificateAuthority.issue('node', { extensions });
+      await writeProfiles(name, folder, { server, front, secret, node, certificateAuthority });
+      await cp(await writeCertificateFolder(parties, node), folder.at('certs.d'), { recursive: true });
+      const sample = await readSample('containers/auth.json', [['registry.example.com', front.registryHost]]);
+      await writeFile(folder.at('auth.json'), sample);
+      await mkdir(folder.at('bin'));
+      await symlink(BINARY, folder.at('bin/registry-token'));
+      const environment = {
+        HOME: folder.path,
+        PATH: `${folder.at('bin')}:${searchPath}`,
+        // By which skopeo trusts the registry.
+        SSL_CERT_FILE: certificateAuthority.certificatePath,
+      };
+      setting = { folder, certificateAuthority, server, front, environment };
     });
 
     afterAll(() => stack.disposeAsync());
 
-    const client = () => [
-      ...['--authority', setting.server.issuer, '--client-id', setting.server.clientId],
-      ...['--client-secret-path', setting.secretPath, ...setting.server.tokenOptions],
-    ];
-
     test('`check` finds nothing that its tokens could fail for', async () => {
-      const { stdout } = await runBinary(['check', '--json', '--config', setting.service.configurationPath]);
+      const { stdout } = await runBinary(['check', '--json', '--config', setting.front.configurationPath]);
       const { findings } = JSON.parse(stdout) as { findings: { code: string }[] };
       const codes = findings.map(({ code }) => code);
       expect(codes.filter((code) => /^(?:authority|proof|clock|audience|rule)/.test(code))).toEqual([]);
     });
 
-    test('`token` gets a token by DPoP, with which skopeo pushes and pulls', async () => {
-      const { folder, service, registry } = setting;
-      const realm = ['--realm', service.realm, '--service', REGISTRY_SERVICE];
-      const { exitCode, stdout, stderr } = await runBinary([
-        'token',
-        ...client(),
-        ...realm,
-        '--scope',
-        SCOPE,
-      ]);
-      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
-      expect(decodeJwt(stdout.trim())).toMatchObject({
-        access: [{ type: 'repository', name: 'team/app', actions: ['pull', 'push'] }],
+    /** Runs the commands that the recipe prints in a block with this text; they push `app` and pull it to `copy`. */
+    const pushAndPullBy = async (text: string, profile: string) => {
+      const { folder, front, environment } = setting;
+      const address = `127.0.0.1:${await findFreePort()}`;
+      const places: readonly (readonly [string, string])[] = [
+        ['--profile builder', `--profile ${profile}`],
+        ['registry-token agent', `registry-token agent --listen ${address}`],
+        [' &\n', ` &\nuntil curl -s -o answer http://${address}/v2/; do sleep 0.1; done\n`],
+        ['registry.example.com', front.registryHost],
+        ['127.0.0.1:5001', address],
+        ['/usr/local/bin/', `${folder.at('bin')}/`],
+        ['skopeo copy', 'skopeo --insecure-policy copy'],
+      ];
+      const commands = places.reduce(
+        (block, [found, replacement]) => block.replaceAll(found, replacement),
+        blockWith(name, 'The client', 'sh', text),
+      );
+      for (const image of ['app', 'copy']) await rm(folder.at(image), { recursive: true, force: true });
+      await writeImage(folder.at('app'));
+      // What was started in the background ends with the shell.
+      const script = `trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n${commands}`;
+      const bash = ['bash', '-euo', 'pipefail', '-c', script];
+      await runOrFail(bash, { cwd: folder.path, env: environment });
+      expect(await imageId(folder.at('copy'))).toBe(await imageId(folder.at('app')));
+    };
+
+    const { profiles } = parse(blockWith(name, 'The client', 'yaml', 'profiles:')) as Profiles;
+    describe.each(Object.entries(profiles))('with the profile %s', (profile, { bind }) => {
+      test(`\`token\` gets a token by ${bind}, with which skopeo pushes and pulls`, async () => {
+        await pushAndPullBy('registry-token token', profile);
       });
-      const image = await writeImage(folder.at('image'));
-      const name = `${registry.host}/team/app:1`;
-      expect(await push(image.source, name, stdout.trim())).toMatchObject({ exitCode: 0 });
-      expect(await pull(name, folder.at('pulled'), stdout.trim())).toMatchObject({ exitCode: 0 });
+
+      test('the agent pushes and pulls for a client without credentials', async () => {
+        await pushAndPullBy('registry-token agent', profile);
+      });
+
+      if (bind === 'certificate')
+        test('skopeo pushes and pulls with the credential helper', async () => {
+          await pushAndPullBy('docker-credential-registry-token', profile);
+        });
+
+      test('another repository is denied, and the log names the Authority and the rule', async () => {
+        const { front, environment } = setting;
+        const before = (await front.serviceLog()).length;
+        const words = ['token', '--profile', profile, '--scope', 'repository:other/app:pull'];
+        const { exitCode, stderr } = await runBinary(words, { env: environment });
+        expect(exitCode).toBe(1);
+        expect(stderr).toContain('The plan enterprise does not allow repository:other/app:pull');
+        expect((await front.serviceLog()).slice(before)).toMatch(
+          /"authority":"default".*"rule":"[^"]+".*plan-denied/,
+        );
+      });
     });
 
-    test('the agent pushes and pulls for a client without credentials', async () => {
-      const { folder, registry } = setting;
-      const port = await findFreePort();
-      const listen = ['--listen', `127.0.0.1:${port}`, '--registry', registry.url];
-      await using agent = start([...serviceCommand, 'agent', ...listen, ...client()]);
-      await agent.waitForLine(/"ready"/, 60_000);
-      const copy = (...words: readonly string[]) =>
-        run([
-          'skopeo',
-          'copy',
-          '--insecure-policy',
-          '--src-tls-verify=false',
-          '--dest-tls-verify=false',
-          ...words,
-        ]);
-      const image = await writeImage(folder.at('for-agent'));
-      const name = `docker://127.0.0.1:${port}/team/agent:1`;
-      expect(await copy(image.source, name)).toMatchObject({ exitCode: 0 });
-      expect(await copy(name, `oci:${folder.at('from-agent')}:latest`)).toMatchObject({ exitCode: 0 });
-    });
+    if (Object.values(profiles).every(({ bind }) => bind === 'dpop'))
+      test('the credential helper says which commands serve tokens that are bound by DPoP', async () => {
+        const { front, environment } = setting;
+        const helper = ['docker-credential', 'get'];
+        const { exitCode, stdout } = await runBinary(helper, { input: front.registryHost, env: environment });
+        expect(exitCode).toBe(1);
+        expect(stdout).toContain('only this program can make proofs: use the agent or token');
+      });
 
-    test('another repository is denied, and the log names the Authority and the rule', async () => {
-      const { service } = setting;
-      const realm = ['--realm', service.realm, '--service', REGISTRY_SERVICE];
-      const scope = ['--scope', 'repository:other/app:pull'];
-      const { exitCode, stderr } = await runBinary(['token', ...client(), ...realm, ...scope]);
-      expect(exitCode).toBe(1);
-      expect(stderr).toContain('The plan enterprise does not allow repository:other/app:pull');
-      await service.child.waitForLine(/"authority":"default".*"rule":".*plan-denied/);
-    });
-
-    more(() => setting);
+    more?.(() => setting);
   });
 }
 
-describeServer('glewlwyd', ['glewlwyd'], startGlewlwyd);
+interface Profiles {
+  readonly profiles: Readonly<
+    Record<string, { readonly bind: 'dpop' | 'certificate'; readonly hosts?: readonly string[] }>
+  >;
+}
 
-describeServer('spring', ['java', 'spring'], (secret) =>
-  startSpring(blockOf('spring', 'There', 'properties'), secret),
-);
-
-describeServer('keycloak', ['java', 'keycloak'], startKeycloakAsPrinted, (setting) => {
-  const scopes = ['registry.token.issue', 'roles', 'basic'];
-  const common = { publicClient: false, serviceAccountsEnabled: true, standardFlowEnabled: false };
-
-  const token = (...client: readonly string[]) => {
-    const { server, service } = setting();
-    return runBinary([
-      ...['token', '--authority', server.issuer, ...server.tokenOptions, ...client],
-      ...['--realm', service.realm, '--service', REGISTRY_SERVICE, '--scope', SCOPE],
-    ]);
-  };
-
-  test('a client with a key (private_key_jwt) gets a token', async () => {
-    const { server, folder } = setting();
-    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const jwk = createPublicKey(privateKey).export({ format: 'jwk' });
-    const keySet = { keys: [{ ...jwk, kid: 'key-1', alg: 'ES256', use: 'sig' }] };
-    const attributes = {
-      'dpop.bound.access.tokens': 'true',
-      'use.jwks.string': 'true',
-      'jwks.string': JSON.stringify(keySet),
+/** Writes the profiles that the recipe prints, for servers that are here, and the files that they name. */
+async function writeProfiles(
+  name: string,
+  folder: TemporaryFolder,
+  { server, front, secret, node, certificateAuthority }: Parties,
+): Promise<void> {
+  const { profiles } = parse(blockWith(name, 'The client', 'yaml', 'profiles:')) as Profiles;
+  const registry = front.registryHost;
+  const here = Object.entries(profiles).map(([profile, settings]) => {
+    const hosts = settings.hosts === undefined ? {} : { hosts: [registry] };
+    const names = {
+      authority: server.issuer,
+      caPath: certificateAuthority.certificatePath,
+      registry,
+      ...hosts,
     };
-    const settings = {
-      ...common,
-      clientAuthenticatorType: 'client-jwt',
-      attributes,
-      defaultClientScopes: scopes,
-    };
-    await server.addClient({ clientId: 'with-key', ...settings }, ['enterprise']);
-    await writeFile(folder.at('client.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), {
-      mode: 0o600,
-    });
-    const key = ['--client-key', folder.at('client.pem'), '--client-key-id', 'key-1'];
-    expect(await token('--client-id', 'with-key', ...key)).toMatchObject({ exitCode: 0, stderr: '' });
+    return [profile, { ...settings, ...names }];
   });
+  const configuration = folder.at('.config/registry-token');
+  await mkdir(configuration, { recursive: true });
+  await writeFile(`${configuration}/client.yaml`, stringify({ profiles: Object.fromEntries(here) }));
+  await writeFile(`${configuration}/builder.secret`, secret, { mode: 0o600 });
+  await copyFile(node.certificatePath, `${configuration}/node.crt`);
+  await copyFile(node.keyPath, `${configuration}/node.key`);
+}
 
-  test('its tokens are bound to a certificate where the client is set so', async () => {
-    const { server } = setting();
-    const attributes = { 'tls.client.certificate.bound.access.tokens': 'true', 'x509.subjectdn': 'CN=node' };
-    const settings = {
-      ...common,
-      clientAuthenticatorType: 'client-x509',
-      attributes,
-      defaultClientScopes: scopes,
-    };
-    await server.addClient({ clientId: 'node', ...settings }, ['enterprise']);
-    const { certificate, key } = await server.certificateAuthority.issue('node');
-    const response = await fetch(`${server.issuer}/protocol/openid-connect/token`, {
-      method: 'POST',
-      body: new URLSearchParams({ grant_type: 'client_credentials', client_id: 'node' }),
-      tls: { ca: server.certificateAuthority.certificate, cert: certificate, key },
-    });
-    const { access_token: opTok } = (await response.json()) as { access_token: string };
-    const { configurationPath } = setting().service;
-    const words = ['explain', '--config', configurationPath, '--token', '-', '--verify', '--json', SCOPE];
-    const { stdout, exitCode } = await runBinary(words, { input: opTok });
-    expect(JSON.parse(stdout)).toMatchObject({
-      outcome: 'granted',
-      faults: [],
-      claims: { cnf: { 'x5t#S256': expect.any(String) } },
-    });
-    expect(exitCode).toBe(0);
-  });
+interface Parties extends Credentials {
+  readonly server: OAuthServer;
+  readonly front: OwnTlsFront;
+  readonly node: TlsIdentity;
+}
 
-  test('tokens signed with a new key are taken as soon as they come', async () => {
-    const { server, secretPath } = setting();
-    await server.rotateKey();
-    // One unknown kid may cause a fetch each 30 seconds.
-    const deadline = Date.now() + 60_000;
-    let last = await token('--client-id', 'builder', '--client-secret-path', secretPath);
-    while (last.exitCode !== 0 && Date.now() < deadline) {
-      await Bun.sleep(3000);
-      last = await token('--client-id', 'builder', '--client-secret-path', secretPath);
-    }
-    expect(last).toMatchObject({ exitCode: 0 });
-  });
+describeServer({
+  name: 'glewlwyd',
+  parts: ['glewlwyd'],
+  startServer: ({ secret, certificateAuthority }) => startGlewlwyd(secret, certificateAuthority),
 });
 
-async function startKeycloakAsPrinted(secret: string): Promise<Keycloak> {
-  const server = await startKeycloak();
-  const printed = JSON.parse(blockOf('keycloak', 'There', 'json')) as ClientSettings;
-  await server.addClient({ ...printed, secret }, ['enterprise']);
+describeServer({
+  name: 'spring',
+  parts: ['java', 'spring'],
+  startServer: ({ secret }) => startSpring(blockWith('spring', 'There', 'properties', 'issuer='), secret),
+});
+
+describeServer({
+  name: 'keycloak',
+  parts: ['java', 'keycloak'],
+  startServer: startKeycloakAsPrinted,
+  more: (setting) => {
+    const tokenBy = async (profile: object) => {
+      const { folder, environment } = setting();
+      await writeFile(folder.at('own.yaml'), stringify({ profiles: { own: profile } }));
+      const words = ['token', '--profiles', folder.at('own.yaml'), '--profile', 'own', '--scope', SCOPE];
+      return runBinary(words, { env: environment });
+    };
+
+    const profileOf = (more: object) => {
+      const { server, front, certificateAuthority } = setting();
+      const caPath = certificateAuthority.certificatePath;
+      return { authority: server.issuer, caPath, registry: front.registryHost, bind: 'dpop', ...more };
+    };
+
+    test('a client with a key (private_key_jwt) gets a token', async () => {
+      const { server, folder } = setting();
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const jwk = createPublicKey(privateKey).export({ format: 'jwk' });
+      const keySet = { keys: [{ ...jwk, kid: 'key-1', alg: 'ES256', use: 'sig' }] };
+      const { secret, ...printed } = printedClient('builder');
+      await server.addClient(
+        {
+          ...printed,
+          clientId: 'with-key',
+          clientAuthenticatorType: 'client-jwt',
+          attributes: {
+            'dpop.bound.access.tokens': 'true',
+            'use.jwks.string': 'true',
+            'jwks.string': JSON.stringify(keySet),
+          },
+        },
+        ['enterprise'],
+      );
+      const clientKeyPath = folder.at('client.pem');
+      await writeFile(clientKeyPath, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+      const profile = profileOf({ clientId: 'with-key', clientKeyPath, clientKeyId: 'key-1' });
+      expect(await tokenBy(profile)).toMatchObject({ exitCode: 0, stderr: '' });
+    });
+
+    test('tokens signed with a new key are taken as soon as they come', async () => {
+      const { server, folder } = setting();
+      const clientSecretPath = folder.at('.config/registry-token/builder.secret');
+      const profile = profileOf({ clientId: 'builder', clientSecretPath });
+      await server.rotateKey();
+      // One unknown kid may cause a fetch each 30 seconds.
+      const deadline = Date.now() + 60_000;
+      let last = await tokenBy(profile);
+      while (last.exitCode !== 0 && Date.now() < deadline) {
+        await Bun.sleep(3000);
+        last = await tokenBy(profile);
+      }
+      expect(last).toMatchObject({ exitCode: 0 });
+    });
+  },
+});
+
+/** The settings of a client as the recipe of Keycloak prints them for an import. */
+function printedClient(clientId: string): ClientSettings {
+  return JSON.parse(blockWith('keycloak', 'There', 'json', `"clientId": "${clientId}"`));
+}
+
+async function startKeycloakAsPrinted({ secret, certificateAuthority }: Credentials): Promise<Keycloak> {
+  const server = await startKeycloak(certificateAuthority);
+  await server.addClient({ ...printedClient('builder'), secret }, ['enterprise']);
+  await server.addClient(printedClient('node'), ['enterprise']);
   return server;
 }

@@ -1,23 +1,38 @@
-/** Glewlwyd of Debian: an OAuth server that demands a DPoP nonce and binds tokens to certificates without saying so. */
+/** Glewlwyd of Debian: an OAuth server that demands a DPoP nonce and binds tokens to certificates without advertising it. */
 import { Database } from 'bun:sqlite';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import type { OAuthServer } from './oauth-servers.ts';
 import { createTemporaryFolder, findFreePort, start } from './processes.ts';
+import type { CertificateAuthority } from './tls-identities.ts';
 
 const SETTINGS = '/etc/glewlwyd/glewlwyd.conf';
 const TABLES = '/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz';
 const RESOURCE = 'https://registry.example.com';
 
-/** Starts it on a free port, with one client whose tokens are for the registry alone. */
-export async function startGlewlwyd(secret: string): Promise<OAuthServer> {
+/**
+ * Starts it on a free port, with two clients whose tokens are for the registry alone: `builder` with the secret, and `node`
+ * with a certificate of this certificate authority.
+ */
+export async function startGlewlwyd(
+  secret: string,
+  certificateAuthority: CertificateAuthority,
+): Promise<OAuthServer> {
   const folder = await createTemporaryFolder();
+  const { certificatePath, keyPath } = await certificateAuthority.issue('glewlwyd');
   const port = await findFreePort();
-  const url = `http://127.0.0.1:${port}`;
+  const url = `https://localhost:${port}`;
   const settings = (await readFile(SETTINGS, 'utf8'))
     .replace(/^port=.*$/m, `port=${port}\nbind_address="127.0.0.1"`)
     .replace(/^external_url=.*$/m, `external_url="${url}"`)
+    .replace(/^use_secure_connection=.*$/m, 'use_secure_connection=true')
+    .replace(/^secure_connection_key_file=.*$/m, `secure_connection_key_file="${keyPath}"`)
+    .replace(/^secure_connection_pem_file=.*$/m, `secure_connection_pem_file="${certificatePath}"`)
+    .replace(
+      /^secure_connection_ca_file=.*$/m,
+      `secure_connection_ca_file="${certificateAuthority.certificatePath}"`,
+    )
     .replace(/^log_mode=.*$/m, 'log_mode="console"')
     .replace(/^@include.*$/m, `database = { type = "sqlite3"; path = "${folder.at('db')}"; };`);
   await writeFile(folder.at('glewlwyd.conf'), settings);
@@ -26,12 +41,10 @@ export async function startGlewlwyd(secret: string): Promise<OAuthServer> {
   database.close();
   const child = start(['glewlwyd', `--config-file=${folder.at('glewlwyd.conf')}`]);
   await child.waitForLine(/Glewlwyd started on port/);
-  await setUp(url, secret);
+  await setUp(url, secret, certificateAuthority.certificate);
   return {
     issuer: `${url}/api/oidc`,
-    caPath: null,
-    clientId: 'builder',
-    tokenOptions: ['--resource', RESOURCE],
+    caPath: certificateAuthority.certificatePath,
     [Symbol.asyncDispose]: async () => {
       await child.stop();
       await folder[Symbol.asyncDispose]();
@@ -40,9 +53,9 @@ export async function startGlewlwyd(secret: string): Promise<OAuthServer> {
 }
 
 /** What the recipe says, by the API of its administration. */
-async function setUp(url: string, secret: string): Promise<void> {
+async function setUp(url: string, secret: string, ca: string): Promise<void> {
   const login = { username: 'admin', password: 'password' };
-  const session = await post(`${url}/api/auth/`, login, '');
+  const session = await post(`${url}/api/auth/`, login, '', ca);
   const cookie = session.headers
     .getSetCookie()
     .map((header) => header.split(';', 1).join(''))
@@ -74,31 +87,43 @@ async function setUp(url: string, secret: string): Promise<void> {
     'resource-client-property': 'resource',
     'resource-change-allowed': true,
     'jwks-show': true,
+    'client-cert-source': 'TLS',
   };
   await post(
     `${url}/api/mod/plugin/`,
     { module: 'oidc', name: 'oidc', display_name: 'OIDC', parameters },
     cookie,
+    ca,
   );
   const client = {
-    client_id: 'builder',
-    name: 'builder',
     confidential: true,
     enabled: true,
-    client_secret: secret,
-    password: secret,
     authorization_type: ['client_credentials'],
     scope: ['registry.token.issue'],
     redirect_uri: [],
     resource: [RESOURCE],
+  };
+  const builder = {
+    ...client,
+    client_id: 'builder',
+    name: 'builder',
+    client_secret: secret,
+    password: secret,
     token_endpoint_auth_method: ['client_secret_basic'],
   };
-  await post(`${url}/api/client/`, client, cookie);
+  const node = {
+    ...client,
+    client_id: 'node',
+    name: 'node',
+    token_endpoint_auth_method: ['tls_client_auth'],
+    tls_client_auth_san_dns: 'node.example.com',
+  };
+  for (const one of [builder, node]) await post(`${url}/api/client/`, one, cookie, ca);
 }
 
-async function post(url: string, body: object, cookie: string): Promise<Response> {
+async function post(url: string, body: object, cookie: string, ca: string): Promise<Response> {
   const headers = { 'Content-Type': 'application/json', Cookie: cookie };
-  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
+  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), tls: { ca } });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return response;
 }

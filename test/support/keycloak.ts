@@ -1,13 +1,11 @@
 /** Keycloak as `.ci/java-parts` has built it, over https, set up by its administration's API. */
 import { join } from 'node:path';
 import { javaParts, type OAuthServer } from './oauth-servers.ts';
-import { createTemporaryFolder, findFreePort, start, type TemporaryFolder } from './processes.ts';
+import { findFreePort, start } from './processes.ts';
 import { keepSecret } from './secret-watch.ts';
-import { type CertificateAuthority, createCertificateAuthority } from './tls-identities.ts';
+import type { CertificateAuthority } from './tls-identities.ts';
 
 export interface Keycloak extends OAuthServer {
-  readonly folder: TemporaryFolder;
-  readonly certificateAuthority: CertificateAuthority;
   /** Adds a client with the scope of the registry; `roles` are those of its service account. */
   readonly addClient: (client: ClientSettings, roles: readonly string[]) => Promise<void>;
   /** Makes a new key the one that signs. */
@@ -22,11 +20,12 @@ export interface ClientSettings {
 
 const REALM = 'main';
 
-/** Starts it on a free port with a realm, its scope and its role. A loaded machine takes a minute and more. */
-export async function startKeycloak(): Promise<Keycloak> {
-  const folder = await createTemporaryFolder();
-  const certificateAuthority = await createCertificateAuthority(folder, 'keycloak-ca');
-  const { certificatePath, keyPath } = await certificateAuthority.issue('localhost');
+/**
+ * Starts it on a free port with a realm, its scope and its role. Its own certificate and those of its clients are of this
+ * certificate authority. A loaded machine takes a minute and more.
+ */
+export async function startKeycloak(certificateAuthority: CertificateAuthority): Promise<Keycloak> {
+  const { certificatePath, keyPath } = await certificateAuthority.issue('keycloak');
   const port = await findFreePort();
   const url = `https://localhost:${port}`;
   const password = keepSecret(crypto.randomUUID());
@@ -45,7 +44,6 @@ export async function startKeycloak(): Promise<Keycloak> {
   });
   const stop = async () => {
     await child.stop();
-    await folder[Symbol.asyncDispose]();
   };
   try {
     await child.waitForLine(/Installed features/, 300_000);
@@ -54,10 +52,6 @@ export async function startKeycloak(): Promise<Keycloak> {
     return {
       issuer: `${url}/realms/${REALM}`,
       caPath: certificateAuthority.certificatePath,
-      clientId: 'builder',
-      tokenOptions: ['--ca', certificateAuthority.certificatePath],
-      folder,
-      certificateAuthority,
       addClient: (client, roles) => addClient(api, client, roles),
       rotateKey: () => rotateKey(api),
       [Symbol.asyncDispose]: stop,

@@ -5,7 +5,7 @@
 import { createPublicKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
-import type { MtlsParties } from './mtls-parties.ts';
+import type { MtlsParties, TlsParties } from './mtls-parties.ts';
 import { type Child, findFreePort, settled, start } from './processes.ts';
 import { certificateHeaders, type ProxyName, startProxy } from './proxies.ts';
 import { type Registry, type RegistryOptions, type RegistryProgram, startRegistry } from './registry.ts';
@@ -31,24 +31,31 @@ export interface Front extends AsyncDisposable {
   readonly logs: () => string;
 }
 
+export interface OwnTlsFront extends Front {
+  /** Of the service. */
+  readonly configurationPath: string;
+}
+
 export const fronts = {
-  'its own TLS listener': startOwnTls,
+  'its own TLS listener': (parties: MtlsParties) => startOwnTls(parties),
   nginx: (parties: MtlsParties) => startBehindProxy(parties, 'nginx'),
 } as const;
 
-async function startOwnTls(parties: MtlsParties): Promise<Front> {
+/** Each has TLS of its own. `sections` are whole sections of the service's configuration in place of the usual ones. */
+export async function startOwnTls(parties: TlsParties, sections: Section = {}): Promise<OwnTlsFront> {
   await using parts = new AsyncDisposableStack();
   const { server } = parties;
   const servicePort = await findFreePort();
   const realm = `https://localhost:${servicePort}/token`;
   const tls = { certPath: server.certificatePath, keyPath: server.keyPath };
-  const service = parts.use(await startServe(parties, servicePort, realm, { tls, workers: 2 }));
+  const service = parts.use(await startServe(parties, servicePort, realm, { tls, workers: 2 }, sections));
   const registry = parts.use(await startRegistryFor(parties, realm, { tls: server }));
   const owned = parts.move();
   return {
     registryHost: `localhost:${registry.port}`,
     realm,
     servicePort,
+    configurationPath: configurationPathOf(parties, servicePort),
     serviceLog: () => settled(service.stderr),
     logs: () => `${service.stdout()}${service.stderr()}${registry.output()}`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -100,13 +107,13 @@ export async function startBehindProxy(
 
 /** Starts `serve` and waits until it is ready to issue. */
 async function startServe(
-  parties: MtlsParties,
+  parties: TlsParties,
   port: number,
   realm: string,
   server: Section,
   sections: Section = {},
 ): Promise<Child> {
-  const { authority, certificateAuthority, signing, folder, environment } = parties;
+  const { authority, certificateAuthority, signing, environment } = parties;
   const usual = serviceConfiguration({ authorityIssuer: authority.issuer, signing: { ...signing } }, port);
   const configuration = {
     ...usual,
@@ -115,7 +122,7 @@ async function startServe(
     registry: { realm, allowedServices: [REGISTRY_SERVICE] },
     ...sections,
   };
-  const path = folder.at(`registry-token-${port}.yaml`);
+  const path = configurationPathOf(parties, port);
   await writeFile(path, stringify(configuration));
   const child = start([...serviceCommand, 'serve', '--config', path], { env: environment });
   try {
@@ -129,6 +136,10 @@ async function startServe(
   return child;
 }
 
+function configurationPathOf({ folder }: TlsParties, port: number): string {
+  return folder.at(`registry-token-${port}.yaml`);
+}
+
 async function untilReady(url: string, ca: string): Promise<void> {
   const deadline = performance.now() + 10_000;
   for (;;) {
@@ -140,7 +151,7 @@ async function untilReady(url: string, ca: string): Promise<void> {
 }
 
 async function startRegistryFor(
-  { signing, folder }: MtlsParties,
+  { signing, folder }: TlsParties,
   realm: string,
   options: Pick<RegistryOptions, 'program' | 'fromSample' | 'tls'>,
 ): Promise<Registry> {

@@ -12,11 +12,20 @@ import type { MovableClock } from './movable-clock.ts';
 import { createTemporaryFolder, type TemporaryFolder } from './processes.ts';
 import { type CertificateAuthority, createCertificateAuthority, type TlsIdentity } from './tls-identities.ts';
 
-export interface MtlsParties extends AsyncDisposable {
+/** Those whom a service and a registry over TLS are started for, whichever Authority it is. */
+export interface TlsParties {
   readonly folder: TemporaryFolder;
   readonly certificateAuthority: CertificateAuthority;
   /** For `localhost` and `127.0.0.1`. */
   readonly server: TlsIdentity;
+  readonly authority: { readonly issuer: string };
+  /** Of the service's `signing`: signs registry tokens. */
+  readonly signing: CertificateFiles & { readonly lifetime?: string };
+  /** Of every process that is told the time by them. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export interface MtlsParties extends TlsParties, AsyncDisposable {
   readonly authority: AuthorityProcess;
   /** Has the plan enterprise. */
   readonly alice: TlsIdentity;
@@ -24,10 +33,6 @@ export interface MtlsParties extends AsyncDisposable {
   readonly bob: TlsIdentity;
   /** The private key of a client without a certificate, `builder`, whose OpToks are bound by DPoP. */
   readonly builderKey: CryptoKey;
-  /** Of the service's `signing`: signs registry tokens. */
-  readonly signing: CertificateFiles & { readonly lifetime?: string };
-  /** Of every process that is told the time by them. */
-  readonly environment: Readonly<Record<string, string>>;
   /** A folder as /etc/containers/certs.d has one for each registry; without a client certificate for null. */
   readonly certificateFolder: (identity: TlsIdentity | null) => Promise<string>;
   /** Writes an image whose blobs no client has seen; its folder. */
@@ -67,16 +72,7 @@ export async function createMtlsParties(clock: MovableClock | null = null): Prom
     // What is issued by a clock that is behind has to be good for the registry too.
     signing: clock === null ? signing : { ...signing, lifetime: '1h' },
     environment,
-    certificateFolder: async (identity) => {
-      const path = folder.at(`certs.d-${identity?.name ?? 'nobody'}`);
-      if (await stat(path).catch(() => null)) return path;
-      await mkdir(path);
-      await copyFile(certificateAuthority.certificatePath, `${path}/ca.crt`);
-      if (identity === null) return path;
-      await copyFile(identity.certificatePath, `${path}/client.cert`);
-      await copyFile(identity.keyPath, `${path}/client.key`);
-      return path;
-    },
+    certificateFolder: (identity) => writeCertificateFolder({ folder, certificateAuthority }, identity),
     newImage: async () => {
       images += 1;
       await writeImage(folder.at(`image-${images}`));
@@ -87,6 +83,21 @@ export async function createMtlsParties(clock: MovableClock | null = null): Prom
       await folder[Symbol.asyncDispose]();
     },
   };
+}
+
+/** A folder as /etc/containers/certs.d has one for each registry; without a client certificate for null. */
+export async function writeCertificateFolder(
+  { folder, certificateAuthority }: Pick<TlsParties, 'folder' | 'certificateAuthority'>,
+  identity: TlsIdentity | null,
+): Promise<string> {
+  const path = folder.at(`certs.d-${identity?.name ?? 'nobody'}`);
+  if (await stat(path).catch(() => null)) return path;
+  await mkdir(path);
+  await copyFile(certificateAuthority.certificatePath, `${path}/ca.crt`);
+  if (identity === null) return path;
+  await copyFile(identity.certificatePath, `${path}/client.cert`);
+  await copyFile(identity.keyPath, `${path}/client.key`);
+  return path;
 }
 
 /** An OpTok that the Authority bound to the certificate over which openid-client asked for it. */

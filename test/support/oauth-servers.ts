@@ -6,9 +6,6 @@ export interface OAuthServer extends AsyncDisposable {
   readonly issuer: string;
   /** Of its certificate; null over plain http. */
   readonly caPath: string | null;
-  readonly clientId: string;
-  /** Of `token`, beside issuer, client and secret. */
-  readonly tokenOptions: readonly string[];
 }
 
 /** Where `.ci/java-parts` leaves what it has built. */

@@ -24,8 +24,6 @@ export async function startSpring(properties: string, secret: string): Promise<O
   return {
     issuer,
     caPath: null,
-    clientId: 'builder',
-    tokenOptions: [],
     [Symbol.asyncDispose]: async () => {
       await child.stop();
       await folder[Symbol.asyncDispose]();
