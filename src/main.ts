@@ -7,6 +7,8 @@ import { agent } from './cli/client/agent.ts';
 import { CREDENTIAL_HELPER_NAME, dockerCredential } from './cli/client/docker-credential.ts';
 import { dpopProof } from './cli/client/dpop-proof.ts';
 import { kubeletCredentialProvider } from './cli/client/kubelet-credential-provider.ts';
+import { login } from './cli/client/login.ts';
+import { logout } from './cli/client/logout.ts';
 import { token } from './cli/client/token.ts';
 import { type Command, CommandFailure, ConfigurationFault, UsageError } from './cli/command.ts';
 import { dev } from './cli/dev.ts';
@@ -24,6 +26,8 @@ const commands: readonly Command[] = [
   explain,
   keygen,
   dpopProof,
+  login,
+  logout,
   token,
   dockerCredential,
   agent,
@@ -59,6 +63,7 @@ async function main(words: readonly string[]): Promise<number> {
       print: (text) => void process.stdout.write(text),
       tell,
       isTerminal: process.stderr.isTTY === true,
+      terminalColumns: process.stdout.isTTY === true ? process.stdout.columns : null,
       isJournal: isJournal(process.env.JOURNAL_STREAM),
       processUsage,
       // Named from here, because compiled both are in one folder.

@@ -32,7 +32,9 @@ export interface CommandContext {
   readonly tell: (text: string) => void;
   /** Whether standard error is a terminal. */
   readonly isTerminal: boolean;
-  /** Whether it is systemd's journal. */
+  /** Columns of standard output; null where that is no terminal. */
+  readonly terminalColumns: number | null;
+  /** Whether standard error is systemd's journal. */
   readonly isJournal: boolean;
   readonly processUsage: () => ProcessUsage;
   /** A thread that runs `worker.ts`. */

@@ -7,8 +7,12 @@ export interface Authority {
   /** As its access tokens name it. */
   readonly issuer: string;
   readonly tokenEndpoint: string;
-  /** RFC 8705 §5: the token endpoint for clients with a certificate. */
-  readonly mtlsTokenEndpoint: string;
+  /** RFC 8628 §4; null if it names none that can be used. */
+  readonly deviceAuthorizationEndpoint: string | null;
+  /** RFC 7009; null if it names none that can be used. */
+  readonly revocationEndpoint: string | null;
+  /** RFC 8414 §2: the scopes that clients can request; null if it does not say. */
+  readonly scopes: readonly string[] | null;
   /** RFC 8705 §3.3: whether it advertises that it binds access tokens to certificates. */
   readonly bindsToCertificates: boolean;
   /** RFC 9449 §5.1; null if it does not say. */
@@ -22,8 +26,8 @@ export interface Authority {
 const STEP = 'discovery';
 
 /**
- * Reads the Authority's metadata: OpenID Connect Discovery, else RFC 8414. Throws ClientFault if there is none,
- * or if they name another issuer.
+ * Reads the Authority's metadata: OpenID Connect Discovery, else RFC 8414. A client with a certificate gets the endpoints that are for
+ * such clients (RFC 8705 §5). Throws ClientFault if there is none, or if they name another issuer.
  */
 export async function discoverAuthority(issuer: string, options: HttpOptions): Promise<Authority> {
   const [first, second] = metadataUrls(issuer);
@@ -47,24 +51,33 @@ export async function discoverAuthority(issuer: string, options: HttpOptions): P
     throw fault(
       `names the issuer ${shownText(metadata.issuer)}, not ${excerpt(issuer)}; use that exact text`,
     );
-  const { token_endpoint: tokenEndpoint, mtls_endpoint_aliases: aliases } = metadata;
-  const alias = (aliases as { token_endpoint?: unknown } | null | undefined)?.token_endpoint;
-  const checkEndpoint = (endpoint: unknown): string => {
-    if (typeof endpoint !== 'string' || !URL.canParse(endpoint)) throw fault('has no token_endpoint');
-    const whyNot = whyNotLedTo(new URL(endpoint), new URL(url));
-    if (whyNot !== null) throw fault(`has a token_endpoint that ${whyNot}`);
-    return endpoint;
+  const aliases = (options.clientCertificate === null ? null : metadata.mtls_endpoint_aliases) as Aliases;
+  const endpointOf = (name: string): unknown =>
+    typeof aliases?.[name] === 'string' ? aliases[name] : metadata[name];
+  const whyUnusable = (endpoint: unknown): string | null =>
+    typeof endpoint === 'string' ? whyNotLedTo(URL.parse(endpoint), new URL(url)) : 'is missing';
+  const optionalEndpoint = (name: string): string | null => {
+    const endpoint = endpointOf(name);
+    return whyUnusable(endpoint) === null ? String(endpoint) : null;
   };
+  const tokenEndpoint = endpointOf('token_endpoint');
+  if (typeof tokenEndpoint !== 'string' || !URL.canParse(tokenEndpoint)) throw fault('has no token_endpoint');
+  const whyNot = whyUnusable(tokenEndpoint);
+  if (whyNot !== null) throw fault(`has a token_endpoint that ${whyNot}`);
   return {
     issuer,
-    tokenEndpoint: checkEndpoint(tokenEndpoint),
-    mtlsTokenEndpoint: checkEndpoint(typeof alias === 'string' ? alias : tokenEndpoint),
+    tokenEndpoint,
+    deviceAuthorizationEndpoint: optionalEndpoint('device_authorization_endpoint'),
+    revocationEndpoint: optionalEndpoint('revocation_endpoint'),
+    scopes: listOf(metadata.scopes_supported),
     bindsToCertificates: metadata.tls_client_certificate_bound_access_tokens === true,
     dpopAlgorithms: listOf(metadata.dpop_signing_alg_values_supported),
     authenticationMethods: listOf(metadata.token_endpoint_auth_methods_supported),
     assertionAlgorithms: listOf(metadata.token_endpoint_auth_signing_alg_values_supported),
   };
 }
+
+type Aliases = Readonly<Record<string, unknown>> | null | undefined;
 
 /** OpenID Connect Discovery §4 appends to the issuer's path, RFC 8414 §3.1 inserts before it. */
 function metadataUrls(issuer: string): readonly [string, string] {

@@ -1,4 +1,4 @@
-/** How a client authenticates at the Authority's token endpoint: by secret, by assertion (RFC 7523) or by certificate. */
+/** How a client authenticates at the Authority's endpoints: by secret, by assertion (RFC 7523), by certificate, or not at all. */
 import { type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { excerpt } from '../platform/escape.ts';
@@ -13,6 +13,7 @@ export const clientAuthenticationMethods = [
   'private_key_jwt',
   'tls_client_auth',
   'self_signed_tls_client_auth',
+  'none',
 ] as const;
 
 export type ClientAuthenticationMethod = (typeof clientAuthenticationMethods)[number];
@@ -32,7 +33,9 @@ export type ClientAuthentication =
       readonly audience: string | null;
     }
   /** RFC 8705 §2: the certificate of the TLS connection. */
-  | { readonly method: 'tls_client_auth' | 'self_signed_tls_client_auth'; readonly clientId: string };
+  | { readonly method: 'tls_client_auth' | 'self_signed_tls_client_auth'; readonly clientId: string }
+  /** A public client (RFC 6749 §2.1): a program on people's machines, which can keep no secret. */
+  | { readonly method: 'none'; readonly clientId: string };
 
 /** What a client can authenticate with. */
 export interface ClientCredentials {
@@ -71,6 +74,8 @@ export function chooseClientAuthentication(
     case 'private_key_jwt':
       if (key === null) throw lacks("the client's key");
       return { method, clientId, key, audience };
+    case 'none':
+      return { method, clientId };
     default:
       if (!credentials.hasCertificate) throw lacks('a client certificate with its key');
       return { method, clientId };
@@ -118,6 +123,8 @@ export function credentialName({ method }: ClientAuthentication): string {
       return 'secret';
     case 'private_key_jwt':
       return 'key (and its key ID)';
+    case 'none':
+      return 'kind (public, without a secret)';
     default:
       return 'certificate';
   }
@@ -128,7 +135,7 @@ function usualMethod(
   offered: readonly string[] | null,
 ): ClientAuthenticationMethod {
   if (key !== null) return 'private_key_jwt';
-  if (secret === null) return hasCertificate ? 'tls_client_auth' : 'client_secret_basic';
+  if (secret === null) return hasCertificate ? 'tls_client_auth' : 'none';
   if (offered === null || offered.includes('client_secret_basic')) return 'client_secret_basic';
   if (offered.includes('client_secret_post')) return 'client_secret_post';
   throw new ClientFault(

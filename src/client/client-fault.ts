@@ -7,12 +7,18 @@ import { excerpt } from '../platform/escape.ts';
 export class ClientFault extends Error {
   /** The status of the answer that was a refusal; null if there was none. */
   readonly status: number | null;
+  /** The `error` of that answer; null if it named none. */
+  readonly error: string | null;
 
-  constructor(message: string, status: number | null = null) {
+  constructor(message: string, status: number | null = null, error: string | null = null) {
     super(message);
     this.status = status;
+    this.error = error;
   }
 }
+
+/** The server could not be reached, or did not answer in time: it may the next time. */
+export class NoAnswer extends ClientFault {}
 
 export interface HttpAnswer {
   readonly status: number;
@@ -88,7 +94,8 @@ export function refused(
   ];
   const said = secrets.reduce((text, secret) => text.replaceAll(secret, '[removed]'), parts.join(''));
   const todo = advice[reason] ?? advice[error ?? ''] ?? advice[answer.status];
-  return new ClientFault(excerpt(said, 800) + (todo === undefined ? '' : `; ${todo}`) + hint, answer.status);
+  const message = excerpt(said, 800) + (todo === undefined ? '' : `; ${todo}`) + hint;
+  return new ClientFault(message, answer.status, error);
 }
 
 /** Date has whole seconds, and an answer takes its time to arrive. */

@@ -1,44 +1,23 @@
 /** What a client is told about where its OpToks come from, and how it gets them. */
 
 import { proxiesOf } from '../platform/proxy.ts';
-import { type Authority, discoverAuthority } from './authority.ts';
-import {
-  type ClientAuthentication,
-  type ClientAuthenticationMethod,
-  chooseClientAuthentication,
-  loadClientKey,
-} from './client-authentication.ts';
+import type { Authority } from './authority.ts';
+import { type AuthorityClient, type KnownAuthority, openAuthority } from './authority-client.ts';
 import { ClientFault } from './client-fault.ts';
 import { type DpopKey, generateDpopKey, openDpopKey } from './dpop.ts';
-import { loadCertificateAuthorities, loadClientCertificate, readSecretFile } from './files.ts';
+import { loadCertificateAuthorities, loadClientCertificate } from './files.ts';
 import { type GivenOpTok, readGivenOpTok } from './given-op-tok.ts';
 import type { ClientParts, HttpOptions } from './http.ts';
+import { type LoginSource, loginRequester } from './login.ts';
 import { type Binding, type NewOpTok, requestOpTok } from './op-tok.ts';
 
-/** How an OpTok is requested from an Authority. */
-export interface AuthoritySource {
+/** OpToks by client_credentials. */
+export interface AuthoritySource extends AuthorityClient {
   readonly kind: 'authority';
-  /** The Authority's issuer, exactly as its access tokens name it. */
-  readonly authority: string;
-  readonly clientId: string;
-  /** null to decide by the Authority's metadata and what the client has. */
-  readonly authenticationMethod: ClientAuthenticationMethod | null;
-  readonly secretPath: string | null;
-  /** The key of private_key_jwt. */
-  readonly clientKeyPath: string | null;
-  /** The `kid` of its assertions; null for the one in the key's file. */
-  readonly clientKeyId: string | null;
-  /** The `aud` of its assertions; null for the issuer. */
-  readonly assertionAudience: string | null;
-  /** Of the OpTok, space-separated; empty for none. */
-  readonly scope: string;
-  /** RFC 8707. */
-  readonly resources: readonly string[];
-  readonly audience: string | null;
 }
 
 export interface ClientSettings {
-  readonly source: AuthoritySource | GivenOpTok;
+  readonly source: AuthoritySource | LoginSource | GivenOpTok;
   /** What OpToks must be bound by; null to decide by the settings and the Authority's metadata. */
   readonly bind: Binding | null;
   /** Shown to every server that asks. */
@@ -73,7 +52,7 @@ export function openClient(
   bearer: OpTokBearer,
   dependencies: ClientDependencies,
 ): Client {
-  const { certificate, caPath, source } = settings;
+  const { certificate, caPath } = settings;
   const { clock, pause, stop } = dependencies;
   const http: HttpOptions = {
     certificateAuthorities: caPath === null ? null : loadCertificateAuthorities(caPath),
@@ -83,11 +62,24 @@ export function openClient(
     proxies: proxiesOf(dependencies.env),
   };
   const parts: ClientParts = { http, clock, pause };
-  const requestOpTok =
-    source.kind === 'authority'
-      ? authorityRequester(source, settings, bearer, parts, dependencies)
-      : () => readGiven(source, settings, http, dependencies);
-  return { parts, requestOpTok };
+  return { parts, requestOpTok: requesterOf(settings, bearer, parts, dependencies) };
+}
+
+function requesterOf(
+  settings: ClientSettings,
+  bearer: OpTokBearer,
+  parts: ClientParts,
+  dependencies: ClientDependencies,
+): Client['requestOpTok'] {
+  const { source, bind } = settings;
+  switch (source.kind) {
+    case 'authority':
+      return authorityRequester(source, settings, bearer, parts, dependencies);
+    case 'login':
+      return loginRequester(source, bearer === 'stock client', { bind, warn: dependencies.warn }, parts);
+    default:
+      return () => readGiven(source, settings, parts.http, dependencies);
+  }
 }
 
 function readGiven(
@@ -114,18 +106,12 @@ function authorityRequester(
   parts: ClientParts,
   { onNewKey, warn }: ClientDependencies,
 ): Client['requestOpTok'] {
-  const { secretPath, clientKeyPath, scope, resources, audience } = source;
+  const { scope, resources, audience } = source;
   if (bind === 'certificate' && certificate === null)
     throw new ClientFault('bind is certificate, and there is no certificate: name it and its key');
   if (bind === 'dpop' && bearer === 'stock client')
     throw new ClientFault('bind is dpop, and only this program can make proofs: use the agent or token');
-  const credentials = {
-    clientId: source.clientId,
-    secret: secretPath === null ? null : readSecretFile(secretPath, 'the client secret'),
-    key: clientKeyPath === null ? null : loadClientKey(clientKeyPath, source.clientKeyId),
-    hasCertificate: certificate !== null,
-    assertionAudience: source.assertionAudience,
-  };
+  const open = openAuthority(source, parts.http);
 
   const chooseDpopKey = async (authority: Authority): Promise<DpopKey | null> => {
     if (bind === 'certificate' || bearer === 'stock client') return null;
@@ -138,14 +124,19 @@ function authorityRequester(
     return key;
   };
 
-  let known: { authority: Authority; client: ClientAuthentication; dpopKey: DpopKey | null } | null = null;
+  const grant = { kind: 'client_credentials' } as const;
+  let known: (KnownAuthority & { readonly dpopKey: DpopKey | null }) | null = null;
   return async () => {
     if (known === null) {
-      const authority = await discoverAuthority(source.authority, parts.http);
-      const client = chooseClientAuthentication(authority, credentials, source.authenticationMethod);
+      const { authority, client } = await open();
       known = { authority, client, dpopKey: await chooseDpopKey(authority) };
     }
     const { authority, ...own } = known;
-    return requestOpTok(authority, { ...own, bind, scope, resources, audience }, parts);
+    const { refreshToken: _, ...opTok } = await requestOpTok(
+      authority,
+      { ...own, grant, bind, scope, resources, audience },
+      parts,
+    );
+    return opTok;
   };
 }

@@ -5,7 +5,7 @@ import { errorCode } from '../platform/errors.ts';
 import { excerpt } from '../platform/escape.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import { fetchProxy, type Proxies, whoFailed } from '../platform/proxy.ts';
-import { ClientFault, type HttpAnswer, shownUrl } from './client-fault.ts';
+import { ClientFault, type HttpAnswer, NoAnswer, shownUrl } from './client-fault.ts';
 
 export interface HttpOptions {
   /** PEM of the certificate authorities to trust; null for those of the system. */
@@ -64,7 +64,7 @@ export async function exchange(
       ...fetchProxy(url, options.proxies),
     });
   } catch (cause) {
-    throw new ClientFault(`${what}: ${noAnswer(url, options, cause)}`);
+    throw new NoAnswer(`${what}: ${noAnswer(url, options, cause)}`);
   }
   if (response.status >= 300 && response.status < 400) {
     await response.body?.cancel();

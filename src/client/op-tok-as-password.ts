@@ -14,14 +14,10 @@ import { userInfo } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { excerpt } from '../platform/escape.ts';
 import { replaceFile } from '../platform/replace-file.ts';
+import type { AuthorityClient } from './authority-client.ts';
 import { requestChallenge } from './challenge.ts';
 import { ClientFault } from './client-fault.ts';
-import {
-  type AuthoritySource,
-  type ClientDependencies,
-  type ClientSettings,
-  openClient,
-} from './client-settings.ts';
+import { type ClientDependencies, type ClientSettings, openClient } from './client-settings.ts';
 import { readTextFile } from './files.ts';
 import type { HttpOptions } from './http.ts';
 import { certificateThumbprint, isAccessToken } from './op-tok.ts';
@@ -46,7 +42,7 @@ export async function obtainOpTokAsPassword(
   dependencies: ClientDependencies,
 ): Promise<PasswordOpTok> {
   const { certificate, source } = settings;
-  if (source.kind !== 'authority') return findGiven(settings, use, dependencies);
+  if (!isFromAuthority(source)) return findGiven(settings, use, dependencies);
   if (certificate === null)
     throw new ClientFault(
       'a stock client needs an OpTok that is bound to its certificate, and the profile has none: set certPath and keyPath to ' +
@@ -64,7 +60,7 @@ export async function obtainOpTokAsPassword(
 
 /** Removes what is kept for these settings. Throws ClientFault if the certificate cannot be read. */
 export function forgetOpTokAsPassword({ certificate, source }: ClientSettings, cache: OpTokCache): void {
-  if (certificate === null || source.kind !== 'authority') return;
+  if (certificate === null || !isFromAuthority(source)) return;
   cache.forget(cacheKey(source, readTextFile(certificate.certPath, 'the client certificate')));
 }
 
@@ -98,11 +94,17 @@ async function checkRealmOf(registry: string, realm: string | null, http: HttpOp
     );
 }
 
+type AuthoritySettings = Extract<ClientSettings['source'], AuthorityClient>;
+
+function isFromAuthority(source: ClientSettings['source']): source is AuthoritySettings {
+  return source.kind === 'authority' || source.kind === 'login';
+}
+
 /** Everything that changes what the Authority would issue is part of the key, a new certificate above all. */
-function cacheKey(source: AuthoritySource, certificate: string): string {
-  const { authority, clientId, scope, resources, audience } = source;
+function cacheKey(source: AuthoritySettings, certificate: string): string {
+  const { kind, authority, clientId, scope, resources, audience } = source;
   const thumbprint = certificateThumbprint(certificate);
-  return JSON.stringify([authority, clientId, scope, resources, audience, thumbprint]);
+  return JSON.stringify([kind, authority, clientId, scope, resources, audience, thumbprint]);
 }
 
 export interface CachedOpTok {

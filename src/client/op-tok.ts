@@ -1,8 +1,9 @@
-/** Requests an OpTok from the Authority (client_credentials, RFC 6749 §4.4), and checks that it is bound to its sender. */
+/** Requests an OpTok from the Authority's token endpoint, and checks that it is bound to its sender. */
 import { createHash, X509Certificate } from 'node:crypto';
 import { excerpt } from '../platform/escape.ts';
 import type { Authority } from './authority.ts';
-import { authenticate, type ClientAuthentication, credentialName } from './client-authentication.ts';
+import { sendToAuthority } from './authority-request.ts';
+import { type ClientAuthentication, credentialName } from './client-authentication.ts';
 import {
   ClientFault,
   clockDifference,
@@ -10,17 +11,25 @@ import {
   clocksAgree,
   errorOf,
   type HttpAnswer,
-  nonceAskedFor,
   parseObject,
   refused,
   shownUrl,
 } from './client-fault.ts';
-import { type DpopKey, makeDpopProof } from './dpop.ts';
-import { type ClientParts, exchange } from './http.ts';
+import type { DpopKey } from './dpop.ts';
+import type { ClientParts } from './http.ts';
+
+export type Grant =
+  /** RFC 6749 §4.4. */
+  | { readonly kind: 'client_credentials' }
+  /** RFC 8628 §3.4. */
+  | { readonly kind: 'device_code'; readonly deviceCode: string }
+  /** RFC 6749 §6. */
+  | { readonly kind: 'refresh_token'; readonly refreshToken: string };
 
 export interface OpTokRequest {
   readonly client: ClientAuthentication;
-  /** Space-separated; empty for none. */
+  readonly grant: Grant;
+  /** Space-separated; empty for none. Not sent with a device code or a refresh token, whose scope is decided already. */
   readonly scope: string;
   /** RFC 8707. */
   readonly resources: readonly string[];
@@ -50,6 +59,12 @@ export interface NewOpTok extends OpTok {
   readonly isReusable: boolean;
 }
 
+/** An OpTok from the Authority, and what gets the next one without asking anybody. */
+export interface GrantedOpTok extends NewOpTok {
+  /** null if the Authority sent none. */
+  readonly refreshToken: string | null;
+}
+
 const STEP = 'OpTok';
 
 const MAX_TOKEN_CHARACTERS = 64 * 1024;
@@ -62,30 +77,23 @@ export async function requestOpTok(
   authority: Authority,
   request: OpTokRequest,
   parts: ClientParts,
-): Promise<NewOpTok> {
+): Promise<GrantedOpTok> {
   const { client, dpopKey } = request;
   checkAlgorithm(authority, dpopKey);
   const { clientCertificate } = parts.http;
-  const hasCertificate = clientCertificate !== null;
-  const url = hasCertificate ? authority.mtlsTokenEndpoint : authority.tokenEndpoint;
-  let secrets: readonly string[] = [];
-  const send = async (nonce: string | null) => {
-    const subject = { method: 'POST', url, accessToken: null, nonce };
-    const proof = dpopKey === null ? {} : { DPoP: await makeDpopProof(dpopKey, subject, parts.clock()) };
-    const own = await authenticate(client, authority, parts.clock());
-    secrets = [...own.secrets, ...Object.values(proof)];
-    const headers = { ...own.headers, ...proof };
-    return exchange(STEP, { method: 'POST', url, headers, body: formOf(request, own.form) }, parts.http);
-  };
+  const url = authority.tokenEndpoint;
   const askedAt = parts.clock();
-  let answer = await send(null);
-  const nonce = dpopKey === null ? null : nonceAskedFor(answer);
-  if (nonce !== null) answer = await send(nonce);
+  const { answer, secrets } = await sendToAuthority(
+    STEP,
+    { url, form: formOf(request), client, dpopKey },
+    authority,
+    parts,
+  );
   if (answer.status !== 200)
     throw refused(answer, {
       what: STEP,
       url,
-      secrets,
+      secrets: [...secrets, ...secretsOf(request.grant)],
       advice: adviceFor(request, answer, parts.clock()),
       hint: timeHint(answer, client, parts.clock()),
     });
@@ -95,14 +103,22 @@ export async function requestOpTok(
     access_token: accessToken,
     token_type: tokenType,
     expires_in: lifetime,
+    refresh_token: refreshToken,
   } = parseObject(answer) ?? {};
   if (typeof accessToken !== 'string' || !isAccessToken(accessToken) || typeof tokenType !== 'string')
     throw fault('answered 200 without a usable access_token and token_type');
   const expiresAt =
     typeof lifetime === 'number' && lifetime >= 0 ? askedAt + Math.min(lifetime, LONGEST_LIFETIME_S) : null;
+  const granted = {
+    accessToken,
+    expiresAt,
+    isBearer: false,
+    isReusable: true,
+    refreshToken: isRefreshToken(refreshToken) ? refreshToken : null,
+  };
   switch (tokenType.toLowerCase()) {
     case 'dpop':
-      if (dpopKey !== null) return { accessToken, dpopKey, expiresAt, isBearer: false, isReusable: true };
+      if (dpopKey !== null) return { ...granted, dpopKey };
       throw fault('answered with a DPoP token, but no proof was sent');
     case 'bearer':
       if (request.bind === 'dpop')
@@ -111,7 +127,7 @@ export async function requestOpTok(
         );
       if (clientCertificate !== null) {
         checkCertificateBinding(accessToken, clientCertificate.certificate);
-        return { accessToken, dpopKey: null, expiresAt, isBearer: false, isReusable: true };
+        return { ...granted, dpopKey: null };
       }
       throw fault(
         'accepted the proof but answered with a Bearer token, which is bound to nothing; let the Authority bind ' +
@@ -127,6 +143,11 @@ export function isAccessToken(text: string): boolean {
   return text.length <= MAX_TOKEN_CHARACTERS && /^[A-Za-z0-9._~+/-]+=*$/.test(text);
 }
 
+/** RFC 6749 appendix A.17, and a length that fits a file. */
+export function isRefreshToken(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= MAX_TOKEN_CHARACTERS && /^[\x20-\x7e]+$/.test(value);
+}
+
 function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null): void {
   if (dpopKey === null || dpopAlgorithms === null || dpopAlgorithms.includes(dpopKey.algorithm)) return;
   throw new ClientFault(
@@ -135,16 +156,39 @@ function checkAlgorithm({ dpopAlgorithms }: Authority, dpopKey: DpopKey | null):
   );
 }
 
-function formOf(
-  { scope, resources, audience }: OpTokRequest,
-  authentication: Readonly<Record<string, string>>,
-): URLSearchParams {
-  const form = new URLSearchParams({ grant_type: 'client_credentials' });
-  if (scope !== '') form.set('scope', scope);
+function formOf({ grant, scope, resources, audience }: OpTokRequest): URLSearchParams {
+  const form = new URLSearchParams({ grant_type: grantTypes[grant.kind] });
+  if (grant.kind === 'device_code') form.set('device_code', grant.deviceCode);
+  if (grant.kind === 'refresh_token') form.set('refresh_token', grant.refreshToken);
+  if (grant.kind === 'client_credentials' && scope !== '') form.set('scope', scope);
+  setTarget(form, { resources, audience });
+  return form;
+}
+
+/** Sets what the OpTok is for. */
+export function setTarget(
+  form: URLSearchParams,
+  { resources, audience }: Pick<OpTokRequest, 'resources' | 'audience'>,
+): void {
   for (const resource of resources) form.append('resource', resource);
   if (audience !== null) form.set('audience', audience);
-  for (const [name, value] of Object.entries(authentication)) form.set(name, value);
-  return form;
+}
+
+const grantTypes: Readonly<Record<Grant['kind'], string>> = {
+  client_credentials: 'client_credentials',
+  device_code: 'urn:ietf:params:oauth:grant-type:device_code',
+  refresh_token: 'refresh_token',
+};
+
+function secretsOf(grant: Grant): readonly string[] {
+  switch (grant.kind) {
+    case 'client_credentials':
+      return [];
+    case 'device_code':
+      return [grant.deviceCode];
+    case 'refresh_token':
+      return [grant.refreshToken];
+  }
 }
 
 /** Proofs and assertions are dated, so the clocks may be the cause. */
@@ -156,7 +200,7 @@ function timeHint(answer: HttpAnswer, { method }: ClientAuthentication, now: num
 }
 
 function adviceFor(
-  { client, scope }: OpTokRequest,
+  { client, scope, grant }: OpTokRequest,
   answer: HttpAnswer,
   now: number,
 ): Readonly<Record<string, string>> {
@@ -167,16 +211,22 @@ function adviceFor(
     invalid_client: credential,
     unauthorized_client: isCredential
       ? credential
-      : 'allow this client the grant client_credentials at the Authority',
-    unsupported_grant_type: 'allow the grant client_credentials at the Authority',
+      : `allow this client the grant ${grantTypes[grant.kind]} at the Authority`,
+    unsupported_grant_type: `allow the grant ${grantTypes[grant.kind]} at the Authority`,
     invalid_scope: `allow this client the scope "${excerpt(scope)}" at the Authority`,
     invalid_target: "check the resource or audience against the Authority's configuration",
     ...(clocksAgree(answer, now)
       ? {}
       : { invalid_dpop_proof: "compare this machine's clock with the Authority's" }),
+    ...(grant.kind === 'client_credentials' ? {} : { invalid_grant: loginAdvice[grant.kind] }),
     use_dpop_nonce: 'the Authority did not send a nonce, or refused the one it sent',
   };
 }
+
+const loginAdvice = {
+  device_code: 'run registry-token login again',
+  refresh_token: 'the login has ended; run registry-token login again, for the same profile',
+} as const;
 
 /**
  * Throws ClientFault unless the OpTok is bound to this certificate (PEM): what is given to a stock client, kept in a cache, or

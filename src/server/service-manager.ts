@@ -2,7 +2,7 @@
  * Reports the state of the service to systemd: sd_notify(3) and sd_watchdog_enabled(3). Without NOTIFY_SOCKET nothing is sent. A
  * socket that cannot be reached causes one warning in the log, and the service goes on.
  */
-import { dlopen } from 'bun:ffi';
+import { openCLibrary } from '../platform/c-library.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export interface ServiceManager extends Disposable {
@@ -95,9 +95,6 @@ interface Channel {
   readonly close: () => void;
 }
 
-/** glibc, then musl as Alpine names it, then musl elsewhere. */
-const libraries = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1', 'libc.so'];
-
 const calls = {
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
   setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
@@ -122,7 +119,7 @@ const SEND_TIMEOUT = 100_000n;
 /** `address` is an absolute path, or `@name` of the abstract namespace. Throws an Error that says what is wrong. */
 function openNotifySocket(address: string): Channel {
   const socketAddress = encodeSocketAddress(address);
-  const libc = openLibrary();
+  const libc = openCLibrary(calls);
   const fd = libc.symbols.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
   if (fd < 0) throw new Error('cannot open a socket of AF_UNIX');
   libc.symbols.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, new BigInt64Array([0n, SEND_TIMEOUT]), 16);
@@ -154,15 +151,4 @@ export function encodeSocketAddress(address: string): Buffer {
   const family = Buffer.alloc(2);
   new Uint16Array(family.buffer, family.byteOffset, 1)[0] = AF_UNIX;
   return Buffer.concat([family, path]);
-}
-
-function openLibrary() {
-  for (const name of libraries) {
-    try {
-      return dlopen(name, calls);
-    } catch {
-      // The next one.
-    }
-  }
-  throw new Error(`no C library found (${libraries.join(', ')})`);
 }

@@ -39,6 +39,7 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
       text += line;
     },
     isTerminal,
+    terminalColumns: null,
     isJournal: false,
     createWorker: () => {
       throw new Error('No worker is expected here.');

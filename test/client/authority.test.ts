@@ -19,7 +19,8 @@ test('oidc-provider is discovered', async () => {
   await using authority = await startAuthority({ clients: [{ id: 'builder' }] });
   expect(await discoverAuthority(authority.issuer, plainHttp)).toMatchObject({
     tokenEndpoint: `${authority.issuer}/token`,
-    mtlsTokenEndpoint: `${authority.issuer}/token`,
+    revocationEndpoint: null,
+    deviceAuthorizationEndpoint: null,
     bindsToCertificates: false,
     dpopAlgorithms: expect.arrayContaining(['ES256', 'EdDSA']),
   });
@@ -41,16 +42,42 @@ test('an Authority that knows RFC 8414 alone is discovered', async () => {
     tls_client_certificate_bound_access_tokens: true,
     mtls_endpoint_aliases: { token_endpoint: 'https://mtls.example.com/token' },
   }));
-  expect(await discoverAuthority(`${server.url}/realms/r`, plainHttp)).toEqual({
+  const found = {
     issuer: `${server.url}/realms/r`,
     tokenEndpoint: `${server.url}/token`,
-    mtlsTokenEndpoint: 'https://mtls.example.com/token',
+    deviceAuthorizationEndpoint: null,
+    revocationEndpoint: null,
+    scopes: null,
     bindsToCertificates: true,
     dpopAlgorithms: null,
     authenticationMethods: null,
     assertionAlgorithms: null,
-  });
+  };
+  expect(await discoverAuthority(found.issuer, plainHttp)).toEqual(found);
+  const http = { ...plainHttp, clientCertificate: { certificate: '', key: '' } };
+  const tokenEndpoint = 'https://mtls.example.com/token';
+  expect(await discoverAuthority(found.issuer, http)).toEqual({ ...found, tokenEndpoint });
 });
+
+test.each([
+  ['of its own', '/device', true],
+  ['in the clear', 'http://other.example.com/device', false],
+  ['that is no text', 7, false],
+] as const)(
+  'of an endpoint %s for the login it believes what it can use',
+  async (_what, endpoint, isUsable) => {
+    await using server = serveMetadata(OIDC, (url) => ({
+      issuer: url,
+      token_endpoint: `${url}/token`,
+      device_authorization_endpoint: endpoint === '/device' ? `${url}/device` : endpoint,
+      revocation_endpoint: endpoint === '/device' ? `${url}/revoke` : endpoint,
+    }));
+    expect(await discoverAuthority(server.url, plainHttp)).toMatchObject({
+      deviceAuthorizationEndpoint: isUsable ? `${server.url}/device` : null,
+      revocationEndpoint: isUsable ? `${server.url}/revoke` : null,
+    });
+  },
+);
 
 test.each([
   [
@@ -79,7 +106,8 @@ test.each([
   // An issuer that is null is the right one.
   const isRight = 'issuer' in metadata && metadata.issuer === null;
   await using server = serveMetadata(OIDC, (url) => (isRight ? { ...metadata, issuer: url } : metadata));
-  const fault: Error = await discoverAuthority(server.url, plainHttp).catch((cause) => cause);
+  const http = { ...plainHttp, clientCertificate: { certificate: '', key: '' } };
+  const fault: Error = await discoverAuthority(server.url, http).catch((cause) => cause);
   expect(fault.message).toStartWith(`discovery: ${server.url}${OIDC} `);
   expect(fault.message).toContain(message);
 });

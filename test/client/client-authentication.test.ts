@@ -18,7 +18,9 @@ const NOW = 1_800_000_000;
 const authority: Authority = {
   issuer: 'https://authority.example.com',
   tokenEndpoint: 'https://authority.example.com/token',
-  mtlsTokenEndpoint: 'https://authority.example.com/token',
+  deviceAuthorizationEndpoint: null,
+  revocationEndpoint: null,
+  scopes: null,
   bindsToCertificates: false,
   dpopAlgorithms: null,
   authenticationMethods: null,

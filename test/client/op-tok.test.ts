@@ -26,7 +26,9 @@ function ask(
     {
       issuer: server.url,
       tokenEndpoint: `${server.url}/token`,
-      mtlsTokenEndpoint: `${server.url}/mtls-token`,
+      deviceAuthorizationEndpoint: null,
+      revocationEndpoint: null,
+      scopes: null,
       bindsToCertificates: false,
       dpopAlgorithms: null,
       authenticationMethods: null,
@@ -35,6 +37,7 @@ function ask(
     },
     {
       client: { method: 'client_secret_basic', clientId: 'the builder', secret: SECRET },
+      grant: { kind: 'client_credentials' },
       scope: 'registry.token.issue',
       resources: [],
       audience: null,
@@ -65,6 +68,7 @@ test('the request is one form with one proof, and the secret is form-encoded bef
     expiresAt: NOW + 60,
     isBearer: false,
     isReusable: true,
+    refreshToken: null,
   });
   const [heard] = server.heardAt('/token');
   expect([...(heard?.form ?? [])]).toEqual([
@@ -127,7 +131,7 @@ describeWith(['openssl'], 'a Bearer token for a client with a certificate', () =
     site.gives.cnf = cnfOf(site.thumbprint);
     const pem = (name: string) => readFileSync(site.folder.at(name), 'utf8');
     const clientCertificate = { certificate: pem('client.crt'), key: pem('client.pem') };
-    const own = { mtlsTokenEndpoint: `${site.authority.url}/token` };
+    const own = { tokenEndpoint: `${site.authority.url}/token` };
     const asked = ask(site.authority, { dpopKey: null }, own, { ...plainHttp, clientCertificate });
     if (message === null) expect((await asked).dpopKey).toBeNull();
     else expect(await faultOf(asked)).toContain(message);

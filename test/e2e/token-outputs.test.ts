@@ -121,7 +121,7 @@ describeWith(['docker-registry', 'openssl', 'skopeo'], 'a job with a profile', (
     await Bun.sleep(200);
     child.signal('SIGINT');
     expect(await child.exited).toBe(1);
-    expect(child.stderr()).toBe('registry-token token: interrupted; nothing was written\n');
+    expect(child.stderr()).toBe('registry-token token: interrupted\n');
     expect(readFileSync(path, 'utf8')).toBe('{}');
     expect(readdirSync(home.path).sort()).toEqual(['config.json', 'config.json.lock']);
   });

@@ -17,6 +17,8 @@ export interface AuthorityClient {
   readonly certificate?: string;
   /** In place of a secret: what verifies its assertions (private_key_jwt). */
   readonly assertionKey?: JWK;
+  /** A public client for people (RFC 8628), with DPoP. Whoever enters any name and password at the Authority is let in. */
+  readonly isForPeople?: true;
 }
 
 export interface AuthorityOptions {
@@ -25,6 +27,8 @@ export interface AuthorityOptions {
   readonly algorithm?: 'ES256' | 'RS256' | 'PS256';
   /** Seconds; default 600. */
   readonly tokenLifetime?: number;
+  /** Of the code that a person enters, in seconds; default 600. */
+  readonly deviceCodeLifetime?: number;
   /** Serves https in place of http, and asks for client certificates. */
   readonly tls?: TlsFiles;
   /** How it takes the secrets; default `client_secret_basic`. */
@@ -102,24 +106,29 @@ function createProvider(
   keys: readonly JWK[],
   options: AuthorityOptions,
 ): Promise<Provider> {
-  const { clients, algorithm = 'ES256', tokenLifetime = 600, tls } = options;
+  const { clients, algorithm = 'ES256', tokenLifetime = 600, deviceCodeLifetime = 600, tls } = options;
   const { secretMethod = 'client_secret_basic' } = options;
   const signingKeyId = keys[0]?.kid ?? '';
+  const isForPeople = clients.some((client) => client.isForPeople);
   const configuration: Configuration = {
     clients: clients.map((client) => clientMetadata(client, clientSecret, algorithm, secretMethod)),
     jwks: { keys },
-    scopes: [AUTHORITY_SCOPE],
+    scopes: [AUTHORITY_SCOPE, ...(isForPeople ? ['openid', 'offline_access'] : [])],
     clientAuthMethods: [
       secretMethod,
+      ...(isForPeople ? (['none'] as const) : []),
       'private_key_jwt',
       ...(tls === undefined ? [] : ([CERTIFICATE_METHOD] as const)),
     ],
     cookies: { keys: [randomUUID()] },
-    ttl: { ClientCredentials: tokenLifetime },
+    rotateRefreshToken: true,
+    ttl: { ClientCredentials: tokenLifetime, DeviceCode: deviceCodeLifetime },
     extraTokenClaims: (_context, { clientId }) => claimsOf(clients.find(({ id }) => id === clientId)),
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: isForPeople },
+      deviceFlow: { enabled: isForPeople },
+      revocation: { enabled: isForPeople },
       dPoP: { enabled: true },
       mTLS: {
         enabled: tls !== undefined,
@@ -147,7 +156,7 @@ function createProvider(
 }
 
 function clientMetadata(
-  { id, certificate, assertionKey }: AuthorityClient,
+  { id, certificate, assertionKey, isForPeople }: AuthorityClient,
   clientSecret: string,
   algorithm: string,
   secretMethod: NonNullable<AuthorityOptions['secretMethod']>,
@@ -160,6 +169,14 @@ function clientMetadata(
     scope: AUTHORITY_SCOPE,
     id_token_signed_response_alg: algorithm,
   };
+  if (isForPeople)
+    return {
+      ...common,
+      grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+      scope: `${AUTHORITY_SCOPE} openid offline_access`,
+      token_endpoint_auth_method: 'none',
+      dpop_bound_access_tokens: true,
+    };
   if (assertionKey !== undefined)
     return { ...common, token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [assertionKey] } };
   if (certificate === undefined)

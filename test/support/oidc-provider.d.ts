@@ -33,6 +33,7 @@ declare module 'oidc-provider' {
       | 'client_secret_basic'
       | 'client_secret_post'
       | 'private_key_jwt'
+      | 'none'
       | 'self_signed_tls_client_auth';
     readonly grant_types: readonly string[];
     readonly redirect_uris: readonly string[];
@@ -41,6 +42,7 @@ declare module 'oidc-provider' {
     readonly id_token_signed_response_alg: string;
     readonly jwks?: { readonly keys: readonly JWK[] };
     readonly tls_client_certificate_bound_access_tokens?: boolean;
+    readonly dpop_bound_access_tokens?: boolean;
   }
 
   export interface Configuration {
@@ -49,12 +51,15 @@ declare module 'oidc-provider' {
     readonly scopes: readonly string[];
     readonly clientAuthMethods: readonly ClientMetadata['token_endpoint_auth_method'][];
     readonly cookies: { readonly keys: readonly string[] };
-    readonly ttl: { readonly ClientCredentials: number };
+    readonly rotateRefreshToken: boolean;
+    readonly ttl: { readonly ClientCredentials: number; readonly DeviceCode: number };
     readonly enabledJWA?: { readonly dPoPSigningAlgValues: readonly string[] };
     readonly extraTokenClaims: (context: Context, token: AccessToken) => Record<string, unknown>;
     readonly features: {
       readonly clientCredentials: { readonly enabled: boolean };
       readonly devInteractions: { readonly enabled: boolean };
+      readonly deviceFlow: { readonly enabled: boolean };
+      readonly revocation: { readonly enabled: boolean };
       readonly dPoP: { readonly enabled: boolean };
       readonly mTLS?: {
         readonly enabled: boolean;

@@ -41,6 +41,7 @@ async function runToEnd(
       stderr += text;
     },
     isTerminal: false,
+    terminalColumns: null,
     isJournal: false,
     createWorker: () => {
       throw new Error('No worker is expected here.');

@@ -53,6 +53,7 @@ async function startServing(): Promise<Serving> {
       text += line;
     },
     isTerminal: false,
+    terminalColumns: null,
     isJournal: false,
     createWorker: () => {
       const worker = new Worker(new URL('../../src/worker.ts', import.meta.url));

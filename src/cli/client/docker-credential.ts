@@ -110,7 +110,7 @@ const actions: Readonly<Record<Action, Act>> = {
     const profile = findProfile(context, options, registry);
     if (profile === null) throw new ClientFault(protocolTexts.notFound);
     const { accessToken } = await obtainOpTokAsPassword(
-      toClientSettings(options, profile),
+      toClientSettings(options, profile, context.env),
       { registry, realm: options.realm ?? profile.realm ?? null },
       openOpTokCache(context.env.XDG_RUNTIME_DIR),
       clientDependencies(context),
@@ -135,7 +135,10 @@ const actions: Readonly<Record<Action, Act>> = {
   erase: async (context, options) => {
     const profile = findProfile(context, options, hostOf(await readServerUrl(context)));
     if (profile === null) return '';
-    forgetOpTokAsPassword(toClientSettings(options, profile), openOpTokCache(context.env.XDG_RUNTIME_DIR));
+    forgetOpTokAsPassword(
+      toClientSettings(options, profile, context.env),
+      openOpTokCache(context.env.XDG_RUNTIME_DIR),
+    );
     return '';
   },
   version: async () => `${CREDENTIAL_HELPER_NAME} ${buildInfo().version}`,

@@ -74,7 +74,7 @@ async function run(context: CommandContext): Promise<number> {
     print(respond(0, null));
     return 0;
   }
-  const settings = settingsFor(options, profile ?? {}, request);
+  const settings = settingsFor(options, profile ?? {}, request, env);
   const dependencies = clientDependencies(context);
   // The kubelet has its own cache: an OpTok from ours would have less of its life left.
   const { accessToken, expiresAt } = await obtainOpTokAsPassword(
@@ -132,8 +132,9 @@ function settingsFor(
   options: Parameters<typeof toClientSettings>[0],
   profile: Partial<Profile>,
   { token }: ImageRequest,
+  env: CommandContext['env'],
 ): ClientSettings {
-  if (profile.serviceAccountToken !== true || token === null) return toClientSettings(options, profile);
+  if (profile.serviceAccountToken !== true || token === null) return toClientSettings(options, profile, env);
   return {
     source: { kind: 'text', text: token, from: 'serviceAccountToken of the request' },
     bind: profile.bind ?? null,

@@ -1,11 +1,16 @@
 /** The options that the client's commands share, how they combine with a profile, and how faults end a command. */
+import { createHash } from 'node:crypto';
+import { isAbsolute, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuthorityClient } from '../../client/authority-client.ts';
 import {
   type ClientAuthenticationMethod,
   clientAuthenticationMethods,
 } from '../../client/client-authentication.ts';
 import { ClientFault } from '../../client/client-fault.ts';
-import type { AuthoritySource, ClientDependencies, ClientSettings } from '../../client/client-settings.ts';
+import type { ClientDependencies, ClientSettings } from '../../client/client-settings.ts';
 import type { GivenOpTok } from '../../client/given-op-tok.ts';
+import type { LoginSource } from '../../client/login.ts';
 import type { Binding } from '../../client/op-tok.ts';
 import { escapeText } from '../../platform/escape.ts';
 import { type Command, type CommandContext, CommandFailure, required, UsageError } from '../command.ts';
@@ -27,6 +32,7 @@ export const clientOptions = {
   'authority-scope': { type: 'string' },
   audience: { type: 'string' },
   resource: { type: 'string', multiple: true },
+  login: { type: 'boolean' },
   'op-tok-path': { type: 'string' },
   'op-tok-env': { type: 'string' },
   'op-tok-command': { type: 'string' },
@@ -49,10 +55,12 @@ An OpTok from the Authority:
   --assertion-audience URL   the audience of assertions. Default: the issuer; some Authorities want the token endpoint
   --cert FILE, --key FILE    its certificate and key, PEM (tls_client_auth); also presented to the realm
   --client-auth METHOD       how the client authenticates, if the above leaves a choice: client_secret_basic,
-                             client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
+                             client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, none
   --authority-scope SCOPE    the scope of the OpTok. Default: registry.token.issue
   --audience NAME            the audience of the OpTok, for Authorities that take this parameter
   --resource URI             the same by RFC 8707; may be repeated
+  --login                    by the login of a person (registry-token login), in place of the client's own credentials;
+                             the same as login: true in the profile
 An OpTok that exists already, in place of --authority and --client-id; it is read again at each use:
   --op-tok-path FILE         in a file of this user or of root
   --op-tok-env NAME          in an environment variable
@@ -68,10 +76,40 @@ For both:
   --ca FILE                  the certificate authorities to trust in place of the system's, PEM
 `;
 
+const {
+  login: _,
+  'op-tok-path': _path,
+  'op-tok-env': _env,
+  'op-tok-command': _command,
+  ...authorityOptions
+} = clientOptions;
+
+/** For `readOptions` of `login` and `logout`: all that concerns an Authority. */
+export const loginOptions = authorityOptions;
+
+export const loginOptionsHelp = `The profile:
+  --profile NAME             takes what is not given here from this profile
+  --profiles FILE            the file with the profiles. Default: $XDG_CONFIG_HOME/registry-token/client.yaml
+                             (~/.config/... if that variable is not set), else /etc/registry-token/client.yaml
+The Authority:
+  --authority URL            its issuer, exactly as its access tokens name it
+  --client-id ID             the client, a public one. If it is not: --client-secret-path, --client-key, --client-key-id,
+                             --client-auth and --assertion-audience, as of 'token'
+  --authority-scope SCOPE    the scope of the OpToks. Default: registry.token.issue
+  --audience NAME            the audience of the OpToks, for Authorities that take this parameter
+  --resource URI             the same by RFC 8707; may be repeated
+  --bind BINDING             what the tokens are bound to: dpop or certificate. Default: a DPoP key, unless there is a
+                             certificate and the Authority says that it binds to certificates
+  --dpop-key FILE            the DPoP key, created if the file does not exist; the login is kept beside it, in FILE.login.
+                             Default: both in $XDG_STATE_HOME/registry-token (~/.local/state/registry-token)
+  --cert FILE, --key FILE    the client certificate and its key, PEM
+  --ca FILE                  the certificate authorities to trust in place of the system's, PEM
+`;
+
 /** The values of `clientOptions`. */
 export type ClientOptionValues = {
-  readonly [Name in Exclude<keyof typeof clientOptions, 'resource'>]?: string | undefined;
-} & { readonly resource?: readonly string[] | undefined };
+  readonly [Name in Exclude<keyof typeof clientOptions, 'resource' | 'login'>]?: string | undefined;
+} & { readonly resource?: readonly string[] | undefined; readonly login?: boolean | undefined };
 
 /** The profile of this name; an empty one if none is named. Throws ConfigurationFault. */
 export function readProfile(
@@ -88,18 +126,59 @@ export function readProfile(
 }
 
 /** Throws UsageError if something is missing or contradicts another. */
-export function toClientSettings(options: ClientOptionValues, profile: Partial<Profile>): ClientSettings {
+export function toClientSettings(
+  options: ClientOptionValues,
+  profile: Partial<Profile>,
+  env: CommandContext['env'],
+): ClientSettings {
   if ((options.cert === undefined) !== (options.key === undefined))
     throw new UsageError('--cert and --key must be given together');
   const certPath = options.cert ?? profile.certPath;
   const keyPath = options.key ?? profile.keyPath;
   const certificate = certPath === undefined || keyPath === undefined ? null : { certPath, keyPath };
+  const dpopKeyPath = options['dpop-key'] ?? profile.dpopKeyPath ?? null;
+  const isLogin = options.login === true || profile.login === true;
+  const fromAuthority = (): ClientSettings['source'] => {
+    const client = authorityClient(options, profile, isLogin || certificate !== null);
+    return isLogin ? loginSource(client, dpopKeyPath, env) : { kind: 'authority', ...client };
+  };
   return {
-    source: givenOpTok(options, profile) ?? authoritySource(options, profile, certificate !== null),
+    source: givenOpTok(options, profile) ?? fromAuthority(),
     bind: parseBind(options.bind) ?? profile.bind ?? null,
     certificate,
     caPath: options.ca ?? profile.caPath ?? null,
-    dpopKeyPath: options['dpop-key'] ?? profile.dpopKeyPath ?? null,
+    dpopKeyPath,
+  };
+}
+
+/**
+ * The login is kept beside the DPoP key, if one is named; else both are in the user's state folder (XDG Base Directory), in files
+ * whose names tell what the login is for.
+ */
+function loginSource(
+  client: AuthorityClient,
+  dpopKeyPath: string | null,
+  env: CommandContext['env'],
+): LoginSource {
+  if (dpopKeyPath !== null)
+    return { kind: 'login', ...client, dpopKeyPath, loginPath: `${dpopKeyPath}.login`, isKeyNamed: true };
+  const { XDG_STATE_HOME: state = '', HOME: home = '' } = env;
+  // A path that is not absolute must be ignored.
+  const folder = isAbsolute(state) ? state : join(home, '.local/state');
+  if (!isAbsolute(folder))
+    throw new UsageError(
+      'a login needs a folder: set HOME or XDG_STATE_HOME, or name its DPoP key (--dpop-key, dpopKeyPath)',
+    );
+  const { authority, clientId, scope, resources, audience } = client;
+  const purpose = JSON.stringify([authority, clientId, scope, resources, audience]);
+  const hash = createHash('sha256').update(purpose).digest('hex').slice(0, 16);
+  const path = join(folder, 'registry-token', `${URL.parse(authority)?.hostname ?? ''}-${hash}`);
+  return {
+    kind: 'login',
+    ...client,
+    dpopKeyPath: `${path}.pem`,
+    loginPath: `${path}.login`,
+    isKeyNamed: false,
   };
 }
 
@@ -111,18 +190,21 @@ function givenOpTok(options: ClientOptionValues, profile: Partial<Profile>): Giv
     ...(command === undefined ? [] : [{ kind: 'command', command } as const]),
   ];
   const own = sourcesOf(options['op-tok-path'], options['op-tok-env'], options['op-tok-command']);
-  if (own.length + (options.authority === undefined ? 0 : 1) > 1)
-    throw new UsageError('--authority, --op-tok-path, --op-tok-env and --op-tok-command exclude each other');
+  if (own.length + (options.authority === undefined && options.login !== true ? 0 : 1) > 1)
+    throw new UsageError(
+      '--authority (with or without --login), --op-tok-path, --op-tok-env and --op-tok-command exclude each other',
+    );
   if (own[0] !== undefined) return own[0];
-  if (options.authority !== undefined) return null;
+  if (options.authority !== undefined || options.login === true) return null;
   return sourcesOf(profile.opTokPath, profile.opTokEnv, profile.opTokCommand)[0] ?? null;
 }
 
-function authoritySource(
+/** `needsNoCredential` if the client may have neither secret nor key. */
+function authorityClient(
   options: ClientOptionValues,
   profile: Partial<Profile>,
-  hasCertificate: boolean,
-): AuthoritySource {
+  needsNoCredential: boolean,
+): AuthorityClient {
   const authority = options.authority ?? profile.authority;
   if (authority === undefined)
     throw new UsageError(
@@ -136,10 +218,9 @@ function authoritySource(
       ? { secretPath: profile.clientSecretPath, keyPath: profile.clientKeyPath }
       : { secretPath: options['client-secret-path'], keyPath: options['client-key'] };
   const clientId = required(options['client-id'] ?? profile.clientId, 'client-id');
-  if (credential.secretPath === undefined && credential.keyPath === undefined && !hasCertificate)
+  if (credential.secretPath === undefined && credential.keyPath === undefined && !needsNoCredential)
     throw new UsageError('--client-secret-path, or --client-key, or --cert and --key, is missing');
   return {
-    kind: 'authority',
     authority,
     clientId,
     authenticationMethod: parseMethod(options['client-auth']) ?? profile.clientAuth ?? null,
@@ -165,6 +246,18 @@ function parseBind(text: string | undefined): Binding | null {
   throw new UsageError('--bind must be dpop or certificate');
 }
 
+/** What `login` and `logout` are for. Throws UsageError and ConfigurationFault. */
+export function readLoginSettings(
+  options: ClientOptionValues,
+  env: CommandContext['env'],
+): { readonly settings: ClientSettings; readonly source: LoginSource } {
+  const profile = readProfile(options, env);
+  const settings = toClientSettings({ ...options, login: true }, profile, env);
+  const { source } = settings;
+  if (source.kind !== 'login') throw new UsageError('a login needs an Authority');
+  return { settings, source };
+}
+
 /** Beside `clientOptions`. */
 export const registryOptions = {
   registry: { type: 'string' },
@@ -182,7 +275,7 @@ export function readClient(
 ): { readonly settings: ClientSettings; readonly target: RegistryTarget } {
   const profile = readProfile(options, env);
   return {
-    settings: toClientSettings(options, profile),
+    settings: toClientSettings(options, profile, env),
     target: {
       registry: options.registry ?? profile.registry,
       realm: options.realm ?? profile.realm,
@@ -200,8 +293,8 @@ export function clientDependencies(
     env,
     clock: () => Date.now() / 1000,
     pause: async (milliseconds) => {
-      await Bun.sleep(milliseconds);
-      if (stop?.aborted === true) throw new ClientFault('interrupted; nothing was written');
+      await sleep(milliseconds, undefined, stop === undefined ? {} : { signal: stop }).catch(() => {});
+      if (stop?.aborted === true) throw new ClientFault('interrupted');
     },
     ...(stop === undefined ? {} : { stop }),
     onNewKey: (path, { algorithm }) => tell(`Created the DPoP key ${path} (${algorithm}).\n`),

@@ -33,6 +33,8 @@ const profileSchema = z.strictObject({
   authorityScope: z.string().optional(),
   audience: text.optional(),
   resources: z.array(text).optional(),
+  /** OpToks by the login of a person: `registry-token login`. */
+  login: z.boolean().optional(),
   opTokPath: text.optional(),
   opTokEnv: text.optional(),
   opTokCommand: text.optional(),
@@ -87,6 +89,7 @@ const authorityKeys = [
   'authorityScope',
   'audience',
   'resources',
+  'login',
 ] as const;
 
 /**
@@ -196,8 +199,13 @@ function findSourceMistakes(
   if (profile.clientId === undefined) mistakes.push(missing('needs clientId beside authority'));
   if (profile.clientSecretPath !== undefined && profile.clientKeyPath !== undefined)
     mistakes.push(at('clientKeyPath', 'and clientSecretPath exclude each other'));
-  if ([profile.clientSecretPath, profile.clientKeyPath, profile.certPath].every((path) => path === undefined))
-    mistakes.push(missing('needs clientSecretPath, clientKeyPath, or certPath and keyPath'));
+  const credentials = [profile.clientSecretPath, profile.clientKeyPath, profile.certPath];
+  if (profile.login !== true && credentials.every((path) => path === undefined))
+    mistakes.push(
+      missing(
+        'needs clientSecretPath, clientKeyPath, or certPath and keyPath; or login: true, for the login of a person',
+      ),
+    );
   return mistakes;
 }
 

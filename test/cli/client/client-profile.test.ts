@@ -63,7 +63,7 @@ profile: {}
 `;
   expect(mistakesOf(text)).toEqual([
     '3:5: profiles.one.authority: must be an http or https URL without user name and password, not "authority.example.com"',
-    '6:5: profiles.one.clientAuth: must be one of client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, not "basic"',
+    '6:5: profiles.one.clientAuth: must be one of client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth, none, not "basic"',
     '5:5: profiles.one.clientSecretPath: must not be empty',
     '4:5: profiles.one.clientID: unknown key; did you mean `clientId`?',
     '10:5: profiles.two.certPath: must be text, not a list',
@@ -114,7 +114,15 @@ test('a profile with an OpTok that exists needs neither Authority nor client', (
 
 test('a client that could not show who it is is a mistake', () => {
   expect(mistakesOf('profiles:\n  one: { authority: https://a.example.com, clientId: c }\n')).toEqual([
-    '2:3: profiles.one: needs clientSecretPath, clientKeyPath, or certPath and keyPath',
+    '2:3: profiles.one: needs clientSecretPath, clientKeyPath, or certPath and keyPath; or login: true, for the login of a person',
+  ]);
+});
+
+test('a client that a person logs in to needs no credential of its own, but an Authority', () => {
+  const [one] = load('profiles: { one: { authority: https://a.example.com, clientId: c, login: true } }');
+  expect(one?.profile).toMatchObject({ login: true });
+  expect(mistakesOf('profiles:\n  one: { opTokEnv: T, login: true }\n')).toEqual([
+    expect.stringContaining('one.login: needs authority, and this profile has opTokEnv'),
   ]);
 });
 
@@ -186,5 +194,5 @@ test('a file that cannot be read is told', () => {
 
 test('the sample in etc has no mistakes', () => {
   const profiles = loadProfiles(new URL('../../../etc/client.yaml', import.meta.url).pathname);
-  expect(profiles.map(({ name }) => name)).toEqual(['node', 'ci', 'laptop', 'job', 'pods']);
+  expect(profiles.map(({ name }) => name)).toEqual(['node', 'ci', 'laptop', 'me', 'job', 'pods']);
 });

@@ -63,6 +63,7 @@ describe('with oidc-provider and the service', () => {
         'dpop-key': folder.at('given.pem'),
       },
       {},
+      {},
     );
     const dependencies = clientDependencies({ env: {}, tell: () => {} });
     const { accessToken } = await openClient(settings, 'ourselves', dependencies).requestOpTok();
@@ -195,7 +196,7 @@ test.each([
   [[...client, '--bind', 'mtls'], '--bind must be dpop or certificate'],
   [
     [...client, '--op-tok-env', 'T'],
-    '--authority, --op-tok-path, --op-tok-env and --op-tok-command exclude each other',
+    '--authority (with or without --login), --op-tok-path, --op-tok-env and --op-tok-command exclude each other',
   ],
   [[...client, '--json', '--env'], '--json, --env and --docker-config exclude each other'],
   [['--profiles', 'f'], '--profiles needs --profile, the name of one of its profiles'],

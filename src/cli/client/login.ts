@@ -1,0 +1,103 @@
+/** `login`: a person approves this client in a browser, and its commands get OpToks in their name. */
+import { openClient } from '../../client/client-settings.ts';
+import type { DeviceAuthorization } from '../../client/device-login.ts';
+import { logIn } from '../../client/login.ts';
+import { forgetOpTokAsPassword, openOpTokCache } from '../../client/op-tok-as-password.ts';
+import { escapeText, excerpt } from '../../platform/escape.ts';
+import { type Command, type CommandContext, readOptions } from '../command.ts';
+import {
+  clientDependencies,
+  failingByFaults,
+  loginOptions,
+  loginOptionsHelp,
+  readLoginSettings,
+} from './options.ts';
+import { encodeQrCode } from './qr-code.ts';
+
+export const login: Command = {
+  name: 'login',
+  summary: 'logs a person in, for token, agent and the credential helper',
+  help: `Usage: registry-token login --profile NAME [options]
+       registry-token login --authority URL --client-id ID [options]
+
+Logs a person in by the device authorization grant (RFC 8628): shows a page and a code, and waits until the person has approved
+it in a browser, on this machine or on another. A terminal also gets a QR code, and sees how much time is left.
+
+What is kept is the refresh token, 0600 and beside the DPoP key that the Authority binds it to: a copy of it is useless
+without the key. With bind: certificate it is bound to the client certificate. 'token', 'agent', 'docker-credential' and
+'kubelet-credential-provider' use it if the profile has login: true, or with --login. One process at a time refreshes, and
+a new refresh token is on the disk before the OpTok that came with it is used. 'logout' revokes and removes it.
+
+The client is a public one at the Authority, with the grants urn:ietf:params:oauth:grant-type:device_code and refresh_token. The
+scope offline_access is added if the Authority's metadata list it.
+
+${loginOptionsHelp}  --no-qr                    shows no QR code
+
+Exit codes: 0 logged in, 1 denied, expired or not reachable, 2 usage, 78 a profile has mistakes.
+
+Example, with login: true in the profile:
+  registry-token login --profile me
+  registry-token token --profile me --scope repository:team/app:pull
+`,
+  run: failingByFaults(run),
+};
+
+async function run(context: CommandContext): Promise<number> {
+  const { args, env, tell, stopRequested } = context;
+  const options = readOptions(args, { ...loginOptions, 'no-qr': { type: 'boolean', default: false } });
+  const { settings, source } = readLoginSettings(options, env);
+  const stop = new AbortController();
+  void stopRequested.then(() => stop.abort());
+  const dependencies = clientDependencies({ env, tell }, stop.signal);
+  const { parts } = openClient(settings, 'ourselves', dependencies);
+  using screen = openScreen(context, options['no-qr'], parts.clock);
+  const subject = await logIn(source, { ...dependencies, bind: settings.bind }, parts, screen.show);
+  screen[Symbol.dispose]();
+  forgetOpTokAsPassword(settings, openOpTokCache(env.XDG_RUNTIME_DIR));
+  const who = subject === null ? '' : ` as ${excerpt(subject, 100)}`;
+  tell(`Logged in at ${escapeText(source.authority)}${who}. The login is kept in ${source.loginPath}.\n`);
+  return 0;
+}
+
+interface Screen extends Disposable {
+  readonly show: (device: DeviceAuthorization) => void;
+}
+
+const CLEAR_LINE = '\r\x1b[K';
+
+/** Without a terminal one line is all there is. */
+function openScreen(
+  { tell, isTerminal, terminalColumns }: CommandContext,
+  isWithoutQr: boolean,
+  clock: () => number,
+): Screen {
+  let timer: ReturnType<typeof setInterval> | null = null;
+  const show = ({ verificationUri, completeUri, userCode, expiresAt }: DeviceAuthorization) => {
+    const page = escapeText(verificationUri);
+    const code = escapeText(userCode);
+    const timeLeft = () => formatDuration(Math.max(0, expiresAt - clock()));
+    if (!isTerminal) return tell(`Open ${page} and enter the code ${code} within ${timeLeft()}.\n`);
+    tell(`Open this page, and enter the code:\n\n  ${page}\n\n  ${code}\n\n`);
+    const qr = isWithoutQr || terminalColumns === null ? null : encodeQrCode(completeUri ?? verificationUri);
+    if (qr !== null && terminalColumns !== null && qr.columns <= terminalColumns)
+      tell(`${qr.lines.join('\n')}\n\n`);
+    const tick = () => tell(`${CLEAR_LINE}Waiting for the approval, ${timeLeft()} left`);
+    tick();
+    timer = setInterval(tick, 1000);
+  };
+  return {
+    show,
+    [Symbol.dispose]: () => {
+      if (timer === null) return;
+      clearInterval(timer);
+      timer = null;
+      tell(CLEAR_LINE);
+    },
+  };
+}
+
+/** `14:05`. */
+function formatDuration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
