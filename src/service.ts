@@ -75,13 +75,14 @@ export async function answerTokenRequest(
 ): Promise<Response> {
   const started = performance.now();
   using arrival = new Arrival(httpRequest, peer);
+  let parts: ServiceParts;
   let decided: Decided;
-  do decided = await decide(arrival, inForce());
-  while (decided.parts !== inForce());
-  const { parts, response, ...found } = decided;
-  const durationMs = performance.now() - started;
-  parts.record({ requestId, ...found, generation: parts.generation, durationMs });
-  return response;
+  do {
+    parts = inForce();
+    decided = await decide(arrival, parts, requestId, started);
+  } while (parts !== inForce());
+  parts.record(decided.decision);
+  return decided.response;
 }
 
 /** A request, and what must happen only once however often it is decided. */
@@ -112,12 +113,18 @@ class Arrival implements Disposable {
 }
 
 /** What one configuration makes of a request. */
-interface Decided extends Omit<Decision, 'requestId' | 'generation' | 'durationMs'> {
-  readonly parts: ServiceParts;
+interface Decided {
+  readonly decision: Decision;
   readonly response: Response;
 }
 
-async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
+/** `started` is the `performance.now()` of the request's arrival. */
+async function decide(
+  arrival: Arrival,
+  parts: ServiceParts,
+  requestId: string,
+  started: number,
+): Promise<Decided> {
   const { headers } = arrival.request;
   const { address, unreadable } = clientAddress(headers, arrival.peer.address, parts.request.forwarded);
   let request: TokenRequest | null = null;
@@ -150,7 +157,8 @@ async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
   }
   caller ??= arrival.use.holder;
   const claimed = entitlement === null && caller !== null ? claimedBy(caller, parts.policy) : null;
-  const found = {
+  const decision: Decision = {
+    requestId,
     address,
     unreadableAddress: unreadable,
     request,
@@ -161,6 +169,8 @@ async function decide(arrival: Arrival, parts: ServiceParts): Promise<Decided> {
     issued,
     refusal,
     fault,
+    generation: parts.generation,
+    durationMs: performance.now() - started,
   };
-  return { ...found, parts, response };
+  return { decision, response };
 }

@@ -2,7 +2,7 @@
  * Verifies who sent a request: the OpTok, its signature, and the sender constraint. What the caller may have is decided in
  * `authorize/`.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { excerpt } from '../platform/escape.ts';
 import { Refusal } from '../refusal.ts';
 import { clientNetwork } from '../request/client-network.ts';
@@ -96,7 +96,7 @@ export async function authenticate(
     return { kind: 'anonymous' };
   }
 
-  const tokenHash = createHash('sha256').update(credentials.opTok).digest('base64url');
+  const tokenHash = hash('sha256', credentials.opTok, 'base64url');
   const remembered = signatures.recall(tokenHash);
   const { opTok, jws } =
     remembered === undefined ? parseOpTok(credentials.opTok, authorities) : { opTok: remembered, jws: null };

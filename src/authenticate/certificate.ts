@@ -1,5 +1,5 @@
 /** The binding of an OpTok to the sender's TLS certificate (RFC 8705 §3). */
-import { createHash, X509Certificate } from 'node:crypto';
+import { hash, X509Certificate } from 'node:crypto';
 import { Refusal } from '../refusal.ts';
 import type { ClientCertificate } from '../request/client-connection.ts';
 
@@ -18,7 +18,7 @@ export function checkCertificateBinding(x5tS256: string, certificate: ClientCert
       'certificate-untrusted',
       'The client certificate has expired or does not chain to server.tls.clientCaPath.',
     );
-  if (createHash('sha256').update(certificate.der).digest('base64url') !== x5tS256)
+  if (hash('sha256', certificate.der, 'base64url') !== x5tS256)
     throw new Refusal(
       'certificate-binding',
       'The OpTok is bound to a different certificate than the client presented.',

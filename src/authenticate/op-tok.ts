@@ -228,12 +228,12 @@ export function checkRequiredScopes({
   claims,
   authority: { place, requiredScopes },
 }: Pick<OpTok, 'claims' | 'authority'>): void {
-  const held = new Set([...scopesOf(claims, 'scope'), ...scopesOf(claims, 'scp')]);
-  const missing = requiredScopes.filter((scope) => !held.has(scope));
+  const held = [...scopesOf(claims, 'scope'), ...scopesOf(claims, 'scp')];
+  const missing = requiredScopes.filter((scope) => !held.includes(scope));
   if (missing.length > 0)
     throw new Refusal(
       'token-scope',
-      `The access token lacks the scope ${missing.join(' ')} (${place}.requiredScopes); it has ${held.size === 0 ? 'none' : found([...held].join(' '))}.`,
+      `The access token lacks the scope ${missing.join(' ')} (${place}.requiredScopes); it has ${held.length === 0 ? 'none' : found([...new Set(held)].join(' '))}.`,
     );
 }
 

@@ -4,7 +4,7 @@
  * request's text. The first JWS of each key is verified by jose, with its checks of key and algorithm; those after it by
  * node:crypto.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { compactVerify, errors, importJWK, type JWK } from 'jose';
 import { Refusal } from '../refusal.ts';
 import { BoundedCache } from './bounded-cache.ts';
@@ -129,5 +129,5 @@ function pickKeyMembers(jwk: JsonObject): JWK {
 
 /** RFC 7638 §3, SHA-256: of a JWK that has only the members that make its key, in their order. */
 function thumbprintOf(jwk: JWK): string {
-  return createHash('sha256').update(JSON.stringify(jwk)).digest('base64url');
+  return hash('sha256', JSON.stringify(jwk), 'base64url');
 }

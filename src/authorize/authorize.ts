@@ -48,10 +48,12 @@ export function grantAccess(
   const judgements = judge(plan, access, caller, claims);
   const granted = grantedOf(judgements);
   const denied = deniedOf(judgements);
-  const refusing =
-    policy.grant === 'strict' ? deniedOf(judgements.filter((one) => !isLeftOut(one, access))) : [];
-  if (refusing.length > 0) throw denial(caller, plan, refusing);
-  if (denied.length > 0 && granted.length === 0) throw denial(caller, plan, denied);
+  if (denied.length > 0) {
+    const refusing =
+      policy.grant === 'strict' ? deniedOf(judgements.filter((one) => !isLeftOut(one, access))) : [];
+    if (refusing.length > 0) throw denial(caller, plan, refusing);
+    if (granted.length === 0) throw denial(caller, plan, denied);
+  }
   return {
     subject: caller.kind === 'verified' ? caller.subject : '',
     service,
@@ -165,12 +167,12 @@ function deniedOf(judgements: readonly Judgement[]): ResourceActions[] {
 }
 
 function select(judgements: readonly Judgement[], allowed: boolean): ResourceActions[] {
-  return judgements
-    .map(({ resource, verdicts }) => ({
-      ...resource,
-      actions: verdicts.filter((verdict) => verdict.allowed === allowed).map(({ action }) => action),
-    }))
-    .filter(({ actions }) => actions.length > 0);
+  const selected: ResourceActions[] = [];
+  for (const { resource, verdicts } of judgements) {
+    const actions = verdicts.filter((verdict) => verdict.allowed === allowed).map(({ action }) => action);
+    if (actions.length > 0) selected.push({ type: resource.type, name: resource.name, actions });
+  }
+  return selected;
 }
 
 /** What a message shows of the scopes that were denied, in characters. */

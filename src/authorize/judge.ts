@@ -33,7 +33,9 @@ export function judge(
     for (const asked of resource.actions)
       for (const action of actionsFor(asked, resource, matching, caller)) {
         if (verdicts.has(action)) continue;
-        verdicts.set(action, { action, asked, ...judgeAction(action, resource, matching, plan, caller) });
+        const rule = ruleFor(action, resource, matching, caller);
+        const allowed = rule !== null || isCatalogAllowed(action, resource, plan, caller);
+        verdicts.set(action, { action, asked, allowed, rule });
       }
     return { resource, verdicts: [...verdicts.values()].sort(byAction) };
   });
@@ -53,18 +55,21 @@ function actionsFor(
   return given.size === 0 ? [asked] : [...given];
 }
 
-function judgeAction(
+/** The first rule that allows it. An anonymous caller may only pull; the catalogue has no rules. */
+function ruleFor(
   action: string,
   resource: ResourceActions,
   matching: readonly Rule[],
-  plan: Plan,
   caller: Caller,
-): Pick<Verdict, 'allowed' | 'rule'> {
-  const denied = { allowed: false, rule: null };
-  if (caller.kind === 'anonymous' && (action !== 'pull' || isCatalog(resource))) return denied;
-  if (isCatalog(resource)) return { allowed: plan.catalog && action === catalogAction(resource), rule: null };
-  const rule = matching.find((candidate) => allows(candidate, action)) ?? null;
-  return { allowed: rule !== null, rule };
+): Rule | null {
+  if (isCatalog(resource) || (caller.kind === 'anonymous' && action !== 'pull')) return null;
+  return matching.find((candidate) => allows(candidate, action)) ?? null;
+}
+
+function isCatalogAllowed(action: string, resource: ResourceActions, plan: Plan, caller: Caller): boolean {
+  return (
+    isCatalog(resource) && caller.kind !== 'anonymous' && plan.catalog && action === catalogAction(resource)
+  );
 }
 
 function byAction(a: Verdict, b: Verdict): number {

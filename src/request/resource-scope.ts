@@ -15,7 +15,9 @@ const MAX_NAME_LENGTH = 255;
 
 const TYPE = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/;
 const ACTION = /^(?:[a-z]+|\*)$/;
-const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
+const COMPONENT = new RegExp(`^${component}$`);
+const PATH = new RegExp(`^${component}(?:/${component})*$`);
 const HOST =
   /^(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(?::[0-9]+)?$/;
 
@@ -70,9 +72,9 @@ function parseScope(scope: string): { type: string; name: string; actions: Set<s
 /** True for a repository name of the distribution grammar, with or without `host:port/` in front. */
 export function isResourceName(name: string): boolean {
   if (name.length > MAX_NAME_LENGTH) return false;
-  const [head = '', ...rest] = name.split('/');
-  if (!rest.every(isNameComponent)) return false;
-  return isNameComponent(head) || (rest.length > 0 && HOST.test(head));
+  if (PATH.test(name)) return true;
+  const slash = name.indexOf('/');
+  return slash !== -1 && HOST.test(name.slice(0, slash)) && PATH.test(name.slice(slash + 1));
 }
 
 /** True for one path component of a repository name: lower-case letters and digits, separators only between them. */
