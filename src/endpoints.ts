@@ -1,5 +1,7 @@
 /** Routes paths and methods to their endpoints. */
+import { isIP } from 'node:net';
 import type { JWK } from 'jose';
+import { isLoopback } from './platform/loopback.ts';
 import type { ClientConnection } from './request/client-connection.ts';
 import { requestIdOf } from './request/request-id.ts';
 import { renderProblem } from './respond/problem.ts';
@@ -82,13 +84,47 @@ function pathOf(url: string): string {
   return start === -1 ? '/' : (/^[^?#]*/.exec(url.slice(start))?.[0] ?? '/');
 }
 
-/** Only health, readiness and metrics: for the telemetry listener. */
-export function onlyTelemetry(handle: Handle): Handle {
-  const paths = ['/healthz', '/readyz', '/metrics'];
+export interface TelemetryParts {
+  readonly handle: Handle;
+  /** The host that the listener is bound to; null for a socket in the file system. */
+  readonly host: string | null;
+  /** The report of `status/`, as JSON. */
+  readonly status: () => Promise<string>;
+}
+
+/** Health, readiness, metrics and the state of every part: for the telemetry listener. */
+export function telemetryEndpoints({ handle, host, status }: TelemetryParts): Handle {
+  const passedOn = ['/healthz', '/readyz', '/metrics'];
   return async (request, connection) => {
     const path = pathOf(request.url);
-    return paths.includes(path) ? handle(request, connection) : notFound(path, request.headers.get('accept'));
+    const accept = request.headers.get('accept');
+    if (passedOn.includes(path)) return handle(request, connection);
+    if (path !== '/status') return notFound(path, accept);
+    if (!isOwnHost(request.headers.get('host'), host)) return wrongHost(accept);
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return methodNotAllowed(request.method, 'GET, HEAD', accept);
+    return text(await status(), 'application/json');
   };
+}
+
+/**
+ * Whether a Host field names this listener: its address, this machine, or any address where it listens on all. A page of
+ * a browser whose own name was made to resolve to this machine (DNS rebinding) sends that name.
+ */
+function isOwnHost(field: string | null, bound: string | null): boolean {
+  const [, bracketed, plain] = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/.exec(field ?? '') ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined) return false;
+  if (isLoopback(host) || host.toLowerCase() === bound?.toLowerCase()) return true;
+  return (bound === '0.0.0.0' || bound === '::') && isIP(host) !== 0;
+}
+
+function wrongHost(accept: string | null): Response {
+  const detail = 'The Host field names another host. Use the address of telemetry.listen, or localhost.';
+  return renderProblem(
+    { status: 421, title: 'Misdirected request', detail, error: 'invalid_request', reason: null },
+    accept,
+  );
 }
 
 function readiness(failing: readonly FailingPart[], accept: string | null): Response {

@@ -15,6 +15,7 @@ import { dev } from './cli/dev.ts';
 import { explain } from './cli/explain.ts';
 import { keygen } from './cli/keygen.ts';
 import { serve } from './cli/serve.ts';
+import { status } from './cli/status.ts';
 import { version } from './cli/version.ts';
 import { escapeLines, escapeText } from './platform/escape.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   serve,
   dev,
   check,
+  status,
   explain,
   keygen,
   dpopProof,

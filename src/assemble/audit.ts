@@ -10,7 +10,10 @@ import { checkAuditPath } from './safety.ts';
 export interface OpenAudit {
   /** Takes decisions alone. */
   readonly log: Log;
+  readonly path: string;
   readonly dropped: () => number;
+  /** Why it cannot be written now. */
+  readonly fault: () => string | null;
   /** Lines of a worker's log of decisions. */
   readonly write: (lines: string) => void;
   readonly reopen: () => void;
@@ -35,7 +38,9 @@ export function openAudit(loaded: LoadedConfiguration, log: Log): OpenAudit | nu
   const batch = createLineBatch(write);
   return {
     log: createLog('info', 'json', batch.write),
+    path,
     dropped: () => file.dropped,
+    fault: () => file.fault,
     write,
     reopen: () => file.reopen(),
     close: async () => {

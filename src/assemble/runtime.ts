@@ -5,12 +5,15 @@ import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
 import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault, formatMistake, type Mistake } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
+import { settleWithin } from '../platform/wait.ts';
+import type { ReloadState, Snapshot } from '../status/snapshot.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import { assemble, closeKeys, type Service } from './assemble.ts';
 import { CLOCK_STEP, type Context, createDependencies, type MainDependencies } from './dependencies.ts';
 import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
 import { acceptedBy } from './options.ts';
+import { authorityStates, certificatesOf, revocationsState, signingKeyState } from './snapshot.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
@@ -22,6 +25,15 @@ const MUCH_SHORTER = 0.1;
 
 /** Reads and checks the configuration. Throws ConfigurationFault with every mistake. */
 export type LoadConfiguration = (readFile?: ReadFile) => LoadedConfiguration;
+
+/** How long the replay store may take to say how it is, in milliseconds. */
+const REPLAY_ANSWER_MS = 2000;
+
+/** What the runtime knows of a snapshot; the listeners and threads are known to whoever opened them. */
+export type RuntimeSnapshot = Omit<
+  Snapshot,
+  'version' | 'unit' | 'listeners' | 'workers' | 'auditFile' | 'descriptors'
+>;
 
 /** Before there is a service. */
 const nothing = {
@@ -37,13 +49,18 @@ export class Runtime {
   readonly #load: LoadConfiguration;
   #service: Service;
   /** The service's own, except while a reload is under way or incomplete. */
-  #inForce: Pick<Service, 'generation' | 'revokedLicenses'>;
+  #inForce: InForce;
   #files: ReadonlyMap<string, string>;
+  /** The states of the files that the service in use was made of. */
+  #filesInUse: ReadonlyMap<string, string>;
   #underWay: Promise<unknown> = Promise.resolve();
   #waiting: Promise<readonly Mistake[]> | null = null;
   #logged: { readonly reload: Promise<unknown>; readonly isReloaded: Promise<boolean> } | null = null;
   #upkeep: ReturnType<typeof setInterval> | null = null;
   #clockRead: { readonly wall: number; readonly steady: number };
+  #setBack: Snapshot['clock']['setBack'] = null;
+  #lastReload: ReloadState | null = null;
+  readonly #startedAt: number;
   #unmended: { readonly mistakes: readonly Mistake[]; readonly toldAt: number } | null = null;
 
   private constructor(
@@ -55,8 +72,10 @@ export class Runtime {
     this.#load = load;
     this.dependencies = dependencies;
     this.#service = service;
-    this.#inForce = pickInForce(service);
+    this.#startedAt = dependencies.clock();
+    this.#inForce = pickInForce(service, this.#startedAt);
     this.#files = files;
+    this.#filesInUse = files;
     this.#clockRead = readClocks(dependencies);
   }
 
@@ -163,7 +182,16 @@ export class Runtime {
     try {
       const mistakes = await reload;
       if (mistakes.length === 0) result = 'success';
+      this.#lastReload = {
+        at: this.dependencies.clock(),
+        mistakes: mistakes.map(describeMistake),
+        fault: null,
+      };
       return mistakes;
+    } catch (cause) {
+      const fault = cause instanceof ReloadIncomplete ? cause.message : nameFault(cause);
+      this.#lastReload = { at: this.dependencies.clock(), mistakes: [], fault };
+      throw cause;
     } finally {
       this.dependencies.metrics.reloaded(result);
     }
@@ -181,7 +209,8 @@ export class Runtime {
     }
     for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
     if (mistakes.length > 0) return false;
-    log.info('reloaded', { configuration: this.#service.loaded.file, ...this.#inForce });
+    const { generation, revokedLicenses } = this.#inForce;
+    log.info('reloaded', { configuration: this.#service.loaded.file, generation, revokedLicenses });
     this.logWarnings();
     return true;
   }
@@ -226,6 +255,7 @@ export class Runtime {
     const { log } = this.dependencies;
     if (service !== null) {
       this.#files = snapshot.states;
+      this.#filesInUse = snapshot.states;
       await this.#take(service);
       this.#unmended = null;
       return [];
@@ -238,6 +268,11 @@ export class Runtime {
     this.#unmended = { mistakes: all, toldAt: this.dependencies.clock() };
     this.#fetchKeys();
     if (revoked.service !== null) {
+      const list = revoked.service.loaded.configuration.revokedLicensesPath;
+      const file = list === undefined ? null : revoked.service.loaded.resolvePath(list);
+      const state = file === null ? undefined : snapshot.states.get(file);
+      if (file !== null && state !== undefined)
+        this.#filesInUse = new Map([...this.#filesInUse, [file, state]]);
       await this.#take(revoked.service);
       const { generation, revokedLicenses } = revoked.service;
       log.warn('only the revocations are reloaded', { generation, revokedLicenses });
@@ -264,7 +299,7 @@ export class Runtime {
     } catch (cause) {
       throw new ReloadIncomplete(cause instanceof Error ? cause.message : 'unknown fault');
     }
-    this.#inForce = pickInForce(this.#service);
+    this.#inForce = pickInForce(this.#service, this.dependencies.clock());
   }
 
   /**
@@ -316,7 +351,48 @@ export class Runtime {
     this.#clockRead = readClocks(this.dependencies);
     const passed = this.#clockRead.steady - before.steady;
     const seconds = before.wall + passed - this.#clockRead.wall;
-    if (seconds > CLOCK_STEP) this.dependencies.log.warn('the clock was set back', { seconds });
+    if (seconds <= CLOCK_STEP) return;
+    this.#setBack = { at: this.#clockRead.wall, seconds };
+    this.dependencies.log.warn('the clock was set back', { seconds });
+  }
+
+  /** What it runs, what the files hold now, and how the parts do. Never rejects. */
+  async snapshot(): Promise<RuntimeSnapshot> {
+    const service = this.#service;
+    const now = this.dependencies.clock();
+    const { file, overrides, configuration } = service.loaded;
+    const { replayStore } = this.dependencies;
+    const { rememberedSince } = replayStore;
+    const [signingKey, fault] = await Promise.all([
+      signingKeyState(service, this.#filesInUse, now),
+      settleWithin(REPLAY_ANSWER_MS, replayStore.failing(), () => 'it does not answer'),
+    ]);
+    return {
+      now,
+      startedAt: this.#startedAt,
+      configuration: {
+        file,
+        generation: this.#inForce.generation,
+        loadedAt: this.#inForce.since,
+        overrides,
+        changedFiles: [...this.#filesInUse]
+          .filter(([path, state]) => fileState(path) !== state)
+          .map(([path]) => path),
+        lastReload: this.#lastReload,
+      },
+      signingKey,
+      certificates: certificatesOf(service),
+      authorities: authorityStates(service, now),
+      replayStore: {
+        kind: configuration.senderConstraint.replay.store,
+        entries: service.observe().replayEntries,
+        capacity: replayStore.capacity,
+        fault,
+        rememberedSince: Number.isFinite(rememberedSince) ? rememberedSince : null,
+      },
+      revocations: revocationsState(service, this.#inForce.revokedLicenses),
+      clock: { setBack: this.#setBack },
+    };
   }
 
   observe(): Omit<Observations, 'replayCapacity' | 'auditDropped'> {
@@ -341,8 +417,19 @@ function readClocks({ clock }: Pick<MainDependencies, 'clock'>) {
 }
 
 /** Not the service itself, which would keep a former one in memory. */
-function pickInForce({ generation, revokedLicenses }: Service) {
-  return { generation, revokedLicenses };
+interface InForce {
+  readonly generation: number;
+  readonly revokedLicenses: number;
+  /** Epoch seconds. */
+  readonly since: number;
+}
+
+function pickInForce({ generation, revokedLicenses }: Service, since: number): InForce {
+  return { generation, revokedLicenses, since };
+}
+
+function describeMistake(mistake: Mistake) {
+  return { source: mistake.source, text: formatMistake(mistake) };
 }
 
 /** A configuration without mistakes that not every thread answers by. */

@@ -68,7 +68,10 @@ export function checkSampleKey(
   { signingKey, additionalKeys }: Material,
 ): Mistake[] {
   const { server, telemetry, registry } = loaded.configuration;
-  const listening = [server.listen, ...(telemetry === undefined ? [] : [telemetry.listen])];
+  // A socket of the file system is on this machine.
+  const listening = [server.listen, telemetry?.listen ?? server.listen].filter(
+    (address) => 'host' in address,
+  );
   const hosts = [
     ...listening.map(({ host }) => host),
     ...registry.realm.map((realm) => new URL(realm).hostname),

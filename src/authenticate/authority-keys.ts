@@ -17,6 +17,8 @@ export interface AuthorityKeys extends VerificationKeys {
   readonly source: string;
   /** The key set that was fetched last; null while there is none, and for keys that are not fetched. */
   readonly fetched: FetchedKeySet | null;
+  /** How the last fetch went; null where nothing was fetched yet, and for keys that are not fetched. */
+  readonly lastFetch: LastFetch | null;
   /** Fetches the key set where there is none yet, or where it is old: at the start, and every few seconds. Never rejects. */
   refreshIfNeeded(now: number): Promise<void>;
   /** The key set for a thread that misses a key: fetched anew unless that was done just now. Rejects where there is none. */
@@ -31,6 +33,14 @@ export interface AuthorityKeys extends VerificationKeys {
   failing(now: number): string | null;
   /** Ends a fetch that is under way, and starts no more. */
   close(): void;
+}
+
+export interface LastFetch {
+  readonly at: number;
+  /** null where it went well. */
+  readonly fault: string | null;
+  /** Seconds by which the clock of whoever answered is ahead of ours; null where no answer said. */
+  readonly clockAhead: number | null;
 }
 
 /** A JWKS document, as threads hand it to each other. */

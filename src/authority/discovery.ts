@@ -13,6 +13,8 @@ export interface HttpOptions {
   readonly proxies?: Proxies;
   /** Ends a fetch before its time. */
   readonly stop?: AbortSignal;
+  /** Told of the time by the clock of whoever answers, in epoch seconds. */
+  readonly onDate?: (date: number) => void;
 }
 
 const MAX_BYTES = 1024 * 1024;
@@ -128,6 +130,8 @@ async function fetchWithin(
     const proxy = options.proxies?.(new URL(url)) ?? null;
     throw new Error(`${whoFailed(url, proxy, cause)}: ${faultOf(cause)}.`);
   }
+  const date = dateOf(response.headers);
+  if (date !== null) options.onDate?.(date);
   const location = response.headers.get('location');
   if (response.status >= 300 && response.status < 400 && location !== null) {
     await response.body?.cancel();
@@ -145,6 +149,13 @@ async function fetchWithin(
   } catch (cause) {
     throw new Error(`${url} did not answer in full: ${faultOf(cause)}.`);
   }
+}
+
+/** RFC 9110 §6.6.1; of an answer that a cache kept, RFC 9111 §5.1 says how long. Epoch seconds. */
+export function dateOf(headers: Headers): number | null {
+  const time = Date.parse(headers.get('date') ?? '');
+  const [age = 0] = /^\d{1,9}$/.exec(headers.get('age') ?? '') ?? [];
+  return Number.isNaN(time) ? null : time / 1000 + Number(age);
 }
 
 function faultOf(cause: unknown): string {

@@ -20,6 +20,7 @@ export function createFileAuthorityKeys(
       return keys;
     },
     fetched: null,
+    lastFetch: null,
     refreshIfNeeded: async () => {},
     refresh: async () => {},
     inherit: () => {},

@@ -1,13 +1,13 @@
 /** The Authority's keys, fetched: cached, refreshed, and kept when a fetch fails. */
 
 import { createHash } from 'node:crypto';
-import type { AuthorityKeys, FetchedKeySet } from '../authenticate/authority-keys.ts';
+import type { AuthorityKeys, FetchedKeySet, LastFetch } from '../authenticate/authority-keys.ts';
 import type { Proxies } from '../platform/proxy.ts';
 import { Refusal } from '../refusal.ts';
 import { fetchKeySet, fetchMetadata, type HttpOptions } from './discovery.ts';
 import { type AuthorityKeySet, parseKeySet } from './key-set.ts';
 
-export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop'> {
+export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop' | 'onDate'> {
   readonly issuer: string;
   readonly metadataUrl: string;
   /** Asked where there is nothing at the first. */
@@ -48,6 +48,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   #generation = 0;
   #triedAt = Number.NEGATIVE_INFINITY;
   #fault: string | null = 'not fetched yet';
+  #lastFetch: LastFetch | null = null;
   #underWay: Promise<void> | null = null;
   #waiting = 0;
   readonly #stop = new AbortController();
@@ -63,6 +64,10 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
 
   get fetched(): FetchedKeySet | null {
     return this.#fetched;
+  }
+
+  get lastFetch(): LastFetch | null {
+    return this.#lastFetch;
   }
 
   async renew(now: number): Promise<FetchedKeySet> {
@@ -128,6 +133,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     if (before.source !== this.source || !(#options in before)) return;
     this.#triedAt = before.#triedAt;
     this.#fault = before.#fault;
+    this.#lastFetch = before.#lastFetch;
     if (before.#fetched === null) return;
     this.#fetched = before.#fetched;
     this.#keySet = before.#keySet;
@@ -159,20 +165,29 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
   }
 
   async #fetch(now: number): Promise<void> {
+    const asked = performance.now();
+    let clockAhead: number | null = null;
+    const onDate = (date: number) => {
+      clockAhead = date - (now + (performance.now() - asked) / 1000);
+    };
     try {
       const { fetchKeySet } = this.#options;
-      this.adopt(fetchKeySet === undefined ? await this.#discover(now) : await fetchKeySet(this.source));
+      this.adopt(
+        fetchKeySet === undefined ? await this.#discover(now, onDate) : await fetchKeySet(this.source),
+      );
     } catch (cause) {
       this.#fault = cause instanceof Error ? cause.message : 'unknown fault';
     }
+    this.#lastFetch = { at: now, fault: this.#fault, clockAhead };
     if (!this.#stop.signal.aborted) this.#options.onRefresh(this.#fault);
   }
 
-  async #discover(now: number): Promise<FetchedKeySet> {
+  async #discover(now: number, onDate: (date: number) => void): Promise<FetchedKeySet> {
     const { issuer, metadataUrl, otherMetadataUrl = null, certificateAuthorities, proxies } = this.#options;
     const http = {
       certificateAuthorities,
       stop: this.#stop.signal,
+      onDate,
       ...(proxies === undefined ? {} : { proxies }),
     };
     const urls = otherMetadataUrl === null ? [metadataUrl] : [metadataUrl, otherMetadataUrl];

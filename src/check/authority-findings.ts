@@ -2,7 +2,7 @@
 import { readCertificateAuthorities } from '../assemble/authority.ts';
 import { FileReader } from '../assemble/files.ts';
 import { acceptedBy, metadataUrls } from '../assemble/options.ts';
-import { fetchKeySet, fetchMetadata, type Metadata } from '../authority/discovery.ts';
+import { dateOf, fetchKeySet, fetchMetadata, type Metadata } from '../authority/discovery.ts';
 import { type AuthorityKeySet, parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { authoritiesOf, type NamedAuthority } from '../config/schema.ts';
@@ -146,7 +146,7 @@ async function findClockFault(
   loaded: LoadedConfiguration,
   now: () => number,
 ): Promise<Finding[]> {
-  const date = await dateOf(url, certificateAuthorities);
+  const date = await askForDate(url, certificateAuthorities);
   if (date === null) return [];
   const ahead = Math.round(date - now());
   if (Math.abs(ahead) <= Math.max(2, settings.clockSkew / 2)) return [];
@@ -161,11 +161,9 @@ async function findClockFault(
   ];
 }
 
-async function dateOf(url: string, ca: string | null): Promise<number | null> {
+async function askForDate(url: string, ca: string | null): Promise<number | null> {
   try {
-    const response = await ask(url, ca, 'HEAD');
-    const time = Date.parse(response.headers.get('date') ?? '');
-    return Number.isNaN(time) ? null : time / 1000;
+    return dateOf((await ask(url, ca, 'HEAD')).headers);
   } catch {
     return null;
   }

@@ -77,7 +77,7 @@ export function readWords<const Options extends NonNullable<ParseArgsConfig['opt
   }
 }
 
-/** Listens on `address`, a host and a port; throws CommandFailure with the reason and `advice` if that cannot be done. */
+/** Listens on `address`, a host and a port or `unix:PATH`; throws CommandFailure with the reason and `advice` if that cannot be done. */
 export async function listenOrFail<Listener>(
   address: string,
   advice: string,
@@ -86,7 +86,10 @@ export async function listenOrFail<Listener>(
   try {
     return await open();
   } catch (cause) {
-    const fault = explainError((await resolutionFault(address)) ?? cause, 'listen');
+    const fault = explainError(
+      (await resolutionFault(address)) ?? cause,
+      address.startsWith('unix:') ? 'write' : 'listen',
+    );
     throw new CommandFailure(`cannot listen on ${address}: ${fault}; ${advice}`);
   }
 }

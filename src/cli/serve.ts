@@ -5,17 +5,22 @@ import { openAudit } from '../assemble/audit.ts';
 import { watchFiles } from '../assemble/files.ts';
 import { Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
-import { type ListenAddress, parseListenAddress } from '../config/values.ts';
-import { onlyTelemetry } from '../endpoints.ts';
+import { isUnixAddress, type ListenAddress, parseListenAddress, type UnixAddress } from '../config/values.ts';
+import { telemetryEndpoints } from '../endpoints.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
 import { DescriptorReserve, Descriptors } from '../server/descriptors.ts';
 import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
-import { connectServiceManager } from '../server/service-manager.ts';
+import { listenUnix } from '../server/listen-unix.ts';
+import { connectServiceManager, unitName } from '../server/service-manager.ts';
+import { describeStatus } from '../status/parts.ts';
+import { renderReportJson } from '../status/render.ts';
+import type { ListenerState, Snapshot, WorkerState } from '../status/snapshot.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
+import { shareCollection } from '../telemetry/metrics.ts';
 import { openPush } from '../telemetry/metrics-push.ts';
-import { openWorkers } from '../workers/open-workers.ts';
+import { openWorkers, type WorkersOptions } from '../workers/open-workers.ts';
 import { type Command, listenOrFail, readOptions, UsageError } from './command.ts';
 
 export const serve: Command = {
@@ -93,12 +98,26 @@ Example:
     const listeners = await listenOrFail(
       formatAddress(server.listen),
       'choose another address with --listen',
-      () => (count === 1 ? openListener(runtime, descriptors) : openWorkers(runtime, workersOptions)),
+      () => (count === 1 ? openListener(runtime, descriptors) : openThreads(runtime, workersOptions)),
     );
     runtime.onReplaced = listeners.change;
     ending.defer(() => listeners.stop(server.shutdownGrace * 1000));
     if (telemetry !== undefined) {
-      const telemetryListener = await startTelemetry(telemetry.listen, runtime);
+      const unit = unitName(env);
+      const addresses: ListenerState[] = [{ name: 'server', address: listeners.url }];
+      const snapshot = async (): Promise<Snapshot> => ({
+        ...(await runtime.snapshot()),
+        version: buildInfo().version,
+        unit,
+        listeners: addresses,
+        workers: listeners.workers(),
+        auditFile:
+          audit === null ? null : { file: audit.path, dropped: audit.dropped(), fault: audit.fault() },
+        descriptors: describeDescriptors(descriptors),
+      });
+      const status = shareCollection(async () => renderReportJson(describeStatus(await snapshot())));
+      const telemetryListener = await startTelemetry(telemetry.listen, loaded.resolvePath, runtime, status);
+      addresses.push({ name: 'telemetry', address: telemetryListener.url });
       ending.defer(() => telemetryListener.stop(0));
     }
     const reserve = ending.use(new DescriptorReserve(descriptors, reserveFor(count)));
@@ -160,6 +179,18 @@ interface Listeners extends Pick<Listener, 'url' | 'stop'> {
   /** After a reload: resolves when everything that answers does so by what the runtime has now. */
   readonly change: () => Promise<void>;
   readonly isAlive: () => Promise<boolean>;
+  /** Empty where one thread does everything. */
+  readonly workers: () => readonly WorkerState[];
+}
+
+async function openThreads(runtime: Runtime, options: WorkersOptions): Promise<Listeners> {
+  const { states, ...workers } = await openWorkers(runtime, options);
+  return { ...workers, workers: states };
+}
+
+function describeDescriptors(descriptors: Descriptors): Snapshot['descriptors'] {
+  const { limit } = descriptors;
+  return { limit: limit === Infinity ? null : limit, open: descriptors.open(), level: descriptors.level() };
 }
 
 /** Files are read one at a time; each thread opens its next listener before it closes the last. */
@@ -205,14 +236,27 @@ async function openListener(runtime: Runtime, descriptors: Descriptors): Promise
       const question = new Request('http://localhost/healthz');
       return (await handle(question, { address: 'localhost', certificate: null })).ok;
     },
+    workers: () => [],
     stop: listener.stop,
   };
 }
 
-/** Plain HTTP: those who scrape and probe are beside the service. */
-function startTelemetry(address: ListenAddress, { handle }: Runtime): Promise<Listener> {
-  return listenOrFail(formatAddress(address), 'choose another telemetry.listen', () =>
-    listen({ ...address, handle: onlyTelemetry(handle) }),
+/** Plain HTTP: those who scrape, probe and ask are beside the service. */
+function startTelemetry(
+  address: ListenAddress | UnixAddress,
+  resolvePath: (path: string) => string,
+  { handle }: Runtime,
+  status: () => Promise<string>,
+): Promise<Pick<Listener, 'url' | 'stop'>> {
+  const advice = 'choose another telemetry.listen';
+  if (isUnixAddress(address)) {
+    const path = resolvePath(address.path);
+    return listenOrFail(`unix:${path}`, advice, () =>
+      listenUnix({ path, handle: telemetryEndpoints({ handle, host: null, status }) }),
+    );
+  }
+  return listenOrFail(formatAddress(address), advice, () =>
+    listen({ ...address, handle: telemetryEndpoints({ handle, host: address.host, status }) }),
   );
 }
 

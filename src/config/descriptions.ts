@@ -113,8 +113,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   limits: 'Limits; requests above them are answered 429 or 503.',
   'limits.perSubject': 'Requests of one subject: 50/s, 100/m or 1000/h. As many may come at once.',
   'limits.inFlight': 'Requests in progress in all workers; more are answered 503 at once.',
-  telemetry: 'A second listener for /metrics, /healthz and /readyz.',
-  'telemetry.listen': 'The address of that listener, host:port.',
+  telemetry: 'A second listener for /metrics, /healthz, /readyz and /status.',
+  'telemetry.listen':
+    'The address of that listener: host:port, or unix:PATH for a socket that the group of the service may use. The status command asks it.',
   logging: 'The log, on standard error.',
   'logging.level': 'The lowest level that is logged.',
   'logging.format': 'json, pretty, or auto: pretty on a terminal, json elsewhere.',

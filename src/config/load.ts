@@ -10,6 +10,7 @@ import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
 import { emptyPlansFile, inOrder, type PlansFile, readPlansFile } from './plans-file.ts';
 import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
+import { type ListenAddress, parseTelemetryAddress, type UnixAddress } from './values.ts';
 
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
@@ -124,6 +125,20 @@ export function loadConfiguration(
     mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
     overrides: overrides.map(({ path, variable }) => ({ key: formatKey(path), variable })),
   };
+}
+
+/**
+ * `telemetry.listen` alone, so that a running service can be asked whatever else is wrong in the file: null where it names
+ * none. Throws ConfigurationFault where it cannot be read as far as that.
+ */
+export function readTelemetryListen(
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): ListenAddress | UnixAddress | null {
+  const { value } = parseConfigurationDocument(decodeText(readConfigurationFile(file), file), file);
+  const input = applyOverrides(value, readOverrides(env, configurationSchema, value).overrides);
+  const listen = memberOf(memberOf(input, 'telemetry'), 'listen');
+  return typeof listen === 'string' ? parseTelemetryAddress(listen) : null;
 }
 
 /** The file that `plansPath` names; null where it names none. One that cannot be read has that as its mistake. */

@@ -2,7 +2,16 @@
 import { z } from 'zod';
 import { LARGEST_CLOCK_SKEW, LARGEST_MAX_AGE } from '../authenticate/dpop-proof.ts';
 import { findPatternFault } from '../authorize/pattern.ts';
-import { certificateHeader, duration, httpUrl, ipNetwork, listenAddress, rate, redisUrl } from './values.ts';
+import {
+  certificateHeader,
+  duration,
+  httpUrl,
+  ipNetwork,
+  listenAddress,
+  rate,
+  redisUrl,
+  telemetryAddress,
+} from './values.ts';
 
 const text = z.string().min(1, { error: 'must not be empty' });
 const path = text;
@@ -182,7 +191,7 @@ export const configurationSchema = z.strictObject({
   revokedLicensesPath: path.optional(),
   plansPath: path.optional(),
   limits: z.strictObject({ perSubject: rate().optional(), inFlight: z.int().min(1).optional() }).optional(),
-  telemetry: z.strictObject({ listen: listenAddress() }).optional(),
+  telemetry: z.strictObject({ listen: telemetryAddress() }).optional(),
   logging: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

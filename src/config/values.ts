@@ -69,6 +69,40 @@ export function listenAddress() {
   });
 }
 
+/** A socket in the file system: `unix:PATH`. */
+export interface UnixAddress {
+  /** As the configuration has it: relative to its file, or absolute. */
+  readonly path: string;
+}
+
+/** sun_path of unix(7) holds 108 bytes with the NUL at its end. */
+const MOST_SOCKET_BYTES = 107;
+
+/** `host:port`, or `unix:` and a path. */
+export function telemetryAddress() {
+  return z.string().transform((text, context): ListenAddress | UnixAddress => {
+    const address = parseTelemetryAddress(text);
+    if (address !== null) return address;
+    context.addIssue({
+      code: 'custom',
+      message:
+        'must be host:port or unix:PATH, such as 127.0.0.1:9095 or unix:/run/registry-token/telemetry.sock',
+    });
+    return z.NEVER;
+  });
+}
+
+export function parseTelemetryAddress(text: string): ListenAddress | UnixAddress | null {
+  if (!text.startsWith('unix:')) return parseListenAddress(text);
+  const path = text.slice('unix:'.length);
+  const isPath = path !== '' && !path.includes('\0') && Buffer.byteLength(path) <= MOST_SOCKET_BYTES;
+  return isPath ? { path } : null;
+}
+
+export function isUnixAddress(address: ListenAddress | UnixAddress): address is UnixAddress {
+  return 'path' in address;
+}
+
 export function parseListenAddress(text: string): ListenAddress | null {
   const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;

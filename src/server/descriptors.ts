@@ -53,6 +53,11 @@ export class Descriptors {
     return count >= this.#none ? 'none' : count >= this.#few ? 'few' : 'enough';
   }
 
+  /** How many the process has now; null where no limit is known. */
+  open(): number | null {
+    return this.limit === Infinity ? null : this.#count();
+  }
+
   /** How many connections one thread may have if each needs so many descriptors; at least one. */
   connectionsOfThread(each: number): number {
     if (this.limit === Infinity) return Infinity;

@@ -2,6 +2,7 @@
  * Reports the state of the service to systemd: sd_notify(3) and sd_watchdog_enabled(3). Without NOTIFY_SOCKET nothing is sent. A
  * socket that cannot be reached causes one warning in the log, and the service goes on.
  */
+import { readFileSync } from 'node:fs';
 import { openCLibrary } from '../platform/c-library.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -18,6 +19,16 @@ export interface ServiceManagerOptions {
   readonly log: Log;
   /** Whether the service can answer now. Called before each watchdog message, which is not sent if it cannot. */
   readonly isAlive: () => Promise<boolean>;
+}
+
+/** The systemd unit that this process is the main process of, without `.service`; null elsewhere. */
+export function unitName(env: Readonly<Record<string, string | undefined>>): string | null {
+  if (!env.NOTIFY_SOCKET) return null;
+  try {
+    return /([^/\n]+)\.service$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Time to close everything after `graceMs`. */

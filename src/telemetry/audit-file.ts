@@ -5,7 +5,7 @@
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import type { Log } from './log.ts';
 
@@ -52,7 +52,8 @@ export class AuditFile {
   #run: Promise<void> | null = null;
   #wake: (() => void) | null = null;
   #isClosing = false;
-  #isFailing = false;
+  /** Of the last attempt; null where it went well. */
+  #cause: unknown = null;
   #droppedHere = 0;
   #dropped = 0;
 
@@ -66,6 +67,11 @@ export class AuditFile {
   /** Lines lost since the start. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** Why it cannot be written now. */
+  get fault(): string | null {
+    return this.#cause === null ? null : explainError(this.#cause, 'write');
   }
 
   /** Whole lines. Returns at once. */
@@ -166,8 +172,8 @@ export class AuditFile {
   #failed(cause: unknown): void {
     // Opened again for the next attempt: a good file may be there by then.
     this.#lookedAt = Number.NEGATIVE_INFINITY;
-    if (this.#isFailing) return;
-    this.#isFailing = true;
+    if (this.#cause !== null) return;
+    this.#cause = cause;
     this.#log.warn(
       'cannot write the audit file; lines are kept in memory, and dropped if there are too many',
       {
@@ -184,9 +190,9 @@ export class AuditFile {
   }
 
   #recovered(): void {
-    if (!this.#isFailing && this.#droppedHere === 0) return;
+    if (this.#cause === null && this.#droppedHere === 0) return;
     this.#log.warn('the audit file is written again', { path: this.#path, dropped: this.#droppedHere });
-    this.#isFailing = false;
+    this.#cause = null;
     this.#droppedHere = 0;
   }
 }

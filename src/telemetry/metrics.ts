@@ -96,9 +96,9 @@ export function createMetrics(
   };
 }
 
-/** Scrapes during a collection share its result, so that any number of them costs one collection at a time. */
-export function shareCollection(collect: () => Promise<string>): () => Promise<string> {
-  let underWay: Promise<string> | null = null;
+/** Those who ask during a collection share its result, so that any number of them costs one collection at a time. */
+export function shareCollection<Result>(collect: () => Promise<Result>): () => Promise<Result> {
+  let underWay: Promise<Result> | null = null;
   return () => {
     underWay ??= collect().finally(() => {
       underWay = null;

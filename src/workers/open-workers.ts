@@ -2,6 +2,7 @@
 import type { Runtime } from '../assemble/runtime.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import { checkPortIsFree } from '../server/listen.ts';
+import type { WorkerState } from '../status/snapshot.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createSetup, type WorkerLogging, type WorkerQuestion, type WorkerSetup } from './setup.ts';
 import { startWorkers } from './worker-pool.ts';
@@ -12,6 +13,7 @@ export interface Workers {
   /** After a reload: resolves when every worker answers by what the runtime has now. Rejects where one does not. */
   readonly change: () => Promise<void>;
   readonly isAlive: () => Promise<boolean>;
+  readonly states: () => readonly WorkerState[];
   /** Takes no more connections, and resolves when running requests are answered or `graceMs` have passed. */
   readonly stop: (graceMs: number) => Promise<void>;
 }
@@ -56,7 +58,13 @@ export async function openWorkers(
     },
   });
   runtime.onKeySet = pool.tell;
-  return { url: pool.url, change: pool.change, isAlive: pool.isAlive, stop: pool.stop };
+  return {
+    url: pool.url,
+    change: pool.change,
+    isAlive: pool.isAlive,
+    states: () => pool.states().map(({ thread, ...state }) => ({ worker: thread, ...state })),
+    stop: pool.stop,
+  };
 }
 
 /** Rejects with an Error whose message may be told. */

@@ -29,8 +29,19 @@ export interface WorkerPool<News> {
   readonly tell: (news: News) => void;
   /** Whether every worker answers within a second. */
   readonly isAlive: () => Promise<boolean>;
+  /** What is known of each worker, without asking it. */
+  readonly states: () => readonly MemberState[];
   /** Resolves when running requests are answered or `graceMs` have passed, and the threads have ended. */
   readonly stop: (graceMs: number) => Promise<void>;
+}
+
+export interface MemberState {
+  readonly thread: number;
+  readonly isListening: boolean;
+  /** Of the setup that it said it uses. */
+  readonly generation: number;
+  /** How many workers of this thread have died. */
+  readonly deaths: number;
 }
 
 /** One that dies sooner after its start is started again only after a while. */
@@ -77,6 +88,7 @@ export async function startWorkers<Setup extends Numbered, News, Question>(
       await waitAtMost(PING_MS, look());
       return areAlive;
     },
+    states: () => members.map((member) => member.state),
     stop: async (graceMs) => void (await Promise.all(members.map((member) => member.stop(graceMs)))),
   };
 }
@@ -113,6 +125,8 @@ class Member<Setup extends Numbered, News, Question> {
   #fault = NO_WORD;
   #isStopping = false;
   #isReplaced = false;
+  #generation = 0;
+  #deaths = 0;
   /** Until then a death is no reason to try again: the start has failed. */
   #hasListened = false;
 
@@ -147,6 +161,15 @@ class Member<Setup extends Numbered, News, Question> {
     if (!this.#isStopping) await this.#startAnew();
   }
 
+  get state(): MemberState {
+    return {
+      thread: this.#thread,
+      isListening: this.#worker !== null && this.#next === null,
+      generation: this.#generation,
+      deaths: this.#deaths,
+    };
+  }
+
   async ping(): Promise<boolean> {
     return this.#worker !== null && (await this.#request((id) => ({ kind: 'ping', id }))).fault === null;
   }
@@ -175,6 +198,7 @@ class Member<Setup extends Numbered, News, Question> {
     };
     await waitAtMost(CHANGE_MS, change());
     if (done.fault !== null) this.#fault = done.fault;
+    else this.#generation = done.generation;
     return done.fault === null && done.generation >= setup.generation;
   }
 
@@ -207,6 +231,7 @@ class Member<Setup extends Numbered, News, Question> {
       case 'listening':
         this.#port = message.port;
         this.#hasListened = true;
+        this.#generation = message.generation;
         this.#next?.resolve(message);
         this.#next = null;
         return;
@@ -247,6 +272,7 @@ class Member<Setup extends Numbered, News, Question> {
     if (!this.#hasListened) this.#next?.reject(new Error(this.#fault));
     if (!this.#hasListened || this.#isStopping) return;
     this.#awaitNext();
+    this.#deaths += 1;
     this.#options.onDeath(this.#thread, this.#fault);
     const livedShort = performance.now() - this.#startedAt < SHORT_LIFE_MS;
     setTimeout(() => this.#replace(), livedShort && !this.#isReplaced ? PAUSE_MS : 0);

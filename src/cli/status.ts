@@ -1,0 +1,120 @@
+/** `status`: what a running service holds, part by part, and what to do about it. */
+import { dirname, resolve } from 'node:path';
+import { findConfigurationFile, readTelemetryListen } from '../config/load.ts';
+import { parseTelemetryAddress } from '../config/values.ts';
+import { ConfigurationFault } from '../document/mistakes.ts';
+import { shellWord } from '../platform/quoting.ts';
+import { askStatus, formatStatusAddress, NoReport, type StatusAddress } from '../status/ask.ts';
+import { renderParts, renderReport, renderReportJson, summarize } from '../status/render.ts';
+import type { StatusPart, StatusReport } from '../status/report.ts';
+import { worstOf } from '../status/report.ts';
+import { buildInfo } from '../telemetry/build-info.ts';
+import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
+
+export const status: Command = {
+  name: 'status',
+  summary: 'says how each part of the running service is, and what to do',
+  help: `Usage: registry-token status [--config FILE] [--address HOST:PORT | --address unix:PATH] [--json]
+
+Asks the running service at telemetry.listen of its configuration, and prints a line for each part: ok, warning or error,
+with a sentence and the command to run next. Where nothing answers, it says so, and what to look at.
+
+  --config FILE        the configuration, found as serve finds it
+  --address ADDRESS    in place of telemetry.listen
+  --json               the same for programs
+
+Exit codes: 0 fine; 1 something needs a person, or nothing runs; 2 usage.
+
+Example:
+  registry-token status
+`,
+  run: async ({ args, env, print, terminalColumns }) => {
+    const options = readOptions(args, {
+      config: { type: 'string' },
+      address: { type: 'string' },
+      json: { type: 'boolean' },
+    });
+    // https://no-color.org
+    const hasColors = terminalColumns !== null && !env.NO_COLOR;
+    const address = options.address === undefined ? null : parseAddress(options.address);
+    const { file, asked } = findAddress(options.config, env, address);
+    try {
+      const report = withVersion(await askStatus(asked));
+      print(options.json ? renderReportJson(report) : renderReport(report, hasColors));
+      return report.state === 'ok' ? 0 : 1;
+    } catch (cause) {
+      if (!(cause instanceof NoReport)) throw cause;
+      const parts = [absentPart(asked, cause, file)];
+      print(
+        options.json
+          ? renderReportJson({ state: 'error', version: null, parts })
+          : `${renderParts(parts, hasColors)}\n${summarize(parts, hasColors)}\n`,
+      );
+      return 1;
+    }
+  },
+};
+
+function parseAddress(text: string): StatusAddress {
+  const address = parseTelemetryAddress(text);
+  if (address === null) throw new UsageError(`--address must be host:port or unix:PATH, not ${text}`);
+  return 'path' in address ? { path: resolve(address.path) } : address;
+}
+
+/** What the packages configure: asked where the configuration cannot be read. */
+const PACKAGED: StatusAddress = { path: '/run/registry-token/telemetry.sock' };
+
+/** Where to ask. The configuration may have mistakes: the service then runs a former one. */
+function findAddress(
+  option: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  given: StatusAddress | null,
+): { readonly file: string | null; readonly asked: StatusAddress } {
+  let file: string | null = null;
+  try {
+    file = findConfigurationFile(option, env);
+    if (given !== null) return { file, asked: given };
+    const listen = readTelemetryListen(file, env);
+    if (listen === null)
+      throw new CommandFailure(
+        `${file} has no telemetry.listen, where the service could be asked; add telemetry: { listen: unix:/run/registry-token/telemetry.sock } and restart it, or ask another address with --address`,
+      );
+    const directory = dirname(file);
+    return { file, asked: 'path' in listen ? { path: resolve(directory, listen.path) } : listen };
+  } catch (cause) {
+    if (!(cause instanceof ConfigurationFault)) throw cause;
+    return { file, asked: given ?? PACKAGED };
+  }
+}
+
+/** After an upgrade that did not restart the service, this executable is newer than what runs. */
+function withVersion(report: StatusReport): StatusReport {
+  const { version } = buildInfo();
+  if (report.version === version) return report;
+  const part: StatusPart = {
+    name: 'version',
+    state: 'warning',
+    sentence: `${report.version} runs, and this executable is ${version}: the service was not restarted since the upgrade.`,
+    command: `registry-token check --config ${shellWord(report.configuration.path)} && systemctl restart registry-token`,
+    facts: { running: report.version, installed: version },
+  };
+  const parts = [part, ...report.parts];
+  return { ...report, state: worstOf(parts), parts };
+}
+
+function absentPart(address: StatusAddress, { kind, message }: NoReport, file: string | null): StatusPart {
+  const where = formatStatusAddress(address);
+  const check = file === null ? '' : `; registry-token check --config ${shellWord(file)}`;
+  const sentences = {
+    absent: `No service runs that answers on ${where}: ${message}.`,
+    forbidden: `Cannot ask the service on ${where}: ${message}; the group registry-token may.`,
+    other: `Cannot ask the service on ${where}: ${message}.`,
+  };
+  return {
+    name: 'service',
+    state: 'error',
+    sentence: sentences[kind],
+    command: kind === 'forbidden' ? 'sudo registry-token status' : `systemctl status registry-token${check}`,
+    facts: { address: where, kind },
+  };
+}

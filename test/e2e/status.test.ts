@@ -1,0 +1,132 @@
+/** `/status` and the `status` command, asked of a running service. */
+import { afterAll, describe, expect, test } from 'bun:test';
+import { existsSync, writeFileSync } from 'node:fs';
+import type { StatusReport } from '../../src/status/report.ts';
+import { startConfiguredService } from '../support/configured-service.ts';
+import { run, start } from '../support/processes.ts';
+import { serviceCommand } from '../support/running-service.ts';
+
+const usual = {
+  telemetry: { listen: 'unix:telemetry.sock' },
+  revokedLicensesPath: '/dev/null',
+};
+const service = await startConfiguredService(usual);
+afterAll(() => service[Symbol.asyncDispose]());
+const FILE = service.folder.at('registry-token.yaml');
+const SOCKET = service.folder.at('telemetry.sock');
+
+function status(args: readonly string[] = [], file = FILE) {
+  return run([...serviceCommand, 'status', '--config', file, ...args]);
+}
+
+function ask(
+  headers: Readonly<Record<string, string>> = {},
+  method = 'GET',
+  path = '/status',
+): Promise<Response> {
+  return fetch(`http://localhost${path}`, { unix: SOCKET, method, headers });
+}
+
+describe('/status', () => {
+  test('answers JSON that is not stored, and HEAD without it', async () => {
+    const response = await ask();
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toBe('application/json');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    const report = (await response.json()) as StatusReport;
+    expect(report).toMatchObject({ state: 'ok', generation: 1, configuration: { path: FILE } });
+    expect(await (await ask({}, 'HEAD')).text()).toBe('');
+  });
+
+  test('is read only', async () => {
+    const response = await ask({}, 'POST');
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+  });
+
+  test.each(['evil.example', 'localhost.evil.example', 'localhost, localhost', '10.0.0.1', ''])(
+    'refuses the Host %j, which is not its own',
+    async (host) => {
+      const answer = await run([
+        'curl',
+        '-s',
+        '-o',
+        '/dev/null',
+        '-w',
+        '%{http_code}',
+        '--unix-socket',
+        SOCKET,
+        '-H',
+        `Host: ${host}`,
+        'http://localhost/status',
+      ]);
+      expect(answer.stdout).toBe('421');
+    },
+  );
+
+  test('is not there for clients', async () => {
+    expect((await fetch(`${service.url}/status`)).status).toBe(404);
+  });
+});
+
+describe('the command', () => {
+  test('prints a line for each part and ends with 0 where all is well', async () => {
+    const { exitCode, stdout } = await status();
+    expect(stdout).toMatch(/^ok +signing-key +It signs with ES256 /m);
+    expect(stdout).toEndWith('\nfine\n');
+    expect(stdout).not.toContain('\u001b');
+    expect(exitCode).toBe(0);
+  });
+
+  test('prints the report of /status for programs', async () => {
+    const { exitCode, stdout } = await status(['--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ state: 'ok', generation: 1 });
+    expect(exitCode).toBe(0);
+  });
+
+  test('says which configuration still runs where the file has mistakes, and ends with 1', async () => {
+    service.configure({ ...usual, defaultPlan: 'nope' });
+    await service.untilReloads('failure', 1);
+    const { exitCode, stdout } = await status();
+    expect(stdout).toMatch(
+      /^error +configuration +It still runs generation 1 of .*registry-token\.yaml:\d+:\d+: defaultPlan: must be the name of a plan/m,
+    );
+    expect(stdout).toContain(`$ registry-token check --mistakes --config ${FILE}`);
+    expect(exitCode).toBe(1);
+    service.configure(usual);
+    await service.untilReloads('success', 1);
+    const after = await status(['--json']);
+    expect(JSON.parse(after.stdout)).toMatchObject({ state: 'ok', generation: 2 });
+  });
+
+  test('names another file than a socket that is asked for as a usage error', async () => {
+    const { exitCode, stderr } = await status(['--address', 'nowhere']);
+    expect([exitCode, stderr]).toEqual([
+      2,
+      expect.stringContaining('--address must be host:port or unix:PATH'),
+    ]);
+  });
+
+  test('says so where nothing runs, names what to look at, and ends with 1', async () => {
+    const other = service.folder.at('other.yaml');
+    writeFileSync(other, 'telemetry: { listen: "unix:other.sock" }\n');
+    const { exitCode, stdout } = await status([], other);
+    expect(stdout).toContain(`No service runs that answers on unix:${service.folder.at('other.sock')}`);
+    expect(stdout).toContain('systemctl status registry-token');
+    expect(exitCode).toBe(1);
+  });
+
+  test('says so where somebody else answers', async () => {
+    const { exitCode, stdout } = await status(['--address', service.url.slice('http://'.length)]);
+    expect(stdout).toContain('it answers 404 to /status');
+    expect(exitCode).toBe(1);
+  });
+});
+
+test('a stop removes the socket, and a second service does not take it', async () => {
+  const second = start([...serviceCommand, 'serve', '--config', FILE, '--listen', '127.0.0.1:0']);
+  expect(await second.exited).toBe(1);
+  expect(second.stderr()).toContain(`cannot listen on unix:${SOCKET}: another process uses that address`);
+  expect((await ask()).status).toBe(200);
+  await service.child.stop();
+  expect(existsSync(SOCKET)).toBe(false);
+});
