@@ -158,7 +158,9 @@ function checkProofPresence(
 ): void {
   if (proof === null) {
     if (jkt !== null)
-      throw new Refusal('proof-missing', 'The OpTok is bound by DPoP, and the request has no proof.');
+      throw new Refusal('proof-missing', 'The OpTok is bound by DPoP, and the request has no proof.', {
+        forLog: 'Stock clients make no proofs: use registry-token agent or token, or certificates.',
+      });
     if (scheme === 'DPoP')
       throw new Refusal('proof-missing', 'The Authorization scheme is DPoP, and the request has no proof.');
     return;

@@ -12,16 +12,24 @@ export function checkCertificateBinding(x5tS256: string, certificate: ClientCert
     throw new Refusal(
       'certificate-missing',
       'The OpTok is bound to a client certificate, and the client presented none.',
+      {
+        forLog:
+          'Give the client its certificate (certs.d). Behind a proxy, let the proxy ask for it and pass it on (server.trustedProxies, server.clientCertificateHeader).',
+      },
     );
   if (!certificate.trusted)
     throw new Refusal(
       'certificate-untrusted',
       'The client certificate has expired or does not chain to server.tls.clientCaPath.',
+      { forLog: 'Renew it, or add the authority that issued it to that file.' },
     );
   if (hash('sha256', certificate.der, 'base64url') !== x5tS256)
     throw new Refusal(
       'certificate-binding',
       'The OpTok is bound to a different certificate than the client presented.',
+      {
+        forLog: 'Let the client present the certificate with which it gets its OpToks, and get a new OpTok.',
+      },
     );
   checkKeySize(certificate.der);
 }

@@ -65,6 +65,7 @@ export function parseDpopProof(text: string, options: DpopOptions, expected: Pro
     throw new Refusal(
       'proof-algorithm',
       `The proof's alg is ${found(alg)}; senderConstraint.dpop.algorithms is [${options.algorithms.join(', ')}].`,
+      { forLog: 'Use a key for one of these, such as P-256 (ES256), or add the algorithm.' },
     );
   if (crit !== undefined)
     throw new Refusal('proof-malformed', 'The proof has a crit header, and no extension is supported.');
@@ -110,11 +111,13 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
     throw new Refusal(
       'proof-url',
       `The proof's htu is ${found(htu.replace(/[?#].*$/s, ''))}; registry.realm is ${[...options.realms].join(', ')}.`,
+      { forLog: 'If clients use that URL, add it there.' },
     );
   if (iat < now - options.maxAge)
     throw new Refusal(
       'proof-time',
       `The proof is ${Math.ceil(now - iat)} s old; senderConstraint.dpop.maxAge is ${options.maxAge} s.`,
+      { forLog: 'Make a new proof for each request, and compare the clocks (NTP).' },
     );
   if (Math.max(iat, nbf ?? iat) > now + clockSkew)
     throw new Refusal(

@@ -93,13 +93,14 @@ export function parseOpTokText(text: string): CompactJws {
 
 /** What a text is that is no JWS, and what to change at the Authority. */
 function describeNoJws(text: string): string {
-  if (text.length > MAX_LENGTH) return `The OpTok is longer than ${MAX_LENGTH} characters.`;
+  if (text.length > MAX_LENGTH)
+    return `The OpTok is longer than ${MAX_LENGTH} characters. Let the Authority leave claims out.`;
   const parts = text.split('.', 6).length;
   if (parts === 5)
     return 'The OpTok is encrypted (five parts, a JWE), and only the Authority can read it. Switch off the encryption of access tokens there (OpenIddict: DisableAccessTokenEncryption).';
   if (parts === 1)
     return 'The OpTok is opaque: it is no JWT, and only the Authority knows what it means. Let the Authority issue JWT access tokens (Hydra: strategies.access_token: jwt; Auth0: ask for the audience of an API), and check that it is not a password.';
-  return 'The OpTok is no compact JWS in strict base64url.';
+  return 'The OpTok is no compact JWS in strict base64url. Check that the client sends the whole access token, and nothing else.';
 }
 
 /** The Authority whose issuer is the OpTok's `iss`, by exact comparison. */
@@ -109,7 +110,11 @@ export function selectAuthority({ header, payload }: CompactJws, authorities: Au
     throw new Refusal('token-type', 'A DPoP proof came in the place of the OpTok.');
   const { iss } = payload;
   const authority = typeof iss === 'string' ? authorities.get(iss) : undefined;
-  if (authority === undefined) throw new Refusal('token-issuer', describeIssuer(iss, authorities));
+  if (authority === undefined)
+    throw new Refusal('token-issuer', describeIssuer(iss, authorities), {
+      forLog:
+        'Write the issuer exactly as the tokens have it; another Authority needs an entry in authorities.',
+    });
   return authority;
 }
 
@@ -129,6 +134,9 @@ export function checkType({ typ }: JsonObject, { place, tokenTypes }: Authority)
   throw new Refusal(
     'token-type',
     `The OpTok's typ is ${found(typ)}; ${place}.tokenTypes is [${tokenTypes.join(', ')}].`,
+    {
+      forLog: `${typ === undefined ? 'Add the word absent' : 'Add its type'} there, or let the Authority issue at+jwt (RFC 9068).`,
+    },
   );
 }
 
@@ -151,6 +159,7 @@ export function checkAlgorithm({ alg }: JsonObject, { place, algorithms }: Autho
   throw new Refusal(
     'token-algorithm',
     `The OpTok's alg is ${found(alg)}; ${place}.algorithms is [${algorithms.join(', ')}].`,
+    { forLog: 'Let the Authority sign with one of these, or add its algorithm.' },
   );
 }
 
@@ -159,6 +168,7 @@ export function subjectOf(claims: JsonObject, { place, subjectClaim }: Authority
   if (typeof subject === 'string' && subject !== '') return subject;
   throw claimsFault(
     `${formatClaimPath(subjectClaim)} is ${found(subject)}, and not a text that is not empty (${place}.claims.subject)`,
+    'Name the claim that has the subject there, such as client_id.',
   );
 }
 
@@ -178,7 +188,10 @@ export function parseConfirmation(cnf: unknown): Confirmation {
   if (!isJsonObject(cnf)) throw claimsFault(`cnf is ${found(cnf)}, not an object`);
   const confirmation = { jkt: thumbprintOf(cnf, 'jkt'), x5tS256: thumbprintOf(cnf, 'x5t#S256') };
   if (confirmation.jkt === null && confirmation.x5tS256 === null)
-    throw claimsFault(`cnf has neither jkt nor x5t#S256; its members are ${found(Object.keys(cnf))}`);
+    throw claimsFault(
+      `cnf has neither jkt nor x5t#S256; its members are ${found(Object.keys(cnf))}`,
+      'Let the Authority bind its tokens by DPoP or to certificates.',
+    );
   return confirmation;
 }
 
@@ -206,6 +219,10 @@ export function checkAudience({ aud }: JsonObject, { place, audiences }: Authori
   throw new Refusal(
     'token-audience',
     `The OpTok's aud is ${found(aud)}; ${place}.audiences is [${audiences.join(', ')}].`,
+    {
+      forLog:
+        'Let the client ask for one of these (audience or resource), or add the audience if this registry alone has it.',
+    },
   );
 }
 
@@ -214,7 +231,9 @@ export function checkTimes({ exp, iat, nbf }: JsonObject, { clockSkew }: OpTokOp
   if (!isNumericDate(iat)) throw claimsFault(`iat is ${found(iat)}, not a number`);
   if (nbf !== undefined && !isNumericDate(nbf)) throw claimsFault(`nbf is ${found(nbf)}, not a number`);
   if (exp <= now - clockSkew)
-    throw new Refusal('token-expired', `The OpTok expired ${Math.ceil(now - exp)} s ago.`);
+    throw new Refusal('token-expired', `The OpTok expired ${Math.ceil(now - exp)} s ago.`, {
+      forLog: 'Get a new one; if all clients are affected, compare the clocks (NTP).',
+    });
   const start = Math.max(iat, nbf ?? iat);
   if (start > now + clockSkew)
     throw new Refusal(
@@ -234,6 +253,7 @@ export function checkRequiredScopes({
     throw new Refusal(
       'token-scope',
       `The access token lacks the scope ${missing.join(' ')} (${place}.requiredScopes); it has ${held.length === 0 ? 'none' : found([...new Set(held)].join(' '))}.`,
+      { forLog: 'Let the client ask for it and the Authority grant it, or change requiredScopes.' },
     );
 }
 
@@ -257,13 +277,18 @@ export function checkBinding({
   const refused = needed.find((constraint) => !accept.includes(constraint));
   if (refused === undefined) return;
   const bound = refused === 'none' ? 'bound to no sender (it has no cnf)' : `bound by ${refused}`;
-  throw new Refusal('token-unbound', `The OpTok is ${bound}; ${place}.accept is [${accept.join(', ')}].`);
+  throw new Refusal('token-unbound', `The OpTok is ${bound}; ${place}.accept is [${accept.join(', ')}].`, {
+    forLog:
+      refused === 'none'
+        ? 'Let the Authority bind its tokens by DPoP or to certificates. If it cannot (CI jobs, pods), give it an entry of its own in authorities, with accept: [none].'
+        : `Add ${refused} there, or let the Authority bind its tokens otherwise.`,
+  });
 }
 
 export function isNumericDate(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value);
 }
 
-function claimsFault(fault: string): Refusal {
-  return new Refusal('token-claims', `The OpTok's claims are not usable: ${fault}.`);
+function claimsFault(fault: string, forLog = 'Correct the claim at the Authority (RFC 9068).'): Refusal {
+  return new Refusal('token-claims', `The OpTok's claims are not usable: ${fault}.`, { forLog });
 }

@@ -49,6 +49,10 @@ export class Signatures {
       throw new Refusal(
         'token-signature',
         `The OpTok's signature does not verify with the key of ${authority.place} that its kid names.`,
+        {
+          forLog:
+            'If the Authority replaced its key under the same kid, reload (SIGHUP), with jwksPath after copying its key set again. Otherwise the OpTok was altered.',
+        },
       );
     // A key set that came meanwhile may not hold the key that this was verified with.
     if (generation !== authority.keys.generation) return;

@@ -16,7 +16,10 @@ export function createFileAuthorityKeys(
     generation: 0,
     async find(algorithm, keyId) {
       const keys = await keySet.find(algorithm, keyId);
-      if (keys.length === 0) throw new Refusal('token-key-unknown', keySet.describeMiss(algorithm, keyId));
+      if (keys.length === 0)
+        throw new Refusal('token-key-unknown', keySet.describeMiss(algorithm, keyId), {
+          forLog: 'If it is a new key of the Authority, copy its key set to the file of jwksPath again.',
+        });
       return keys;
     },
     fetched: null,

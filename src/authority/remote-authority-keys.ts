@@ -108,7 +108,9 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     if (this.#keySet === null) throw unavailable(this.#fault ?? 'unknown fault');
     const found = await this.#keySet.find(algorithm, keyId);
     if (found.length === 0)
-      throw new Refusal('token-key-unknown', this.#keySet.describeMiss(algorithm, keyId));
+      throw new Refusal('token-key-unknown', this.#keySet.describeMiss(algorithm, keyId), {
+        forLog: `A new key is fetched within ${COOL_DOWN} s. If it stays unknown, issuer or metadataUrl leads to another server than the one that signs.`,
+      });
     return found;
   }
 

@@ -36,6 +36,10 @@ export function namePlan(
   throw new Refusal(
     'plan-missing',
     `No plan: ${missed}the claim ${formatClaimPath(rules.plan)} is ${found(claims.at(rules.plan))}, and there is no defaultPlan.`,
+    {
+      forLog:
+        'Name the claim that has the plan in claims.plan (a path such as [realm_access, roles]), add a rule to planRules, or set defaultPlan.',
+    },
   );
 }
 
@@ -48,7 +52,7 @@ export function planOf(name: string, { plans }: Policy): Plan {
     names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
   // The names may be those of other customers.
   throw new Refusal('plan-unknown', `The plan "${excerpt(name, 100)}" is not in the catalogue.`, {
-    forLog: `The catalogue has ${shown}.`,
+    forLog: `The catalogue has ${shown}. Add the plan, or correct the claim or the rule that names it.`,
   });
 }
 

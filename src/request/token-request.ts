@@ -54,7 +54,9 @@ export function parseTokenRequest(
       'The parameter service is not 1 to 255 printable ASCII characters.',
     );
   if (options.allowedServices !== null && !options.allowedServices.has(service))
-    throw new Refusal('service-not-allowed', `The service "${service}" is not in registry.allowedServices.`);
+    throw new Refusal('service-not-allowed', `The service "${service}" is not in registry.allowedServices.`, {
+      forLog: "Make the registry's auth.token.service one of them.",
+    });
   const proof = parseProofHeader(request.headers);
   const authorization = request.headers.get('authorization') ?? '';
   return {

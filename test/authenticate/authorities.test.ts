@@ -111,13 +111,15 @@ describe('two Authorities', async () => {
   test('are both named where no one is selected, and a slash too many is noticed', async () => {
     const { refusal } = (await ask(harness, { opTok: bySecond({ iss: `${SECOND}/` }) })).decision;
     expect(refusal?.detail).toBe(
-      `The OpTok's iss is "${SECOND}/"; authority.issuer is ${ISSUER}, authorities.cluster.issuer is ${SECOND}. They differ in the slash at the end.`,
+      `The OpTok's iss is "${SECOND}/"; authority.issuer is ${ISSUER}, authorities.cluster.issuer is ${SECOND}. They differ in the slash at the end. Write the issuer exactly as the tokens have it; another Authority needs an entry in authorities.`,
     );
   });
 
   test('name the one whose rule was broken', async () => {
     const { refusal } = (await ask(harness, { opTok: bySecond({ aud: 'registry' }) })).decision;
-    expect(refusal?.detail).toBe(`The OpTok's aud is "registry"; authorities.cluster.audiences is [images].`);
+    expect(refusal?.detail).toStartWith(
+      `The OpTok's aud is "registry"; authorities.cluster.audiences is [images]. `,
+    );
   });
 });
 

@@ -137,10 +137,10 @@ describe('typ is one of authority.tokenTypes', () => {
       expectRefusal(await withType(typ), 'token-type');
   });
 
-  test('says in the log which typ came and which are admitted', async () => {
+  test('says in the log which typ came, which are admitted and what to do', async () => {
     const answer = await ask(harness, { opTok: harness.opTok({ header: { typ: 'JWT' } }) });
     expect(answer.decision.refusal?.detail).toBe(
-      'The OpTok\'s typ is "JWT"; authority.tokenTypes is [at+jwt].',
+      'The OpTok\'s typ is "JWT"; authority.tokenTypes is [at+jwt]. Add its type there, or let the Authority issue at+jwt (RFC 9068).',
     );
   });
 

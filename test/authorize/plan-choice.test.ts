@@ -118,7 +118,7 @@ describe('planRules', async () => {
     const answer = await askWith({ 'stellaops:plan': 'admin' });
     expectRefusal(answer, 'plan-unknown');
     expect(answer.decision.refusal?.detail).toBe(
-      'The plan "gone" is not in the catalogue. The catalogue has admin, ci, community.',
+      'The plan "gone" is not in the catalogue. The catalogue has admin, ci, community. Add the plan, or correct the claim or the rule that names it.',
     );
     expect(answer.body).toMatchObject({ detail: 'The plan "gone" is not in the catalogue.' });
     expect(JSON.stringify(answer.body)).not.toContain('community');
@@ -129,7 +129,7 @@ describe('planRules', async () => {
     const { askWith } = await harnessWith(rules, { defaultPlan: null });
     const answer = await askWith({ realm_access: { roles: ['offline_access'] } });
     expectRefusal(answer, 'plan-missing');
-    expect(answer.decision.refusal?.detail).toBe(
+    expect(answer.decision.refusal?.clientDetail).toBe(
       'No plan: none of the 1 planRules holds, the claim [realm_access, roles] is ["offline_access"], and there is no defaultPlan.',
     );
   });
