@@ -2,8 +2,10 @@
 import { parseArgs } from 'node:util';
 import { type Cell, cells } from './cells.ts';
 import type { MeasureOptions } from './measure.ts';
+import type { Peer } from './peer.ts';
 
 export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
+       bun run bench --cells NAME --peer URL --peer-pid N [--peer-header 'NAME: VALUE']…
        bun run bench --overload [--smoke] [--json FILE]
        bun run bench --curves [--smoke] [--scale FILE] [--json FILE] [--svg FILE]
        bun run bench --soak [--seconds N] [--smoke] [--json FILE]
@@ -13,6 +15,9 @@ The figures are good on a machine that does nothing else meanwhile.
 
   --rounds N      how often each cell is loaded, with the floor before and after, 1 to 60; default 6
   --seconds N     how long each time, 1 to 60, default 1; of a soak 60 to 3600, default 600
+  --peer URL      another token service that runs already: loaded by turns with the one cell that --cells names
+  --peer-pid N    its process, whose CPU time is measured
+  --peer-header H a header that it needs, as often as necessary
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
   --overload      twice the capacity, with limits.inFlight
   --curves        what a token costs against plans, licences, live proofs and workers, as a picture
@@ -47,6 +52,9 @@ export function readOptions(words: readonly string[]): Options {
       rounds: { type: 'string', default: '6' },
       seconds: { type: 'string' },
       cells: { type: 'string' },
+      peer: { type: 'string' },
+      'peer-pid': { type: 'string' },
+      'peer-header': { type: 'string', multiple: true, default: [] },
       overload: { type: 'boolean', default: false },
       soak: { type: 'boolean', default: false },
       curves: { type: 'boolean', default: false },
@@ -64,13 +72,25 @@ export function readOptions(words: readonly string[]): Options {
   const seconds = soak ? 1 : wholeNumber('--seconds', values.seconds ?? '1', 1, 60);
   const rounds = wholeNumber('--rounds', values.rounds, 1, 60);
   const { smoke } = values;
+  const peer = readPeer(values.peer, values['peer-pid'], values['peer-header']);
+  const chosen = chooseCells(values.cells);
+  if (peer !== null && chosen.length !== 1)
+    throw new Error('--peer is measured beside one cell: name it with --cells');
   const [mode = 'cells'] = (['overload', 'curves', 'soak', 'attack'] as const).filter((name) => values[name]);
   return {
     mode,
-    cells: chooseCells(values.cells),
+    cells: chosen,
     measure: smoke
-      ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300 }
-      : { rounds, seconds, floorMs: 300, warmUpSeconds: 5, warmUpRequests: 30_000, mostRequests: 500_000 },
+      ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300, peer }
+      : {
+          rounds,
+          seconds,
+          floorMs: 300,
+          warmUpSeconds: 5,
+          warmUpRequests: 30_000,
+          mostRequests: 500_000,
+          peer,
+        },
     smoke,
     soakSeconds,
     minutes: wholeNumber('--minutes', values.minutes, 1, 120),
@@ -79,6 +99,16 @@ export function readOptions(words: readonly string[]): Options {
     scale: values.scale ?? defaultFile('scale'),
     picture: values.svg,
   };
+}
+
+function readPeer(url: string | undefined, pid: string | undefined, headers: readonly string[]): Peer | null {
+  if (url === undefined) {
+    if (pid !== undefined || headers.length > 0) throw new Error('--peer-pid and --peer-header need --peer');
+    return null;
+  }
+  if (!/^http:\/\/(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])[:/]/.test(url))
+    throw new Error(`--peer is an http URL on this machine, not ${url}`);
+  return { url, pid: wholeNumber('--peer-pid', pid ?? '', 2, 4_194_304), headers };
 }
 
 function defaultFile(mode: Options['mode'] | 'scale'): string {

@@ -67,9 +67,9 @@ function done(summary, latency, requests)
   local cut = 0
   if not closes then cut = errors.read end
   io.write(string.format(
-    '\nBENCH {"requests":%d,"microseconds":%d,"exhausted":%s,"refused":%d,"failed":%d,"p50":%d,"p99":%d,"longest":%d}\n',
+    '\nBENCH {"requests":%d,"microseconds":%d,"exhausted":%s,"refused":%d,"failed":%d,"p50":%d,"p99":%d,"longest":%d,"bytes":%d}\n',
     summary.requests, microseconds, tostring(exhausted > 0), errors.status,
     errors.connect + cut + errors.write + errors.timeout,
-    latency:percentile(50), latency:percentile(99), latency.max
+    latency:percentile(50), latency:percentile(99), latency.max, summary.bytes
   ))
 end

@@ -27,6 +27,8 @@ export interface LoadResult {
   readonly p50: number;
   readonly p99: number;
   readonly longest: number;
+  /** Of all answers, heads included. */
+  readonly bytes: number;
 }
 
 const SCRIPT = new URL('load.lua', import.meta.url).pathname;
@@ -57,15 +59,16 @@ export function prepareLoad(
 }
 
 /**
- * Sends what was prepared, for at most `seconds`, which is a whole number. Rejects where wrk fails, and where
- * `signal` ends it.
+ * Sends what was prepared, for at most `seconds`, which is a whole number, to the service or to another `url`. Rejects
+ * if wrk fails, and if `signal` ends it.
  */
 export async function runLoad(
   { target, prefix }: PreparedLoad,
   seconds: number,
   signal: AbortSignal,
+  url: string = target.url,
 ): Promise<LoadResult> {
-  const { cell, claims, parties, service, url } = target;
+  const { cell, claims, parties, service } = target;
   const load = [`-t${THREADS}`, `-c${cell.connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', SCRIPT];
   const path = `${new URL(claims.realm).pathname}?${queryOf(cell, service)}`;
   const words = [prefix, path, new URL(url).host, cell.keepAlive ? 'keep-alive' : 'close'];
@@ -85,7 +88,7 @@ export async function runLoad(
 }
 
 function readResult(line: string): LoadResult {
-  const { requests, microseconds, exhausted, refused, failed, p50, p99, longest } = JSON.parse(line);
+  const { requests, microseconds, exhausted, refused, failed, p50, p99, longest, bytes } = JSON.parse(line);
   return {
     requests,
     seconds: microseconds / 1e6,
@@ -95,5 +98,6 @@ function readResult(line: string): LoadResult {
     p50: p50 / 1000,
     p99: p99 / 1000,
     longest: longest / 1000,
+    bytes,
   };
 }

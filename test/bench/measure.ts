@@ -1,13 +1,16 @@
 /**
- * One cell: a service of its own, a load to warm it up, and then short rounds, each of a load and of the floor. Host and
- * clock change from second to second, so a ratio is that of a load and the floors just before and after it.
+ * One cell: a service of its own, a load to warm it up, and then short rounds, each of the load on the service, the same
+ * load on a bare server, and the floor. Host and clock change from second to second, so a ratio is that of a load and
+ * the limits just before and after it.
  */
 import { createTemporaryFolder } from '../support/processes.ts';
+import { startBareServer } from './bare-server.ts';
 import { startBenchService } from './bench-service.ts';
 import { type Cell, floorOf } from './cells.ts';
 import { type Floor, prepareFloor } from './floor.ts';
-import { type PreparedLoad, prepareLoad, runLoad } from './load.ts';
+import { type LoadResult, type PreparedLoad, prepareLoad, runLoad } from './load.ts';
 import { readMachineTicks, stolenBetween } from './machine-figures.ts';
+import { loadPeer, type Peer, type PeerFigures } from './peer.ts';
 import { cpuSeconds, readMemory } from './process-figures.ts';
 
 export interface MeasureOptions {
@@ -19,6 +22,8 @@ export interface MeasureOptions {
   readonly warmUpRequests: number;
   /** At most so many requests are prepared for a round. */
   readonly mostRequests: number;
+  /** Loaded by turns with the service; null for none. */
+  readonly peer: Peer | null;
   /** Ends the load and the service. */
   readonly signal: AbortSignal;
 }
@@ -31,6 +36,9 @@ export interface Round {
   readonly cpuPerToken: number;
   /** CPU time of the bare signatures of one request, in microseconds: the mean of that before and that after. */
   readonly floor: number;
+  /** CPU time of a bare `Bun.serve` for an answer of the same size under the same load, in microseconds. */
+  readonly bare: number;
+  readonly peer: PeerFigures | null;
   readonly p50: number;
   readonly p99: number;
   readonly refused: number;
@@ -66,6 +74,7 @@ export async function measureCell(cell: Cell, options: MeasureOptions): Promise<
     options.warmUpSeconds,
     options.signal,
   );
+  await using bare = await startBareServer(bodyBytes(warmUp));
   const expected = Math.ceil((warmUp.requests / warmUp.seconds) * options.seconds * HEADROOM);
   const count = Math.min(options.mostRequests, expected);
   const loads = Array.from({ length: options.rounds }, (_, index) => prepare(`round-${index}`, count));
@@ -78,9 +87,24 @@ export async function measureCell(cell: Cell, options: MeasureOptions): Promise<
     const tokens = (await service.countIssued()) - issuedBefore;
     const { seconds, p50, p99, refused, failed, exhausted } = result;
     const [tokensPerSecond, cpuPerToken] = [tokens / seconds, (cpu / tokens) * 1e6];
-    return { tokens, tokensPerSecond, cpuPerToken, p50, p99, refused, failed, exhausted };
+    const bareBefore = cpuSeconds(bare.pid);
+    const { requests } = await runLoad(load, options.seconds, options.signal, bare.url);
+    const bareCpu = ((cpuSeconds(bare.pid) - bareBefore) / requests) * 1e6;
+    const peer =
+      options.peer === null
+        ? null
+        : await loadPeer(options.peer, cell.connections, options.seconds, options.signal);
+    const figures = { tokens, tokensPerSecond, cpuPerToken, p50, p99, refused, failed, exhausted };
+    return { ...figures, bare: bareCpu, peer };
   });
   return { rounds, memory: readMemory(pid), stolen: stolenBetween(before, readMachineTicks()) };
+}
+
+/** Without its head, which is about as long. */
+const HEAD_BYTES = 200;
+
+function bodyBytes({ bytes, requests }: LoadResult): number {
+  return Math.max(1, Math.round(bytes / requests) - HEAD_BYTES);
 }
 
 async function measureRounds(

@@ -12,12 +12,18 @@ export interface Row {
   readonly cpuPerToken: number;
   /** Microseconds of CPU time of the bare signatures of one request. */
   readonly floor: number;
+  /** Microseconds of CPU time of a bare `Bun.serve` for an answer of the same size. */
+  readonly bare: number;
+  /** The floor and the bare answer. */
+  readonly limit: number;
+  /** CPU time for one token, in that of the peer, round by round; null without a peer. */
+  readonly peer: { readonly cpu: Spread; readonly speed: Spread } | null;
   readonly p50: number;
   readonly p99: number;
-  /** CPU time for one token, in floors, round by round. */
+  /** CPU time for one token, in limits, round by round. */
   readonly ratio: Spread;
-  /** What part of all cores went into the bare signatures of what was issued: 0.5 is the aim with all cores at work. */
-  readonly coresInFloor: number;
+  /** What part of all cores would do to issue as many tokens at the limit. */
+  readonly coresAtLimit: number;
 }
 
 export interface Machine {
@@ -36,18 +42,28 @@ export interface Report {
 export function createRow(cell: Cell, measurement: Measurement): Row {
   const { rounds } = measurement;
   const median = (figure: (round: Round) => number) => medianOf(rounds.map(figure));
+  const limitOf = ({ floor, bare }: Round) => floor + bare;
+  const peers = rounds.flatMap(({ cpuPerToken, tokensPerSecond, peer }) =>
+    peer === null
+      ? []
+      : [{ cpu: cpuPerToken / peer.cpuPerToken, speed: tokensPerSecond / peer.tokensPerSecond }],
+  );
   return {
     cell,
     measurement,
     tokensPerSecond: median((round) => round.tokensPerSecond),
     cpuPerToken: median((round) => round.cpuPerToken),
     floor: median((round) => round.floor),
+    bare: median((round) => round.bare),
+    limit: median(limitOf),
+    peer:
+      peers.length === 0
+        ? null
+        : { cpu: spreadOf(peers.map(({ cpu }) => cpu)), speed: spreadOf(peers.map(({ speed }) => speed)) },
     p50: median((round) => round.p50),
     p99: median((round) => round.p99),
-    ratio: spreadOf(rounds.map(({ cpuPerToken, floor }) => cpuPerToken / floor)),
-    coresInFloor: median(
-      ({ tokensPerSecond, floor }) => (tokensPerSecond * floor) / 1e6 / readMachine().cores,
-    ),
+    ratio: spreadOf(rounds.map((round) => round.cpuPerToken / limitOf(round))),
+    coresAtLimit: median((round) => (round.tokensPerSecond * limitOf(round)) / 1e6 / readMachine().cores),
   };
 }
 
@@ -69,9 +85,11 @@ const columns: readonly (readonly [string, (row: Row) => string])[] = [
   ['tokens/s', ({ tokensPerSecond }) => tokensPerSecond.toFixed(0)],
   ['CPU µs/token', ({ cpuPerToken }) => cpuPerToken.toFixed(0)],
   ['floor µs', ({ floor }) => floor.toFixed(0)],
+  ['bare µs', ({ bare }) => bare.toFixed(0)],
+  ['limit µs', ({ limit }) => limit.toFixed(0)],
   ['ratio', ({ ratio }) => ratio.median.toFixed(2)],
   ['low-high', ({ ratio }) => `${ratio.low.toFixed(2)}-${ratio.high.toFixed(2)}`],
-  ['x cores', ({ coresInFloor }) => coresInFloor.toFixed(2)],
+  ['x cores', ({ coresAtLimit }) => coresAtLimit.toFixed(2)],
   ['p50 ms', ({ p50 }) => p50.toFixed(1)],
   ['p99 ms', ({ p99 }) => p99.toFixed(1)],
   ['RSS MiB', ({ measurement }) => measurement.memory.now.toFixed(0)],
@@ -88,14 +106,24 @@ export function formatReport({ machine, bun, rows }: Report): string {
   const lines = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, text]) => text(row)))];
   return [
     `${machine.processor}, ${machine.cores} cores, Linux ${machine.kernel}, Bun ${bun}`,
-    'The floor is the CPU time of the bare signatures of one request by synchronous node:crypto, measured before and',
-    'after each round of the load while the other cores are busy. ratio: the median of the rounds; x cores: tokens/s x',
-    'floor / cores.',
+    'floor: the CPU time of the bare signatures of one request by synchronous node:crypto, measured before and after each',
+    'round while the other cores are busy. bare: that of a bare Bun.serve for an answer of the same size under the same',
+    'load. limit: both. ratio: CPU for a token in limits, the median of the rounds; x cores: tokens/s x limit / cores.',
     '',
     ...formatColumns(lines),
     ...remarksOn(rows),
+    ...rows.flatMap(formatPeer),
     '',
   ].join('\n');
+}
+
+function formatPeer({ cell, peer }: Row): string[] {
+  if (peer === null) return [];
+  const spread = ({ median, low, high }: Spread) =>
+    `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`;
+  return [
+    `${cell.name}: ${spread(peer.cpu)} of the peer's CPU for a token, ${spread(peer.speed)} of its tokens/s`,
+  ];
 }
 
 /** The first column to the left, the others to the right. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeWith } from '../support/debian-parts.ts';
 import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
+import { startBareServer } from './bare-server.ts';
 import type { Cell } from './cells.ts';
 
 setDefaultTimeout(240_000);
@@ -36,9 +37,12 @@ describeWith(['wrk', 'redis-server'], 'bun run bench --smoke', () => {
     for (const { measurement, ...row } of rows) {
       expect(measurement.rounds).toHaveLength(1);
       expect(measurement.rounds[0]).toMatchObject({ refused: 0, failed: 0 });
-      const { tokensPerSecond, cpuPerToken, floor, ratio, coresInFloor } = row;
+      const { tokensPerSecond, cpuPerToken, floor, bare, limit, ratio, coresAtLimit } = row;
       const figures = [measurement.rounds[0].tokens, measurement.memory.now, tokensPerSecond, cpuPerToken];
-      for (const figure of [...figures, floor, ratio.median, coresInFloor]) expect(figure).toBeGreaterThan(0);
+      for (const figure of [...figures, floor, bare, ratio.median, coresAtLimit])
+        expect(figure).toBeGreaterThan(0);
+      expect(limit).toBeCloseTo(floor + bare, 6);
+      expect(row.peer).toBeNull();
     }
     for (const name of names) expect(stdout).toMatch(new RegExp(`^${name} +\\d+ +\\d+ .* 0$`, 'm'));
   });
@@ -48,6 +52,34 @@ describeWith(['wrk', 'redis-server'], 'bun run bench --smoke', () => {
     const { exitCode } = await bench(['--smoke', '--cells', 'optok-new', '--json', file]);
     const { rows } = JSON.parse(readFileSync(file, 'utf8'));
     expect([exitCode, rows.length, rows[0].cell.name]).toEqual([0, 1, 'optok-new']);
+  });
+});
+
+describeWith(['wrk'], 'bun run bench --peer', () => {
+  const measure = (url: string, pid: number, file: string) =>
+    bench(['--smoke', '--cells', 'mtls-seen', '--peer', url, '--peer-pid', String(pid), '--json', file]);
+
+  test('loads another service by turns with a cell, and prints both as a ratio', async () => {
+    await using peer = await startBareServer(900);
+    const file = folder.at('peer.json');
+    const { exitCode, stdout } = await measure(`${peer.url}/auth?service=s`, peer.pid, file);
+    expect(exitCode).toBe(0);
+    const [{ measurement, ...row }] = JSON.parse(readFileSync(file, 'utf8')).rows;
+    const [round] = measurement.rounds;
+    expect(row.peer.cpu.median).toBeCloseTo(round.cpuPerToken / round.peer.cpuPerToken, 6);
+    expect(stdout).toMatch(/^mtls-seen: [\d.]+ \(.*\) of the peer's CPU for a token/m);
+  });
+
+  test('fails where the peer refuses', async () => {
+    const server = Bun.serve({
+      hostname: '127.0.0.1',
+      port: 0,
+      fetch: () => new Response('', { status: 401 }),
+    });
+    const { exitCode, stderr } = await measure(`${server.url}auth`, process.pid, folder.at('refused.json'));
+    await server.stop(true);
+    expect(exitCode).toBe(1);
+    expect(stderr).toInclude('The peer did not answer each request with a token');
   });
 });
 
@@ -129,6 +161,13 @@ describe('the bench does not start', () => {
     [['--soak', '--seconds', '59'], '--seconds is a whole number from 60 to 3600, not 59'],
     [['--attack', '--workers', '1'], '--workers is a whole number from 2 to 64, not 1'],
     [['--attack', '--minutes', '0'], '--minutes is a whole number from 1 to 120, not 0'],
+    [['--peer', 'http://127.0.0.1:1/', '--peer-pid', '9'], '--peer is measured beside one cell'],
+    [
+      ['--cells', 'tls', '--peer', 'http://10.1.2.3/', '--peer-pid', '9'],
+      '--peer is an http URL on this machine',
+    ],
+    [['--cells', 'tls', '--peer', 'http://127.0.0.1:1/'], '--peer-pid is a whole number'],
+    [['--peer-pid', '9'], '--peer-pid and --peer-header need --peer'],
     [['--fast'], "Unknown option '--fast'"],
   ])('with the words %p', async (words, message) => {
     const { exitCode, stderr, stdout } = await bench(words);
