@@ -4,9 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { copyFile, cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { writeCertificate } from '../support/certificates.ts';
 import { describeWith, type Part } from '../support/debian-parts.ts';
 import { startGlewlwyd } from '../support/glewlwyd.ts';
@@ -23,7 +22,8 @@ import {
   searchPath,
   type TemporaryFolder,
 } from '../support/processes.ts';
-import { BINARY, runBinary, type Section } from '../support/running-service.ts';
+import { recipeBlock, recipeConfiguration, recipeProfiles } from '../support/recipes.ts';
+import { BINARY, runBinary } from '../support/running-service.ts';
 import { readSample } from '../support/samples.ts';
 import { keepSecret } from '../support/secret-watch.ts';
 import { startSpring } from '../support/spring.ts';
@@ -35,28 +35,6 @@ import {
 
 // A Java server takes half a minute to start, and several on a loaded machine.
 setDefaultTimeout(400_000);
-
-const recipeOf = (name: string) =>
-  readFileSync(new URL(`../../etc/authorities/${name}.md`, import.meta.url), 'utf8');
-
-/** The blocks of this kind that the recipe prints below a heading. */
-function blocksOf(name: string, heading: string, kind: string): readonly string[] {
-  const [section = ''] = recipeOf(name).split(`\n## ${heading}\n`)[1]?.split('\n## ') ?? [];
-  return [...section.matchAll(new RegExp(`\`\`\`${kind}\n(.*?)\`\`\``, 'gs'))].map(([, block = '']) => block);
-}
-
-/** The one of these that has this text. */
-function blockWith(name: string, heading: string, kind: string, text: string): string {
-  const block = blocksOf(name, heading, kind).find((one) => one.includes(text));
-  if (block === undefined) throw new Error(`The recipe of ${name} has no ${kind} block with ${text}.`);
-  return block;
-}
-
-/** The recipe's part of the configuration, for a server that is here. */
-function configurationOf(name: string, { issuer, caPath }: OAuthServer): Section {
-  const { authority, ...plans } = parse(blockWith(name, 'Here', 'yaml', 'authority:'));
-  return { authority: { ...authority, issuer, ...(caPath === null ? {} : { caPath }) }, ...plans };
-}
 
 interface Setting<Server extends OAuthServer = OAuthServer> {
   /** The home of the user: the profiles with their files, an image `app`, and what skopeo needs. */
@@ -103,7 +81,7 @@ function describeServer<Server extends OAuthServer>({ name, parts, startServer, 
         signing: await writeCertificate(folder, 'registry-signing'),
         environment: {},
       };
-      const front = stack.use(await startOwnTls(parties, configurationOf(name, server)));
+      const front = stack.use(await startOwnTls(parties, recipeConfiguration(name, server)));
       const extensions = ['extendedKeyUsage=clientAuth', 'subjectAltName=DNS:node.example.com'];
       const node = await certificateAuthority.issue('node', { extensions });
       await writeProfiles(name, folder, { server, front, secret, node, certificateAuthority });
@@ -145,7 +123,7 @@ function describeServer<Server extends OAuthServer>({ name, parts, startServer, 
       ];
       const commands = places.reduce(
         (block, [found, replacement]) => block.replaceAll(found, replacement),
-        blockWith(name, 'The client', 'sh', text),
+        recipeBlock(name, 'The client', 'sh', text),
       );
       for (const image of ['app', 'copy']) await rm(folder.at(image), { recursive: true, force: true });
       await writeImage(folder.at('app'));
@@ -156,7 +134,7 @@ function describeServer<Server extends OAuthServer>({ name, parts, startServer, 
       expect(await imageId(folder.at('copy'))).toBe(await imageId(folder.at('app')));
     };
 
-    const { profiles } = parse(blockWith(name, 'The client', 'yaml', 'profiles:')) as Profiles;
+    const profiles = recipeProfiles(name);
     describe.each(Object.entries(profiles))('with the profile %s', (profile, { bind }) => {
       test(`\`token\` gets a token by ${bind}, with which skopeo pushes and pulls`, async () => {
         await pushAndPullBy('registry-token token', profile);
@@ -190,17 +168,11 @@ function describeServer<Server extends OAuthServer>({ name, parts, startServer, 
         const helper = ['docker-credential', 'get'];
         const { exitCode, stdout } = await runBinary(helper, { input: front.registryHost, env: environment });
         expect(exitCode).toBe(1);
-        expect(stdout).toContain('only this program can make proofs: use the agent or token');
+        expect(stdout).toContain("with DPoP alone, use 'agent' or 'token'");
       });
 
     more?.(() => setting);
   });
-}
-
-interface Profiles {
-  readonly profiles: Readonly<
-    Record<string, { readonly bind: 'dpop' | 'certificate'; readonly hosts?: readonly string[] }>
-  >;
 }
 
 /** Writes the profiles that the recipe prints, for servers that are here, and the files that they name. */
@@ -209,9 +181,8 @@ async function writeProfiles(
   folder: TemporaryFolder,
   { server, front, secret, node, certificateAuthority }: Parties,
 ): Promise<void> {
-  const { profiles } = parse(blockWith(name, 'The client', 'yaml', 'profiles:')) as Profiles;
   const registry = front.registryHost;
-  const here = Object.entries(profiles).map(([profile, settings]) => {
+  const here = Object.entries(recipeProfiles(name)).map(([profile, settings]) => {
     const hosts = settings.hosts === undefined ? {} : { hosts: [registry] };
     const names = {
       authority: server.issuer,
@@ -244,7 +215,7 @@ describeServer({
 describeServer({
   name: 'spring',
   parts: ['java', 'spring'],
-  startServer: ({ secret }) => startSpring(blockWith('spring', 'There', 'properties', 'issuer='), secret),
+  startServer: ({ secret }) => startSpring(recipeBlock('spring', 'There', 'properties', 'issuer='), secret),
 });
 
 describeServer({
@@ -309,7 +280,7 @@ describeServer({
 
 /** The settings of a client as the recipe of Keycloak prints them for an import. */
 function printedClient(clientId: string): ClientSettings {
-  return JSON.parse(blockWith('keycloak', 'There', 'json', `"clientId": "${clientId}"`));
+  return JSON.parse(recipeBlock('keycloak', 'There', 'json', `"clientId": "${clientId}"`));
 }
 
 async function startKeycloakAsPrinted({ secret, certificateAuthority }: Credentials): Promise<Keycloak> {

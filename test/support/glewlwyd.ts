@@ -7,6 +7,13 @@ import type { OAuthServer } from './oauth-servers.ts';
 import { createTemporaryFolder, findFreePort, start } from './processes.ts';
 import type { CertificateAuthority } from './tls-identities.ts';
 
+export interface Glewlwyd extends OAuthServer {
+  /** Adds an instance of the plugin with these parameters besides, and returns its issuer. */
+  readonly addInstance: (name: string, parameters: object) => Promise<string>;
+  /** Adds a client that may have tokens for the registry; `settings` as the administration's API has them. */
+  readonly addClient: (clientId: string, settings: object) => Promise<void>;
+}
+
 const SETTINGS = '/etc/glewlwyd/glewlwyd.conf';
 const TABLES = '/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz';
 const RESOURCE = 'https://registry.example.com';
@@ -18,7 +25,7 @@ const RESOURCE = 'https://registry.example.com';
 export async function startGlewlwyd(
   secret: string,
   certificateAuthority: CertificateAuthority,
-): Promise<OAuthServer> {
+): Promise<Glewlwyd> {
   const folder = await createTemporaryFolder();
   const { certificatePath, keyPath } = await certificateAuthority.issue('glewlwyd');
   const port = await findFreePort();
@@ -41,10 +48,30 @@ export async function startGlewlwyd(
   database.close();
   const child = start(['glewlwyd', `--config-file=${folder.at('glewlwyd.conf')}`]);
   await child.waitForLine(/Glewlwyd started on port/);
-  await setUp(url, secret, certificateAuthority.certificate);
+  const post = await login(url, certificateAuthority.certificate);
+  const addInstance = async (name: string, parameters: object) => {
+    const issuer = `${url}/api/${name}`;
+    const all = { iss: issuer, ...newKey(), ...asTheRecipeSays, ...parameters };
+    await post('mod/plugin/', { module: 'oidc', name, display_name: name, parameters: all });
+    return issuer;
+  };
+  const addClient = (clientId: string, own: object) =>
+    post('client/', { client_id: clientId, name: clientId, ...ofClients, ...own });
+  const issuer = await addInstance('oidc', {});
+  await addClient('builder', {
+    client_secret: secret,
+    password: secret,
+    token_endpoint_auth_method: ['client_secret_basic'],
+  });
+  await addClient('node', {
+    token_endpoint_auth_method: ['tls_client_auth'],
+    tls_client_auth_san_dns: 'node.example.com',
+  });
   return {
-    issuer: `${url}/api/oidc`,
+    issuer,
     caPath: certificateAuthority.certificatePath,
+    addInstance,
+    addClient,
     [Symbol.asyncDispose]: async () => {
       await child.stop();
       await folder[Symbol.asyncDispose]();
@@ -52,78 +79,65 @@ export async function startGlewlwyd(
   };
 }
 
-/** What the recipe says, by the API of its administration. */
-async function setUp(url: string, secret: string, ca: string): Promise<void> {
-  const login = { username: 'admin', password: 'password' };
-  const session = await post(`${url}/api/auth/`, login, '', ca);
+/** Parameters of an instance of the plugin. */
+const asTheRecipeSays = {
+  'jwt-type': 'ecdsa',
+  'jwt-key-size': '256',
+  'access-token-duration': 600,
+  'refresh-token-duration': 3600,
+  'code-duration': 600,
+  'refresh-token-rolling': false,
+  'allow-non-oidc': true,
+  'auth-type-code-enabled': false,
+  'auth-type-token-enabled': false,
+  'auth-type-implicit-enabled': false,
+  'auth-type-password-enabled': false,
+  'auth-type-client-enabled': true,
+  'auth-type-device-enabled': false,
+  'auth-type-refresh-enabled': false,
+  'oauth-dpop-allowed': true,
+  'oauth-dpop-iat-duration': 60,
+  'oauth-dpop-nonce-mandatory': true,
+  'oauth-dpop-nonce-counter': 100,
+  'resource-allowed': true,
+  'resource-client-property': 'resource',
+  'resource-change-allowed': true,
+  'jwks-show': true,
+  'client-cert-source': 'TLS',
+};
+
+const ofClients = {
+  confidential: true,
+  enabled: true,
+  authorization_type: ['client_credentials'],
+  scope: ['registry.token.issue'],
+  redirect_uri: [],
+  resource: [RESOURCE],
+};
+
+function newKey(): { readonly key: string; readonly cert: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return {
+    key: privateKey.export({ type: 'sec1', format: 'pem' }).toString(),
+    cert: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  };
+}
+
+/** Logs in as its administrator. Returns what posts a document to a path of its API. */
+async function login(url: string, ca: string): Promise<(path: string, body: object) => Promise<void>> {
+  const post = async (path: string, body: object, cookie: string) => {
+    const headers = { 'Content-Type': 'application/json', Cookie: cookie };
+    const document = { method: 'POST', headers, body: JSON.stringify(body), tls: { ca } };
+    const response = await fetch(`${url}/api/${path}`, document);
+    if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+    return response;
+  };
+  const session = await post('auth/', { username: 'admin', password: 'password' }, '');
   const cookie = session.headers
     .getSetCookie()
     .map((header) => header.split(';', 1).join(''))
     .join('; ');
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const parameters = {
-    iss: `${url}/api/oidc`,
-    'jwt-type': 'ecdsa',
-    'jwt-key-size': '256',
-    key: privateKey.export({ type: 'sec1', format: 'pem' }),
-    cert: publicKey.export({ type: 'spki', format: 'pem' }),
-    'access-token-duration': 600,
-    'refresh-token-duration': 3600,
-    'code-duration': 600,
-    'refresh-token-rolling': false,
-    'allow-non-oidc': true,
-    'auth-type-code-enabled': false,
-    'auth-type-token-enabled': false,
-    'auth-type-implicit-enabled': false,
-    'auth-type-password-enabled': false,
-    'auth-type-client-enabled': true,
-    'auth-type-device-enabled': false,
-    'auth-type-refresh-enabled': false,
-    'oauth-dpop-allowed': true,
-    'oauth-dpop-iat-duration': 60,
-    'oauth-dpop-nonce-mandatory': true,
-    'oauth-dpop-nonce-counter': 100,
-    'resource-allowed': true,
-    'resource-client-property': 'resource',
-    'resource-change-allowed': true,
-    'jwks-show': true,
-    'client-cert-source': 'TLS',
+  return async (path, body) => {
+    await post(path, body, cookie);
   };
-  await post(
-    `${url}/api/mod/plugin/`,
-    { module: 'oidc', name: 'oidc', display_name: 'OIDC', parameters },
-    cookie,
-    ca,
-  );
-  const client = {
-    confidential: true,
-    enabled: true,
-    authorization_type: ['client_credentials'],
-    scope: ['registry.token.issue'],
-    redirect_uri: [],
-    resource: [RESOURCE],
-  };
-  const builder = {
-    ...client,
-    client_id: 'builder',
-    name: 'builder',
-    client_secret: secret,
-    password: secret,
-    token_endpoint_auth_method: ['client_secret_basic'],
-  };
-  const node = {
-    ...client,
-    client_id: 'node',
-    name: 'node',
-    token_endpoint_auth_method: ['tls_client_auth'],
-    tls_client_auth_san_dns: 'node.example.com',
-  };
-  for (const one of [builder, node]) await post(`${url}/api/client/`, one, cookie, ca);
-}
-
-async function post(url: string, body: object, cookie: string, ca: string): Promise<Response> {
-  const headers = { 'Content-Type': 'application/json', Cookie: cookie };
-  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), tls: { ca } });
-  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
-  return response;
 }
