@@ -6,7 +6,9 @@ import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault, formatMistake, type Mistake } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
 import { settleWithin } from '../platform/wait.ts';
-import type { ReloadState, Snapshot } from '../status/snapshot.ts';
+import { type CertificateFile, describeEnd, EndReminder, groupByFile } from '../status/certificates.ts';
+import { formatTime } from '../status/report.ts';
+import type { CertificateState, ReloadState, Snapshot } from '../status/snapshot.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import { assemble, closeKeys, type Service } from './assemble.ts';
@@ -60,6 +62,8 @@ export class Runtime {
   #clockRead: { readonly wall: number; readonly steady: number };
   #setBack: Snapshot['clock']['setBack'] = null;
   #lastReload: ReloadState | null = null;
+  #certificates: readonly CertificateState[];
+  readonly #ends = new EndReminder();
   readonly #startedAt: number;
   #unmended: { readonly mistakes: readonly Mistake[]; readonly toldAt: number } | null = null;
 
@@ -76,6 +80,7 @@ export class Runtime {
     this.#inForce = pickInForce(service, this.#startedAt);
     this.#files = files;
     this.#filesInUse = files;
+    this.#certificates = certificatesOf(service);
     this.#clockRead = readClocks(dependencies);
   }
 
@@ -119,6 +124,7 @@ export class Runtime {
       void this.#refreshKeys();
       this.remind();
       this.watchClock();
+      this.watchCertificates();
     }, UPKEEP_MS);
     await Promise.all([this.#refreshKeys(), this.dependencies.replayStore.open()]);
   }
@@ -175,6 +181,7 @@ export class Runtime {
       log.warn('anonymous: requests without credentials may pull what this plan allows', {
         plan: anonymousPlan,
       });
+    this.watchCertificates();
   }
 
   async #count(reload: Promise<readonly Mistake[]>): Promise<readonly Mistake[]> {
@@ -210,7 +217,13 @@ export class Runtime {
     for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
     if (mistakes.length > 0) return false;
     const { generation, revokedLicenses } = this.#inForce;
-    log.info('reloaded', { configuration: this.#service.loaded.file, generation, revokedLicenses });
+    const { file, overrides } = this.#service.loaded;
+    log.info('reloaded', {
+      configuration: file,
+      generation,
+      revokedLicenses,
+      ...describeOverrides(overrides),
+    });
     this.logWarnings();
     return true;
   }
@@ -286,6 +299,7 @@ export class Runtime {
     const previous = this.#service;
     const before = previous.revokedLicenses;
     this.#service = service;
+    this.#certificates = certificatesOf(service);
     this.dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
     closeKeys(previous);
     this.#fetchKeys();
@@ -356,6 +370,33 @@ export class Runtime {
     this.dependencies.log.warn('the clock was set back', { seconds });
   }
 
+  /** The files of certificates of which one ends within 30 days, or has ended. */
+  get endingCertificates(): readonly CertificateFile[] {
+    return groupByFile(this.#certificates, this.dependencies.clock()).filter(({ state }) => state !== 'ok');
+  }
+
+  /** Told when the log tells of a certificate's end. */
+  onCertificateEnd: (() => void) | null = null;
+
+  /** Tells of certificates that end: each once a day, and at once when it has ended. */
+  watchCertificates(): void {
+    const { clock, log } = this.dependencies;
+    const due = this.#ends.due(this.endingCertificates, clock());
+    for (const ending of due) {
+      const { key, file, first, state, days } = ending;
+      const at = state === 'error' ? log.error : log.warn;
+      at(days < 0 ? 'a certificate has ended' : 'a certificate ends soon', {
+        key,
+        file,
+        subject: first.subject,
+        endsAt: formatTime(first.endsAt),
+        days,
+        detail: describeEnd(ending),
+      });
+    }
+    if (due.length > 0) this.onCertificateEnd?.();
+  }
+
   /** What it runs, what the files hold now, and how the parts do. Never rejects. */
   async snapshot(): Promise<RuntimeSnapshot> {
     const service = this.#service;
@@ -381,7 +422,7 @@ export class Runtime {
         lastReload: this.#lastReload,
       },
       signingKey,
-      certificates: certificatesOf(service),
+      certificates: this.#certificates,
       authorities: authorityStates(service, now),
       replayStore: {
         kind: configuration.senderConstraint.replay.store,
@@ -426,6 +467,14 @@ interface InForce {
 
 function pickInForce({ generation, revokedLicenses }: Service, since: number): InForce {
   return { generation, revokedLicenses, since };
+}
+
+/** The keys that the environment sets, for the log; nothing where it sets none. */
+export function describeOverrides(overrides: LoadedConfiguration['overrides']): {
+  readonly overrides?: readonly string[];
+} {
+  const texts = overrides.map(({ key, variable }) => `${key} (${variable})`);
+  return texts.length === 0 ? {} : { overrides: texts };
 }
 
 function describeMistake(mistake: Mistake) {

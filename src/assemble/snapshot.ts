@@ -22,8 +22,11 @@ import { fileState } from './files.ts';
 import { metadataUrls } from './options.ts';
 
 /** The certificates that a service was made of, each with the key that names its file. */
-export function certificatesOf(service: Service): readonly CertificateState[] {
-  const { loaded, contents, signingKey } = service;
+export function certificatesOf({
+  loaded,
+  contents,
+  signingKey,
+}: Pick<Service, 'loaded' | 'contents' | 'signingKey'>): readonly CertificateState[] {
   const { signing, server } = loaded.configuration;
   const state = (use: CertificateUse, key: string, file: string) => (certificate: X509Certificate) => ({
     use,

@@ -5,10 +5,7 @@ import { SAMPLE_KEY_THUMBPRINT } from '../keys/key-ids.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import type { Finding } from './finding.ts';
 
-/** Seconds: a certificate that ends sooner wants its successor now. */
-const ENDS_SOON = 30 * 86_400;
-
-export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now: number): Finding[] {
+export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey): Finding[] {
   const { signing } = loaded.configuration;
   const findings: Finding[] = [];
   const add = (severity: Finding['severity'], code: string, path: string[], fault: string, mend: string) =>
@@ -57,17 +54,6 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey, now:
       'A coordinate of this key starts with a zero byte: registry 3.1 computes another thumbprint for it.',
       'Make another key: registry-token keygen --out DIR',
     );
-  for (const { validTo } of key.certificates) {
-    const left = Date.parse(validTo) / 1000 - now;
-    if (left < ENDS_SOON)
-      add(
-        'warning',
-        'certificate-ends-soon',
-        ['signing', 'certificatePath'],
-        `A certificate ends on ${validTo}, in ${Math.floor(left / 86_400)} days; registries then refuse every token.`,
-        'registry-token keygen --rotate makes the next key and prints the steps in order.',
-      );
-  }
   return findings;
 }
 

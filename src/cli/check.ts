@@ -5,8 +5,10 @@ import { FileReader } from '../assemble/files.ts';
 import { type Material, openMaterial } from '../assemble/material.ts';
 import { createPolicy } from '../assemble/options.ts';
 import { checkAuditPath, checkSafety, checkSampleKey } from '../assemble/safety.ts';
+import { certificatesOf } from '../assemble/snapshot.ts';
 import { findAuthorityFaults, findRealmFaults } from '../check/authority-findings.ts';
 import { findAuthorityRuleFaults } from '../check/authority-rules.ts';
+import { findCertificateEnds } from '../check/certificate-findings.ts';
 import { type ClientReport, reportClients } from '../check/client-report.ts';
 import type { Finding } from '../check/finding.ts';
 import { findKeyFaults } from '../check/key-findings.ts';
@@ -53,9 +55,10 @@ Example:
     const now = () => Date.now() / 1000;
     let loaded: LoadedConfiguration;
     let material: Material;
+    let contents: Files;
     try {
       loaded = loadConfiguration(findConfigurationFile(options.config, env), env);
-      material = await openAll(loaded, now());
+      ({ material, contents } = await openAll(loaded, now()));
     } catch (cause) {
       if (!(cause instanceof ConfigurationFault) || options.json !== true) throw cause;
       print(
@@ -82,8 +85,10 @@ Example:
         ? { findings: [], host: null }
         : await findRegistryFaults(loaded, material.signingKey, registryConfig, now());
     const policy = createPolicy(loaded.configuration, material.revokedLicenses);
+    const certificates = certificatesOf({ loaded, contents, signingKey: material.signingKey });
     const findings = [
-      ...findKeyFaults(loaded, material.signingKey, now()),
+      ...findKeyFaults(loaded, material.signingKey),
+      ...findCertificateEnds(loaded, certificates, now()),
       ...findPolicyFaults(loaded, policy),
       ...findAuthorityRuleFaults(loaded, policy),
       ...registry.findings,
@@ -103,6 +108,9 @@ Example:
   },
 };
 
+/** What was read, by absolute path. */
+type Files = ReadonlyMap<string, Uint8Array>;
+
 interface Report {
   readonly findings: readonly Finding[];
   readonly registrySample: string | null;
@@ -112,14 +120,17 @@ interface Report {
 }
 
 /** Opens what serve would open. Throws ConfigurationFault with every mistake. */
-async function openAll(loaded: LoadedConfiguration, now: number): Promise<Material> {
+async function openAll(
+  loaded: LoadedConfiguration,
+  now: number,
+): Promise<{ readonly material: Material; readonly contents: Files }> {
   const files = new FileReader(loaded);
   const material = await openMaterial(loaded, files, now);
   openAuthorityKeys(loaded, files, { onRefresh: () => {}, onWarning: () => {} });
   const mistakes = [...files.mistakes, ...checkSafety(loaded), ...checkAuditPath(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);
-  return material;
+  return { material, contents: files.snapshot.contents };
 }
 
 /** A licence that is in the configuration and in the list counts once. */

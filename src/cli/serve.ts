@@ -3,7 +3,7 @@ import { isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { openAudit } from '../assemble/audit.ts';
 import { watchFiles } from '../assemble/files.ts';
-import { Runtime } from '../assemble/runtime.ts';
+import { describeOverrides, Runtime } from '../assemble/runtime.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { isUnixAddress, type ListenAddress, parseListenAddress, type UnixAddress } from '../config/values.ts';
 import { telemetryEndpoints } from '../endpoints.ts';
@@ -13,6 +13,7 @@ import { type Listener, listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { listenUnix } from '../server/listen-unix.ts';
 import { connectServiceManager, unitName } from '../server/service-manager.ts';
+import { describeEnd } from '../status/certificates.ts';
 import { describeStatus } from '../status/parts.ts';
 import { renderReportJson } from '../status/render.ts';
 import type { ListenerState, Snapshot, WorkerState } from '../status/snapshot.ts';
@@ -125,16 +126,21 @@ Example:
     const manager = ending.use(connectServiceManager({ env, log, isAlive: listeners.isAlive }));
     void runtime.open();
     runtime.logWarnings();
-    const status = `listening on ${listeners.url}`;
+    let isReloadFailed = false;
+    const statusLine = () =>
+      [
+        `listening on ${listeners.url}`,
+        ...(isReloadFailed ? ['the last reload failed: registry-token status or the log says why'] : []),
+        ...runtime.endingCertificates.map(describeEnd),
+      ].join('; ');
     let asked = 0;
     reload = async () => {
       asked += 1;
       const number = asked;
       manager.reloading();
-      const isReloaded = await reserve.lend(() => runtime.reloadAndLog());
+      isReloadFailed = !(await reserve.lend(() => runtime.reloadAndLog()));
       // Until then another reload is under way.
-      if (number === asked)
-        manager.ready(isReloaded ? status : `${status}; the last reload failed: the log says why`);
+      if (number === asked) manager.ready(statusLine());
     };
     const stopWatching = watchFiles(
       () => runtime.files,
@@ -148,10 +154,12 @@ Example:
       configuration: file,
       generation,
       revokedLicenses,
+      ...describeOverrides(loaded.overrides),
       version,
       commit,
     });
-    manager.ready(status);
+    manager.ready(statusLine());
+    runtime.onCertificateEnd = () => manager.status(statusLine());
     if (isReloadWanted) void reload();
     await stopRequested;
     stopWatching();

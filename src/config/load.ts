@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { type ConfigurationDocument, parseConfigurationDocument } from '../document/document.ts';
 import { explainIssue, formatKey } from '../document/issues.ts';
 import { ConfigurationFault, formatPlace, type Mistake } from '../document/mistakes.ts';
-import { decodeText, type KeyPath } from '../document/text.ts';
+import { decodeText, type KeyPath, parseKeyPath } from '../document/text.ts';
 import { explainError } from '../platform/errors.ts';
 import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
@@ -122,7 +122,7 @@ export function loadConfiguration(
     plansFile: more?.file ?? null,
     resolvePath,
     placeOf: (path) => formatPlace(mistakeAt(path, '')),
-    mistakeAt: (key, message) => mistakeAt(parseKey(key), message),
+    mistakeAt: (key, message) => mistakeAt(parseKeyPath(key), message),
     overrides: overrides.map(({ path, variable }) => ({ key: formatKey(path), variable })),
   };
 }
@@ -264,9 +264,4 @@ function mistakeAtKey(
       message: `${message} (${key})`,
     };
   return { source: document.source, ...document.placeOfKey(path), key, message };
-}
-
-/** List items are numbers. */
-function parseKey(key: string): KeyPath {
-  return key.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
 }

@@ -5,6 +5,11 @@ import { ConfigurationFault } from './mistakes.ts';
 /** The keys and indexes that lead to a value. */
 export type KeyPath = readonly (string | number)[];
 
+/** `signing.additionalKeys.0`: list items are numbers. */
+export function parseKeyPath(key: string): KeyPath {
+  return key.split('.').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+}
+
 /** From 1. */
 export interface Place {
   readonly line: number;

@@ -9,6 +9,8 @@ import type { Log } from '../telemetry/log.ts';
 export interface ServiceManager extends Disposable {
   /** The service answers requests, or a reload has ended, whether it succeeded or failed. `systemctl status` shows `status`. */
   readonly ready: (status: string) => void;
+  /** Changes what `systemctl status` shows, and nothing else. */
+  readonly status: (status: string) => void;
   readonly reloading: () => void;
   /** The service stops within `graceMs`; systemd is asked to wait as long. */
   readonly stopping: (graceMs: number) => void;
@@ -61,6 +63,7 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
   const timer = period === null ? null : setInterval(() => void beat(), period);
   return {
     ready: (status) => notify('READY=1', `STATUS=${oneLine(status)}`),
+    status: (status) => notify(`STATUS=${oneLine(status)}`),
     reloading: () =>
       notify('RELOADING=1', `MONOTONIC_USEC=${channel.monotonicMicroseconds()}`, 'STATUS=reloading'),
     stopping: (graceMs) =>
@@ -74,6 +77,7 @@ export function connectServiceManager(options: ServiceManagerOptions): ServiceMa
 
 const silent: ServiceManager = {
   ready: () => {},
+  status: () => {},
   reloading: () => {},
   stopping: () => {},
   [Symbol.dispose]: () => {},

@@ -1,5 +1,6 @@
 /** One function a part: a snapshot to what a person needs to know of it. */
 import { shellWord } from '../platform/quoting.ts';
+import { describeEnd, groupByFile } from './certificates.ts';
 import {
   type Facts,
   formatTime,
@@ -11,7 +12,6 @@ import {
 import type {
   AuditFileState,
   AuthorityState,
-  CertificateState,
   CertificateUse,
   ClockState,
   Snapshot,
@@ -162,84 +162,27 @@ function short(thumbprint: string): string {
   return thumbprint.slice(0, 12);
 }
 
-/** From so many seconds before its end on, a certificate wants its successor. */
-export const ENDS_SOON = 30 * DAY;
-
-interface CertificateGroup {
-  readonly name: string;
-  readonly use: CertificateUse;
-  readonly key: string;
-  readonly file: string;
-  /** At least one. */
-  readonly certificates: readonly CertificateState[];
-}
-
-const partNames: Readonly<Record<CertificateUse, (key: string) => string>> = {
-  signing: () => 'signing-certificate',
-  tls: () => 'tls-certificate',
-  'client-ca': () => 'client-ca',
-  'additional-key': (key) => key,
-  'authority-ca': (key) => key,
-};
-
-/** What does not work once it has ended. */
-const consequences: Readonly<Record<CertificateUse, string>> = {
-  signing: 'registries refuse every token that carries it',
-  tls: 'clients refuse to connect',
-  'client-ca': 'client certificates that it has signed are refused',
-  'additional-key': 'registries refuse tokens of this key',
-  'authority-ca': "the Authority's keys cannot be fetched",
-};
-
 /** A part for each file of certificates: what matters is the first that ends. */
-export function certificateParts({
-  certificates,
-  now,
-  unit,
-}: Pick<Snapshot, 'certificates' | 'now' | 'unit'>): StatusPart[] {
-  const groups = new Map<string, CertificateGroup>();
-  for (const certificate of certificates) {
-    const { use, key, file } = certificate;
-    const before = groups.get(key)?.certificates ?? [];
-    const name = partNames[use](key);
-    groups.set(key, { name, use, key, file, certificates: [...before, certificate] });
-  }
-  return [...groups.values()].map((group) => certificatePart(group, now, unit));
+function certificateParts({ certificates, now, unit }: Snapshot): StatusPart[] {
+  return groupByFile(certificates, now).map((group) => {
+    const { name, use, key, file, state, first, days } = group;
+    const facts = {
+      key,
+      file,
+      certificates: group.certificates
+        .slice(0, MOST_LISTED)
+        .map(({ subject, endsAt }) => ({ subject, endsAt: formatTime(endsAt) })),
+    };
+    if (state === 'ok') {
+      const sentence = `Valid until ${formatTime(first.endsAt)} (${counted(days, 'day')}), ${file}.`;
+      return part(name, state, sentence, { facts });
+    }
+    return part(name, state, describeEnd(group), { command: successorOf(use, file, unit), facts });
+  });
 }
 
-function certificatePart(
-  { name, use, key, file, certificates }: CertificateGroup,
-  now: number,
-  unit: string | null,
-): StatusPart {
-  const first = certificates.reduce((a, b) => (b.endsAt < a.endsAt ? b : a));
-  const { subject, endsAt } = first;
-  const facts = {
-    key,
-    file,
-    certificates: certificates.map(({ subject, endsAt }) => ({ subject, endsAt: formatTime(endsAt) })),
-  };
-  const command = successorOf(use, file, unit);
-  // One of several authorities may have ended without harm: others may have taken its place.
-  const isBundle = use === 'client-ca' || use === 'authority-ca';
-  const haveAllEnded = certificates.every((certificate) => certificate.endsAt <= now);
-  if (endsAt <= now)
-    return part(
-      name,
-      isBundle && !haveAllEnded ? 'warning' : 'error',
-      `The certificate ${subject} in ${file} ended on ${formatTime(endsAt)}: ${consequences[use]}.`,
-      { command, facts },
-    );
-  const days = Math.floor((endsAt - now) / DAY);
-  if (endsAt - now < ENDS_SOON)
-    return part(
-      name,
-      'warning',
-      `The certificate ${subject} in ${file} ends on ${formatTime(endsAt)}, in ${counted(days, 'day')}; then ${consequences[use]}.`,
-      { command, facts },
-    );
-  return part(name, 'ok', `Valid until ${formatTime(endsAt)} (${counted(days, 'day')}), ${file}.`, { facts });
-}
+/** Of the certificates of a file, in the facts. */
+const MOST_LISTED = 20;
 
 function successorOf(use: CertificateUse, file: string, unit: string | null): string | null {
   if (use === 'signing' || use === 'additional-key') {

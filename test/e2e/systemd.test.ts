@@ -37,6 +37,34 @@ describeWith(['systemd-analyze'], 'the unit', () => {
 });
 
 describe('a service that a manager started', () => {
+  test('tells it of a certificate that ends soon, also when a reload brings it', async () => {
+    const own = folder.at('ending');
+    await cp(etc, own, { recursive: true });
+    const keygen = (days: string) =>
+      runOrFail([...serviceCommand, 'keygen', '--out', own, '--force', '--days', days]);
+    await keygen('400');
+    const notify = folder.at('notify-ending');
+    using receiver = listenForNotifications(notify);
+    const listen = `127.0.0.1:${await findFreePort()}`;
+    const config = `${own}/registry-token.yaml`;
+    await using service = start([...serviceCommand, 'serve', '--config', config, '--listen', listen], {
+      env: {
+        NOTIFY_SOCKET: notify,
+        REGISTRY_TOKEN_SIGNING__KEY_PATH: 'registry-signing.pem',
+        REGISTRY_TOKEN_SIGNING__CERTIFICATE_PATH: 'registry-signing.crt',
+      },
+    });
+    const ready = await receiver.waitFor('READY=1');
+    expect(receiver.received()[ready]?.STATUS).toBe(`listening on http://${listen}`);
+    await keygen('20');
+    const reloading = await receiver.waitFor('RELOADING=1', ready + 1);
+    const ready2 = await receiver.waitFor('READY=1', reloading + 1);
+    expect(receiver.received()[ready2]?.STATUS).toMatch(
+      /^listening on \S+; The certificate registry-token signing in \S+registry-signing\.crt ends on \S+, in (?:19|20) days; then registries refuse/,
+    );
+    expect(service.stderr()).toMatch(/a certificate ends soon/);
+  });
+
   test('tells it of its start, its reloads and its end, and beats while it runs', async () => {
     const own = folder.at('etc');
     await cp(etc, own, { recursive: true });

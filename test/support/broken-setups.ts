@@ -1,5 +1,5 @@
 /** The common broken setups: how each comes about, and what `check` says of it. The table in etc/README.md is made of them. */
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { keygen } from '../../src/cli/keygen.ts';
 import { createSelfSignedCertificate } from '../../src/keys/certificate-authoring.ts';
@@ -364,8 +364,29 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'certificate-ends-soon',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /^A certificate ends on .*, in 7 days; registries then refuse every token\.$/,
+    fault:
+      /^The certificate registry-token signing in \/.*registry-signing\.crt ends on .*, in 7 days; then registries refuse every token that carries it\.$/,
     mend: /keygen --rotate/,
+  },
+  {
+    setup: 'certificate authority of the Authority that has ended',
+    breaks: (site) => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const now = Math.floor(Date.now() / 1000);
+      const validity = { notBefore: now - 20 * 86_400, notAfter: now - 10 * 86_400 };
+      const certificate = createSelfSignedCertificate(privateKey, 'ES256', {
+        commonName: 'Corporate CA',
+        ...validity,
+      });
+      writeFileSync(site.folder.at('ca.pem'), certificate);
+      set(site, 'service', 'authority', { caPath: 'ca.pem' });
+    },
+    code: 'certificate-ended',
+    severity: 'error',
+    file: 'registry-token.yaml',
+    fault:
+      /^The certificate Corporate CA in \/.*ca\.pem ended on .*: the Authority's keys cannot be fetched\.$/,
+    mend: /^Add the certificate of its successor to \/.*ca\.pem/,
   },
   {
     setup: 'key that others can read',

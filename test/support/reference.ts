@@ -176,6 +176,7 @@ function steady(text: string, folder: string): string {
     .replaceAll(folder, 'DIR')
     .replace(/127\.0\.0\.1:\d{4,}/g, '127.0.0.1:PORT')
     .replace(/[A-Z][a-z]{2} {1,2}\d+ [\d:]+ \d{4} GMT/g, 'DATE')
+    .replace(/\d{4}-\d\d-\d\dT[\d:]+Z/g, 'DATE')
     .replace(/\d+ s (ahead|behind)/g, '300 s $1')
     .replace(/user \d+ and group \d+/g, 'user UID and group GID');
 }
