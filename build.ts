@@ -1,5 +1,6 @@
 /** Builds the executable: `bun run build` leaves it for this machine at `dist/registry-token`. */
 import { $ } from 'bun';
+import manifest from './package.json' with { type: 'json' };
 
 export interface BuildOptions {
   /** A Bun compile target, `bun-linux-x64` for one; this machine's where none is given. */
@@ -7,13 +8,20 @@ export interface BuildOptions {
   /** The Bun of that target to build from; Bun looks for it itself, on the network if need be, where none is given. */
   runtimePath?: string;
   outfile: string;
+  /** What `registry-token version` prints; that of package.json where none is given. */
+  version?: string;
 }
 
 /**
  * Compiles `src/main.ts` into one executable. It reads neither `.env` nor `bunfig.toml` where it runs: the
  * configuration file and the environment are its only inputs. Of the latter, Bun itself honours `BUN_OPTIONS`.
  */
-export async function build({ target, runtimePath, outfile }: BuildOptions): Promise<void> {
+export async function build({
+  target,
+  runtimePath,
+  outfile,
+  version = manifest.version,
+}: BuildOptions): Promise<void> {
   const result = await Bun.build({
     // The first is the program; the other is found by its place beside it when a worker starts.
     entrypoints: ['src/main.ts', 'src/worker.ts'],
@@ -22,6 +30,7 @@ export async function build({ target, runtimePath, outfile }: BuildOptions): Pro
     bytecode: true,
     define: {
       BUILD_COMMIT: JSON.stringify(await commit()),
+      BUILD_VERSION: JSON.stringify(version),
     },
     compile: {
       outfile,

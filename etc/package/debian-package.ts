@@ -1,17 +1,15 @@
-/** The .deb, written by dpkg-deb. Its scripts are in `debian/` beside this file. */
+/** The .deb, written by dpkg-deb. Its scripts are in `debian/` beside this file, after configure.sh. */
 import { createHash } from 'node:crypto';
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Contents, SCHEMA_PATH } from './contents.ts';
-import { type Entry, type FileTree, gzip, writeTree } from './file-tree.ts';
+import type { Contents } from './contents.ts';
+import { type FileTree, writeTree } from './file-tree.ts';
+import { compressed, DOCUMENTS, installedTree, LOGROTATE } from './installed-tree.ts';
 import type { Release } from './release.ts';
+import { afterInstallation, scriptPath } from './scripts.ts';
 import type { Executable, Target } from './target.ts';
 import { runTool } from './tool.ts';
 
-/** What the first installation copies to /etc/registry-token; no conffile, so no upgrade ever asks about it. */
-const CONFIGURATION_SAMPLE = 'usr/share/registry-token/registry-token.yaml';
-const LOGROTATE = 'etc/logrotate.d/registry-token';
-const DOCUMENTS = 'usr/share/doc/registry-token';
 const MAINTAINER = 'registry-token maintainers <maintainers@registry-token.invalid>';
 
 /** Writes `registry-token_VERSION_ARCHITECTURE.deb` into `out`. `work` is an empty folder. Returns the file's name. */
@@ -23,7 +21,17 @@ export async function makeDebianPackage(
 ): Promise<string> {
   const { target } = executable;
   const root = join(work, 'root');
-  const tree = await installedTree(executable, contents, release, work);
+  const tree: FileTree = {
+    ...(await installedTree(executable, contents, {
+      zshCompletions: 'usr/share/zsh/vendor-completions',
+      work,
+    })),
+    [`${DOCUMENTS}/copyright`]: { text: COPYRIGHT },
+    [`${DOCUMENTS}/changelog.gz`]: await compressed(
+      { text: debianChangelog(release) },
+      join(work, 'changelog'),
+    ),
+  };
   await writeTree(root, tree);
   const files = Object.entries(tree).filter(([, entry]) => 'text' in entry || 'copyOf' in entry);
   const sums = await Promise.all(files.map(async ([path]) => `${await md5(join(root, path))}  ${path}\n`));
@@ -32,11 +40,11 @@ export async function makeDebianPackage(
     'DEBIAN/control': { text: control(target, release, sizes) },
     'DEBIAN/conffiles': { text: `/${LOGROTATE}\n` },
     'DEBIAN/md5sums': { text: sums.sort().join('') },
-    ...Object.fromEntries(
-      ['postinst', 'prerm', 'postrm'].map((script) => [`DEBIAN/${script}`, scriptEntry(script)]),
-    ),
+    'DEBIAN/postinst': { text: await afterInstallation('debian/postinst'), mode: 0o755 },
+    'DEBIAN/prerm': { copyOf: scriptPath('debian/prerm'), mode: 0o755 },
+    'DEBIAN/postrm': { copyOf: scriptPath('debian/postrm'), mode: 0o755 },
   });
-  const name = `registry-token_${release.debianVersion}_${target.architecture}.deb`;
+  const name = `registry-token_${release.packageVersion}_${target.architecture}.deb`;
   await runTool(['dpkg-deb', '--root-owner-group', '-Zgzip', '-z1', '--build', root, join(out, name)], {
     env: { SOURCE_DATE_EPOCH: String(release.epoch) },
     failure: `${name} cannot be written`,
@@ -44,53 +52,10 @@ export async function makeDebianPackage(
   return name;
 }
 
-function scriptEntry(name: string): Entry {
-  return { copyOf: join(import.meta.dir, 'debian', name), mode: 0o755 };
-}
-
-async function installedTree(
-  { path }: Executable,
-  contents: Contents,
-  release: Release,
-  work: string,
-): Promise<FileTree> {
-  const { manPage, completions, samples, documents, packagedConfiguration } = contents;
-  // The sample key signs on loopback only: an installation makes a key of its own.
-  const examples = Object.entries(samples).filter(
-    ([name]) => !/systemd\/registry-token|-sample\.pem$|schema/.test(name),
-  );
-  const compressed = async (entry: Entry, name: string): Promise<Entry> => {
-    await writeTree(work, { [name]: entry });
-    return { copyOf: await gzip(join(work, name), 9) };
-  };
-  return {
-    'usr/bin/registry-token': { copyOf: path, mode: 0o755 },
-    // By this name docker, podman and skopeo find it as a credential helper.
-    'usr/bin/docker-credential-registry-token': { linkTo: 'registry-token' },
-    [CONFIGURATION_SAMPLE]: packagedConfiguration,
-    [LOGROTATE]: { copyOf: 'etc/systemd/registry-token.logrotate' },
-    'usr/lib/systemd/system/registry-token.service': { copyOf: 'etc/systemd/registry-token.service' },
-    'usr/lib/tmpfiles.d/registry-token.conf': { copyOf: 'etc/systemd/registry-token.tmpfiles.conf' },
-    [SCHEMA_PATH]: { copyOf: 'etc/registry-token.schema.json' },
-    'usr/share/man/man1/registry-token.1.gz': await compressed(manPage, 'registry-token.1'),
-    'usr/share/bash-completion/completions/registry-token': completions.bash,
-    'usr/share/zsh/vendor-completions/_registry-token': completions.zsh,
-    'usr/share/fish/vendor_completions.d/registry-token.fish': completions.fish,
-    'usr/share/man/man1/docker-credential-registry-token.1.gz': { linkTo: 'registry-token.1.gz' },
-    [`${DOCUMENTS}/copyright`]: { text: COPYRIGHT },
-    [`${DOCUMENTS}/README.md`]: documents['README.md'] ?? { text: '' },
-    [`${DOCUMENTS}/CHANGELOG.md`]: documents['CHANGELOG.md'] ?? { text: '' },
-    [`${DOCUMENTS}/changelog.gz`]: await compressed({ text: debianChangelog(release) }, 'changelog'),
-    ...Object.fromEntries(
-      examples.map(([name, entry]) => [`${DOCUMENTS}/examples/${name.slice('etc/'.length)}`, entry]),
-    ),
-  };
-}
-
 function control(target: Target, release: Release, sizes: readonly number[]): string {
   const kibibytes = sizes.reduce((sum, size) => sum + Math.ceil(size / 1024), 0);
   return `Package: registry-token
-Version: ${release.debianVersion}
+Version: ${release.packageVersion}
 Architecture: ${target.architecture}
 Maintainer: ${MAINTAINER}
 Installed-Size: ${kibibytes}
@@ -109,9 +74,9 @@ Description: token service for Docker and OCI registries
 }
 
 /** As dpkg-parsechangelog reads it: deb-changelog(5). */
-function debianChangelog({ debianVersion, commit, epoch }: Release): string {
+function debianChangelog({ packageVersion, commit, epoch }: Release): string {
   const date = new Date(epoch * 1000).toUTCString().replace('GMT', '+0000');
-  return `registry-token (${debianVersion}) unstable; urgency=medium
+  return `registry-token (${packageVersion}) unstable; urgency=medium
 
   * Built from commit ${commit}; CHANGELOG.md beside this file tells what is new.
 

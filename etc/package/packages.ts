@@ -7,6 +7,7 @@ import { gatherContents } from './contents.ts';
 import { makeDebianPackage } from './debian-package.ts';
 import { makeImage } from './image.ts';
 import type { Release } from './release.ts';
+import { makeRpm } from './rpm-package.ts';
 import { renderSbom } from './sbom.ts';
 import { makeTarball } from './tarball.ts';
 import { buildExecutables, type Executable } from './target.ts';
@@ -27,7 +28,7 @@ export async function makePackages(
   { work, out }: { readonly work: string; readonly out: string },
 ): Promise<MadePackages> {
   await mkdir(out, { recursive: true });
-  const executables = await buildExecutables(join(work, 'executables'));
+  const executables = await buildExecutables(join(work, 'executables'), release.version);
   const contents = await gatherContents(release);
   const folderFor = async (name: string) => {
     await mkdir(join(work, name), { recursive: true });
@@ -46,6 +47,9 @@ export async function makePackages(
     ),
     ...glibc.map(async (executable) =>
       makeDebianPackage(executable, contents, release, await folderFor(`${executable.target.name}-deb`)),
+    ),
+    ...glibc.map(async (executable) =>
+      makeRpm(executable, contents, release, await folderFor(`${executable.target.name}-rpm`)),
     ),
     makeImage(images, release, await folderFor('image')),
   ]);

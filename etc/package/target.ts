@@ -50,10 +50,10 @@ export interface Executable {
 }
 
 /**
- * Compiles for each target into `folder`. The Bun of a target comes from npm, and is the very one whose hash bun.lock
+ * Compiles `version` for each target into `folder`. The Bun of a target comes from npm, and is the very one whose hash bun.lock
  * has: `bun build` would fetch it too, but without a hash. Rejects where the network is needed and is not there.
  */
-export async function buildExecutables(folder: string): Promise<readonly Executable[]> {
+export async function buildExecutables(folder: string, version: string): Promise<readonly Executable[]> {
   const runtimes = join(folder, 'bun');
   await mkdir(runtimes, { recursive: true });
   for (const file of ['package.json', 'bun.lock']) await cp(file, join(runtimes, file));
@@ -62,7 +62,7 @@ export async function buildExecutables(folder: string): Promise<readonly Executa
     const runtimePath = await fetchRuntime(target, runtimes);
     const path = join(folder, target.name, 'registry-token');
     await mkdir(join(folder, target.name), { recursive: true });
-    await build({ target: target.compileTarget, runtimePath, outfile: path });
+    await build({ target: target.compileTarget, runtimePath, outfile: path, version });
     executables.push({ target, path });
   }
   return executables;

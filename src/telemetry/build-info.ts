@@ -2,6 +2,7 @@
 import manifest from '../../package.json' with { type: 'json' };
 
 declare const BUILD_COMMIT: string | undefined;
+declare const BUILD_VERSION: string | undefined;
 
 export interface BuildInfo {
   readonly version: string;
@@ -12,5 +13,6 @@ export interface BuildInfo {
 
 export function buildInfo(): BuildInfo {
   const commit = typeof BUILD_COMMIT === 'string' ? BUILD_COMMIT : 'source';
-  return { version: manifest.version, commit, bun: Bun.version };
+  const version = typeof BUILD_VERSION === 'string' ? BUILD_VERSION : manifest.version;
+  return { version, commit, bun: Bun.version };
 }

@@ -1,25 +1,34 @@
 /** The packages as an operator meets them: made twice, installed into a fresh Debian, upgraded and purged. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { chmod, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { createLocalJWKSet, jwtVerify } from 'jose';
-import { type Authority, startAuthority } from '../support/authority.ts';
-import { createDpopClient, type DpopClient, getByProtectedRequest } from '../support/authority-client.ts';
+import { startAuthority } from '../support/authority.ts';
+import { createDpopClient } from '../support/authority-client.ts';
 import { writeCertificate } from '../support/certificates.ts';
 import { inRoot } from '../support/chroot.ts';
 import { describeAsRoot } from '../support/debian-parts.ts';
-import { createDebianRoot, type DebianRoot, readUnit } from '../support/debian-root.ts';
-import { type MadePackages, makeAndVerify, nextPackage, unpackImage } from '../support/made-packages.ts';
+import { createDebianRoot, type DebianRoot } from '../support/debian-root.ts';
+import {
+  CONFIGURATION,
+  createInstallation,
+  granted,
+  type Installation,
+  UNIT,
+} from '../support/installation.ts';
+import {
+  type MadePackages,
+  makeAndVerify,
+  makeRpmOf,
+  nextPackage,
+  unpackImage,
+} from '../support/made-packages.ts';
 import { findFreePort, run, runOrFail, start } from '../support/processes.ts';
 import { startRegistry } from '../support/registry.ts';
-import { nextSecond, REGISTRY_SERVICE, startService, TOKEN_ISSUER } from '../support/running-service.ts';
-import { obtainToken, tokenUrl } from '../support/token-request.ts';
+import { REGISTRY_SERVICE, startService, TOKEN_ISSUER } from '../support/running-service.ts';
+import { obtainToken } from '../support/token-request.ts';
 
 setDefaultTimeout(300_000);
 
-const CONFIGURATION = 'etc/registry-token/registry-token.yaml';
 const SAMPLE = 'usr/share/registry-token/registry-token.yaml';
-const UNIT = 'registry-token.service';
-const SCOPE = 'repository:stella-ops/public/app:pull';
 const etc = new URL('../../etc', import.meta.url).pathname;
 
 let made: MadePackages;
@@ -33,6 +42,8 @@ describeAsRoot(
     'openssl',
     'skopeo',
     'qemu-aarch64-static',
+    'rpm',
+    'rpmbuild',
     'readelf',
     'systemd-analyze',
   ],
@@ -49,7 +60,7 @@ describeAsRoot(
     test('are the same, byte for byte, when made again, and tell it with the exposure of the unit', () => {
       expect(made.isGood).toBe(true);
       expect(made.lines.join('\n')).toMatch(
-        /^reproducible: two builds of \w{12} are byte-identical, 8 files$/m,
+        /^reproducible: two builds of \w{12} are byte-identical, 10 files$/m,
       );
       expect(made.lines.join('\n')).toMatch(/^systemd exposure: [01]\.\d of 10/m);
     });
@@ -87,51 +98,29 @@ describeAsRoot(
         expect(await Bun.file(`${into}/${file}`).exists()).toBe(true);
     });
 
-    describeInstallation();
+    describeDeb();
+    describeRpm();
     describeImage();
   },
 );
 
 /** One after the other, as an operator does it over the years. */
-function describeInstallation() {
-  let authority: Authority;
-  let client: DpopClient;
+function describeDeb() {
+  let installation: Installation;
   let before: readonly string[];
-  let port: number;
+  let passwdBefore: string;
   let edited: string;
   let deb: string;
 
   const passwd = () => readFile(root.at('etc/passwd'), 'utf8');
-  let passwdBefore: string;
 
   beforeAll(async () => {
     deb = made.file(/_amd64\.deb$/);
-    authority = await startAuthority({ clients: [{ id: 'builder' }] });
-    client = await createDpopClient(authority, 'builder');
+    installation = await createInstallation(root);
     before = await root.paths();
     passwdBefore = await passwd();
-    port = await findFreePort();
   });
-  afterAll(() => authority?.[Symbol.asyncDispose]());
-
-  /** Starts what is installed by the words of the installed unit, gets a token, stops it. */
-  const issue = async () => {
-    const unit = readUnit(await readFile(root.at(`usr/lib/systemd/system/${UNIT}`), 'utf8'));
-    const address = { REGISTRY_TOKEN_SERVER__LISTEN: `127.0.0.1:${port}` };
-    await using service = await root.startUnit(unit, address);
-    await service.waitForStatus(`http://127.0.0.1:${port}/readyz`, 200);
-    await nextSecond();
-    // The first start has no state to take over: openid-client sends the nonce that the service then asks for.
-    const url = tokenUrl(`http://127.0.0.1:${port}/token`, [SCOPE]);
-    const response = await getByProtectedRequest(authority, client, url);
-    expect(response.status).toBe(200);
-    const { token } = (await response.json()) as { token: string };
-    const keys = await Bun.file(root.at('etc/registry-token/registry-jwks.json')).json();
-    const { payload } = await jwtVerify(token, createLocalJWKSet(keys), { audience: REGISTRY_SERVICE });
-    expect(await service.stop()).toBe(0);
-    return payload.access;
-  };
-  const granted = [{ type: 'repository', name: 'stella-ops/public/app', actions: ['pull'] }];
+  afterAll(() => installation?.[Symbol.asyncDispose]());
 
   test('the .deb installs into a fresh Debian, with a user of its own and a configuration that others cannot read', async () => {
     expect(await root.dpkg('--install', deb)).toMatchObject({ exitCode: 0, stderr: '' });
@@ -142,8 +131,8 @@ function describeInstallation() {
   });
 
   test('the installed unit has nothing that systemd does not know', async () => {
-    const text = await readFile(root.at(`usr/lib/systemd/system/${UNIT}`), 'utf8');
-    const copy = made.folder.at(UNIT);
+    const text = await readFile(root.at(UNIT), 'utf8');
+    const copy = made.folder.at('registry-token.service');
     await writeFile(copy, text.replace('=/usr/bin/', `=${root.at('usr/bin')}/`));
     expect(await run(['systemd-analyze', 'verify', '--man=no', copy])).toEqual({
       exitCode: 0,
@@ -153,18 +142,12 @@ function describeInstallation() {
   });
 
   test('three edits and keygen are enough to issue a token', async () => {
-    const sample = await readFile(root.at(CONFIGURATION), 'utf8');
-    edited = [
-      ['issuer: http://127.0.0.1:8086', `issuer: ${authority.issuer}`],
-      [/realm: \[.*\]/, `realm: http://127.0.0.1:${port}/token`],
-      ['allowedServices: [registry.localhost]', `allowedServices: [${REGISTRY_SERVICE}]`],
-    ].reduce((text, [from, to]) => text.replace(from as string, to as string), sample);
-    await writeFile(root.at(CONFIGURATION), edited);
+    edited = await installation.edit();
     const keygen = await root.run('registry-token', 'keygen', '--out', '/etc/registry-token');
     expect(keygen).toMatchObject({ exitCode: 0, stderr: '' });
     expect((await stat(root.at('etc/registry-token/registry-signing.pem'))).mode & 0o777).toBe(0o640);
     expect((await root.run('registry-token', 'check', '--offline')).exitCode).toBe(0);
-    expect(await issue()).toEqual(granted);
+    expect(await installation.issue()).toEqual(granted);
   });
 
   test('an upgrade asks nothing, keeps the edited configuration and the key, and issues again', async () => {
@@ -172,7 +155,7 @@ function describeInstallation() {
     expect(await root.dpkg('--install', next)).toMatchObject({ exitCode: 0, stderr: '' });
     expect(await readFile(root.at(CONFIGURATION), 'utf8')).toBe(edited);
     expect((await stat(root.at(CONFIGURATION))).mode & 0o777).toBe(0o640);
-    expect(await issue()).toEqual(granted);
+    expect(await installation.issue()).toEqual(granted);
   });
 
   test('an upgrade with another sample asks nothing, and lays nothing beside the edited one', async () => {
@@ -185,7 +168,7 @@ function describeInstallation() {
     expect(await readFile(root.at(SAMPLE), 'utf8')).toContain('# new in 9.2');
     const files = await readdir(root.at('etc/registry-token'));
     expect(files.filter((name) => name.includes('.dpkg-'))).toEqual([]);
-    expect(await issue()).toEqual(granted);
+    expect(await installation.issue()).toEqual(granted);
   });
 
   test('remove keeps the configuration and the key, and purge leaves nothing, the log included', async () => {
@@ -199,6 +182,65 @@ function describeInstallation() {
     expect(await root.paths()).toEqual([...before]);
     expect(await Bun.file(root.at('var/log/registry-token/audit.log')).exists()).toBe(false);
     expect(await passwd()).toBe(passwdBefore);
+  });
+}
+
+function describeRpm() {
+  let own: DebianRoot;
+  let installation: Installation;
+  let edited: string;
+
+  beforeAll(async () => {
+    own = await createDebianRoot();
+    installation = await createInstallation(own);
+  });
+  afterAll(async () => {
+    await installation?.[Symbol.asyncDispose]();
+    await own?.[Symbol.asyncDispose]();
+  });
+
+  test('the .rpm installs into a root of its own, all of it as the package says, with a user of its own', async () => {
+    expect(await own.rpm('--install', made.file(/\.x86_64\.rpm$/))).toMatchObject({
+      exitCode: 0,
+      stderr: '',
+    });
+    expect(await own.rpm('--verify', 'registry-token')).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    expect(await readFile(own.at('etc/passwd'), 'utf8')).toMatch(
+      /^registry-token:x:\d+:\d+:.*:\/nonexistent:\/usr\/sbin\/nologin$/m,
+    );
+    expect((await stat(own.at(CONFIGURATION))).mode & 0o777).toBe(0o640);
+    expect((await own.run('registry-token', 'version')).stdout).toMatch(
+      /^registry-token \S+ \(commit \w{12}, /,
+    );
+  });
+
+  test('three edits and keygen are enough to issue a token from the .rpm', async () => {
+    edited = await installation.edit();
+    expect(await own.run('registry-token', 'keygen', '--out', '/etc/registry-token')).toMatchObject({
+      exitCode: 0,
+      stderr: '',
+    });
+    expect(await installation.issue()).toEqual(granted);
+  });
+
+  test('an upgrade of the .rpm keeps the edited configuration and the key, and issues again', async () => {
+    const next = await makeRpmOf(made.folder, '9.1');
+    expect(await own.rpm('--upgrade', next)).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    expect(await own.rpm('--verify', 'registry-token-9.1-1')).toEqual({
+      exitCode: 0,
+      stdout: '',
+      stderr: '',
+    });
+    expect(await readFile(own.at(CONFIGURATION), 'utf8')).toBe(edited);
+    expect(await installation.issue()).toEqual(granted);
+  });
+
+  test('erasing the .rpm keeps the configuration and the key, and nothing else', async () => {
+    expect(await own.rpm('--erase', 'registry-token')).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    const left = (await own.paths()).filter((path) => path.includes('registry-token'));
+    expect(left.filter((path) => !/^\.\/(etc|var\/lib)\/registry-token/.test(path))).toEqual([]);
+    expect(await readFile(own.at(CONFIGURATION), 'utf8')).toBe(edited);
+    expect(await Bun.file(own.at('etc/registry-token/registry-signing.pem')).exists()).toBe(true);
   });
 }
 

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { cp, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { type BootedRoot, bootRoot } from '../support/booted-root.ts';
 import { describeAsRoot } from '../support/debian-parts.ts';
-import { createDebianRoot, type DebianRoot } from '../support/debian-root.ts';
+import { createDebianRoot, type DebianRoot, RPM_ON_DEBIAN } from '../support/debian-root.ts';
 import { writeImage } from '../support/images.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
-import { makeDeb, nextPackage } from '../support/made-packages.ts';
+import { makeDeb, makeRpmOf, makeTarballOf, nextPackage } from '../support/made-packages.ts';
 import { createTemporaryFolder, findFreePort, isPortFree } from '../support/processes.ts';
 import { createRestartableRegistry, type RestartableRegistry } from '../support/restartable-registry.ts';
 import { createProcessClient, type ProcessClient } from '../support/service-process.ts';
@@ -22,6 +22,7 @@ const EXAMPLES = '/usr/share/doc/registry-token/examples/systemd';
 const KEYS = 'etc/registry-token/registry-signing';
 const SCOPE = 'repository:public/app:pull';
 
+const reference = await readFile(new URL('../../etc/README.md', import.meta.url), 'utf8');
 const folder = await createTemporaryFolder();
 afterAll(() => folder[Symbol.asyncDispose]());
 
@@ -86,6 +87,14 @@ const install = async (dropIn: string) => {
   const script = lines.map((line) => line.slice(4)).join('\n');
   return machine.run('sh', '-ec', `cd ${EXAMPLES}\n${script}`);
 };
+/** Files, folders and the user of an installation. */
+const leftovers = async () => {
+  const places = ['/etc', '/usr', '/var/lib', '/var/log'];
+  const names = ['-name', '*registry-token*', '-not', '-path', '/var/lib/dpkg/*'];
+  const files = await machine.run('find', ...places, ...names);
+  const user = await machine.run('getent', 'passwd', 'registry-token');
+  return `${files.stdout}${user.stdout}`;
+};
 /** As if the switch had been made two hours ago. */
 const letTwoHoursPass = async () => {
   const then = Date.now() / 1000 - 7200;
@@ -93,12 +102,12 @@ const letTwoHoursPass = async () => {
 };
 
 describeAsRoot(
-  ['dpkg-deb', 'docker-registry', 'mmdebstrap', 'skopeo', 'systemd-nspawn'],
+  ['dpkg-deb', 'docker-registry', 'mmdebstrap', 'rpmbuild', 'skopeo', 'systemd-nspawn'],
   'the package under systemd',
   () => {
     beforeAll(async () => {
       [root, deb] = await Promise.all([
-        createDebianRoot(['systemd', 'systemd-sysv', 'dbus', 'logrotate']),
+        createDebianRoot(['systemd', 'systemd-sysv', 'dbus', 'logrotate', 'rpm']),
         makeDeb(folder),
       ]);
       machine = await bootRoot(root.path);
@@ -115,6 +124,13 @@ describeAsRoot(
       await cp(file, root.at('root/package.deb'));
       return machine.run('dpkg', '--install', '/root/package.deb');
     };
+    const rpm = (...words: readonly string[]) => machine.run('rpm', ...RPM_ON_DEBIAN, ...words);
+    const rpmUpgrade = async (version: string) => {
+      await cp(await makeRpmOf(folder, version), root.at('root/package.rpm'));
+      return rpm('--upgrade', '/root/package.rpm');
+    };
+    /** Of the .deb, once it works: the .rpm is installed where nothing is left of it. */
+    let configured: string;
 
     test('before there is a key the start fails once, and says which command makes one', async () => {
       expect(await dpkgInstall(deb)).toMatchObject({ exitCode: 0, stderr: '' });
@@ -313,15 +329,83 @@ describeAsRoot(
         stderr: '',
       });
       expect(await machine.show('ActiveState', UNIT)).not.toBe('active');
-      expect(await text(CONFIGURATION)).toContain('signing:');
+      configured = await text(CONFIGURATION);
       expect(await machine.run('dpkg', '--purge', 'registry-token')).toMatchObject({
         exitCode: 0,
         stderr: '',
       });
-      const left = ['/etc', '/usr', '/var/lib', '/var/log'];
-      const names = ['-name', '*registry-token*', '-not', '-path', '/var/lib/dpkg/*'];
-      expect((await machine.run('find', ...left, ...names)).stdout).toBe('');
-      expect((await machine.run('getent', 'passwd', 'registry-token')).exitCode).toBe(2);
+      expect(await leftovers()).toBe('');
+    });
+
+    test('the .rpm does the same: one failed start that names keygen, then tokens after keygen and the edits', async () => {
+      expect(await rpmUpgrade('9.1')).toMatchObject({ exitCode: 0, stderr: '' });
+      await journal();
+      expect((await systemctl('start', UNIT)).exitCode).toBe(1);
+      expect(await journal()).toContain(
+        'no signing key: run registry-token keygen --out /etc/registry-token',
+      );
+      expect(await machine.show('NRestarts', UNIT)).toBe('0');
+      const known = { ...authorityKey.publicJwk, kid: authorityKey.thumbprint };
+      await write('etc/registry-token/authority-jwks.json', JSON.stringify({ keys: [known] }));
+      await write(CONFIGURATION, configured.replace('registry-signing-bundle.crt', 'registry-signing.crt'));
+      expect(await keygen()).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(await systemctl('enable', '--now', UNIT)).toMatchObject({ exitCode: 0 });
+      expect((await ask()).status).toBe(200);
+    });
+
+    test('an upgrade of the .rpm whose executable refuses the configuration leaves the old process', async () => {
+      const good = await text(CONFIGURATION);
+      const before = await mainPid();
+      await edit(CONFIGURATION, 'grant: strict', 'grant: sometimes');
+      const refused = await rpmUpgrade('9.2');
+      expect(refused.exitCode).toBe(0);
+      expect(refused.stderr).toContain('the service was NOT restarted');
+      expect(refused.stderr).toContain('registry.grant');
+      expect(await mainPid()).toBe(before);
+      expect((await ask()).status).toBe(200);
+      await write(CONFIGURATION, good);
+      expect(await rpmUpgrade('9.3')).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(await mainPid()).not.toBe(before);
+      expect(await text(CONFIGURATION)).toBe(good);
+      expect((await ask()).status).toBe(200);
+    });
+
+    test('erasing the .rpm stops the service, and keeps the configuration and the key', async () => {
+      expect(await rpm('--erase', 'registry-token')).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(await machine.show('ActiveState', UNIT)).not.toBe('active');
+      expect((await systemctl('is-enabled', UNIT)).exitCode).not.toBe(0);
+      expect(await text(CONFIGURATION)).toContain('signing:');
+      expect(await machine.run('ls', `/${KEYS}.pem`)).toMatchObject({ exitCode: 0 });
+    });
+
+    test('what the reference prints removes the rest of the .rpm', async () => {
+      const [, command = ''] = /\| `(rm -r [^`]+userdel registry-token)` \|$/m.exec(reference) ?? [];
+      expect(await machine.run('sh', '-ec', command)).toMatchObject({ exitCode: 0, stderr: '' });
+      expect(await leftovers()).toBe('');
+    });
+
+    test('the tarball serves after the commands that the reference prints', async () => {
+      await cp(await makeTarballOf(folder), root.at('root/registry-token.tar.gz'));
+      await machine.run(
+        'sh',
+        '-ec',
+        'mkdir /root/unpacked; tar xzf /root/registry-token.tar.gz -C /root/unpacked',
+      );
+      const [, commands = ''] = /^From the tarball.*?\n```sh\n(.*?)```/ms.exec(reference) ?? [];
+      const unpacked = 'cd /root/unpacked/registry-token-*';
+      expect(await machine.run('sh', '-ec', `${unpacked}\n${commands}`)).toMatchObject({
+        exitCode: 0,
+        stderr: '',
+      });
+      const modes = await machine.run('stat', '-c', '%U:%G %a', `/${CONFIGURATION}`, `/${KEYS}.pem`);
+      expect(modes.stdout).toBe('root:registry-token 640\nroot:registry-token 640\n');
+      const known = { ...authorityKey.publicJwk, kid: authorityKey.thumbprint };
+      await write('etc/registry-token/authority-jwks.json', JSON.stringify({ keys: [known] }));
+      await write(CONFIGURATION, configured.replace('registry-signing-bundle.crt', 'registry-signing.crt'));
+      expect(await systemctl('enable', '--now', UNIT)).toMatchObject({ exitCode: 0 });
+      expect((await ask()).status).toBe(200);
+      const log = await machine.run('stat', '-c', '%U:%G %a', '/var/log/registry-token/audit.log');
+      expect(log.stdout).toBe('registry-token:adm 640\n');
     });
   },
 );

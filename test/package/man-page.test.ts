@@ -13,8 +13,10 @@ const release = describeRelease({
   base: '1.2.3',
   commit: 'abcdef012345',
   epoch: 1_700_000_000,
-  isTagged: true,
+  tags: ['v1.2.3'],
+  reachableTags: ['v1.2.3'],
   isDirty: false,
+  changelog: '## [1.2.3] - 2023-11-14\n',
 });
 const page = renderManPage(commands, release);
 

@@ -28,7 +28,7 @@ describeAsRoot(['dpkg'], 'without a network', () => {
 
   test('no executable is made, for want of the Bun that bun.lock names', async () => {
     const script = `const { buildExecutables } = await import('${root}/etc/package/target.ts');
-      await buildExecutables('${folder.at('executables')}').catch((cause) => console.log(cause.message));`;
+      await buildExecutables('${folder.at('executables')}', '0.2.0').catch((cause) => console.log(cause.message));`;
     const { stdout } = await withoutNetwork(['-e', script]);
     expect(stdout).toStartWith(
       'The Bun of @oven/bun-linux-x64 cannot be had; it comes from the npm registry',

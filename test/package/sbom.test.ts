@@ -9,8 +9,10 @@ const release = describeRelease({
   base: '1.2.3',
   commit: '0123456789ab',
   epoch: 1_700_000_000,
-  isTagged: true,
+  tags: ['v1.2.3'],
+  reachableTags: ['v1.2.3'],
   isDirty: false,
+  changelog: '## [1.2.3] - 2023-11-14\n',
 });
 const cLibraries = [{ architecture: 'amd64', version: '2.36-9+deb12u1', tree: {} }] as const;
 const text = await renderSbom(release, cLibraries);
@@ -25,7 +27,7 @@ describe('the bill of materials', () => {
 
   test('holds every runtime dependency, what these need, the runtime, and the C library of the image', () => {
     const names: string[] = bom.components.map(({ name }: { name: string }) => name);
-    for (const name of [...Object.keys(manifest.dependencies), 'sonic-boom', 'bun', 'libc6'])
+    for (const name of [...Object.keys(manifest.dependencies), 'denque', 'bun', 'libc6'])
       expect(names).toContain(name);
     expect(names.filter((name) => name in manifest.devDependencies)).toEqual(['bun']);
     expect(new Set(names).size).toBe(names.length);

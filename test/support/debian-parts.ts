@@ -35,6 +35,8 @@ const packages = {
   'qemu-aarch64-static': 'qemu-user-static',
   readelf: 'binutils',
   'redis-cli': 'redis-tools',
+  rpm: 'rpm',
+  rpmbuild: 'rpm',
   'redis-sentinel': 'redis-sentinel',
   'redis-server': 'redis-server',
   skopeo: 'skopeo',

@@ -8,6 +8,8 @@ export interface DebianRoot extends AsyncDisposable {
   readonly at: (path: string) => string;
   /** dpkg on the packages of the root; maintainer scripts run in it. */
   readonly dpkg: (...words: readonly string[]) => Promise<Finished>;
+  /** This machine's rpm on the root; its scripts run in it. Of what packages require there are Debian's, which rpm does not know. */
+  readonly rpm: (...words: readonly string[]) => Promise<Finished>;
   /** Every path in it but what dpkg keeps for itself and what useradd leaves of the last passwd. */
   readonly paths: () => Promise<readonly string[]>;
   /** Runs a command in it to its end, as root. */
@@ -20,6 +22,9 @@ export interface DebianRoot extends AsyncDisposable {
 export interface Unit {
   readonly command: readonly string[];
 }
+
+/** On Debian rpm knows no package, and warns of itself. */
+export const RPM_ON_DEBIAN = ['--nodeps', '--force-debian'];
 
 /** `extra` names packages beside the essential ones. */
 export async function createDebianRoot(extra: readonly string[] = []): Promise<DebianRoot> {
@@ -40,6 +45,7 @@ export async function createDebianRoot(extra: readonly string[] = []): Promise<D
     path,
     at,
     dpkg: (...words) => run(['dpkg', `--root=${path}`, ...words]),
+    rpm: (...words) => run(['rpm', `--root=${path}`, ...RPM_ON_DEBIAN, ...words]),
     paths: async () => {
       const own = ['./var/lib/dpkg', './var/log', './var/cache', './run', './proc'].flatMap((name) => [
         ...['-path', name, '-prune', '-o'],

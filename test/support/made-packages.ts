@@ -4,6 +4,8 @@ import { gatherContents } from '../../etc/package/contents.ts';
 import { makeDebianPackage } from '../../etc/package/debian-package.ts';
 import { packageRelease } from '../../etc/package/package.ts';
 import { readRelease } from '../../etc/package/release.ts';
+import { makeRpm } from '../../etc/package/rpm-package.ts';
+import { makeTarball } from '../../etc/package/tarball.ts';
 import { targets } from '../../etc/package/target.ts';
 import { createTemporaryFolder, run, runOrFail, type TemporaryFolder } from './processes.ts';
 import { BINARY } from './running-service.ts';
@@ -40,13 +42,32 @@ export async function makeAndVerify(): Promise<MadePackages> {
 }
 
 /** The .deb of `dist/registry-token`, written into `folder`. Returns its path. */
-export async function makeDeb(folder: TemporaryFolder): Promise<string> {
+export function makeDeb(folder: TemporaryFolder): Promise<string> {
+  return makeOne(makeDebianPackage, folder);
+}
+
+/** The .rpm of `dist/registry-token`, of a given version where one is named. Returns its path. */
+export function makeRpmOf(folder: TemporaryFolder, version?: string): Promise<string> {
+  return makeOne(makeRpm, folder, version);
+}
+
+/** The .tar.gz of `dist/registry-token`. Returns its path. */
+export function makeTarballOf(folder: TemporaryFolder): Promise<string> {
+  return makeOne(makeTarball, folder);
+}
+
+async function makeOne(
+  make: typeof makeRpm,
+  folder: TemporaryFolder,
+  packageVersion?: string,
+): Promise<string> {
   const release = await readRelease('1');
   const [target] = targets;
-  const places = { work: folder.at('work'), out: folder.path };
+  const places = { work: folder.at(`work-${make.name}-${packageVersion}`), out: folder.path };
   await mkdir(places.work);
+  const named = packageVersion === undefined ? release : { ...release, packageVersion };
   const executable = { target, path: BINARY };
-  return folder.at(await makeDebianPackage(executable, await gatherContents(release), release, places));
+  return folder.at(await make(executable, await gatherContents(named), named, places));
 }
 
 /** A package like another, of a higher version, with a change of its files. Returns its path. */
