@@ -14,6 +14,7 @@ import { type Command, CommandFailure, ConfigurationFault, UsageError } from './
 import { dev } from './cli/dev.ts';
 import { explain } from './cli/explain.ts';
 import { keygen } from './cli/keygen.ts';
+import { log } from './cli/log.ts';
 import { serve } from './cli/serve.ts';
 import { status } from './cli/status.ts';
 import { version } from './cli/version.ts';
@@ -26,6 +27,7 @@ const commands: readonly Command[] = [
   check,
   status,
   explain,
+  log,
   keygen,
   dpopProof,
   login,
@@ -62,7 +64,10 @@ async function main(words: readonly string[]): Promise<number> {
       env: process.env,
       self: selfWords(),
       readInput: () => Bun.stdin.text(),
+      openInput: () => Bun.stdin.stream() as unknown as AsyncIterable<Uint8Array>,
       print: (text) => void process.stdout.write(text),
+      printPart,
+      columns: process.stdout.isTTY === true ? process.stdout.columns : null,
       tell,
       isTerminal: process.stderr.isTTY === true,
       terminalColumns: process.stdout.isTTY === true ? process.stdout.columns : null,
@@ -102,6 +107,12 @@ function tell(text: string): void {
   untaken += text.length;
   process.stderr.write(text, () => {
     untaken -= text.length;
+  });
+}
+
+function printPart(text: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    process.stdout.write(text, (fault) => resolve(fault === null || fault === undefined));
   });
 }
 
@@ -170,6 +181,8 @@ function wordsOf(calledAs: string, words: readonly string[]): readonly string[] 
   return basename(calledAs) === CREDENTIAL_HELPER_NAME ? [dockerCredential.name, ...words] : words;
 }
 
+// Who stops reading (`| head`) ends a command's output, and nothing else.
+process.stdout.on('error', () => {});
 process.exitCode = await main(wordsOf(process.argv0, process.argv.slice(2)));
 // Who does not read the last words must not keep the process, nor a push that hangs; who reads slowly gets the result.
 setTimeout(() => {

@@ -26,8 +26,14 @@ export interface CommandContext {
   readonly self: readonly string[];
   /** Everything on standard input, as text. */
   readonly readInput: () => Promise<string>;
+  /** What arrives on standard input, as it arrives. */
+  readonly openInput: () => AsyncIterable<Uint8Array>;
   /** Writes a result to standard output. */
   readonly print: (text: string) => void;
+  /** The same for a long result; resolves when the reader has it, or once nobody reads, to whether somebody still does. */
+  readonly printPart: (text: string) => Promise<boolean>;
+  /** Characters of a line of the terminal that standard output is; null where it is none. */
+  readonly columns: number | null;
   /** Writes anything else to standard error. */
   readonly tell: (text: string) => void;
   /** Whether standard error is a terminal. */

@@ -34,6 +34,9 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
     env,
     self: ['registry-token'],
     readInput: async () => '',
+    openInput: async function* () {},
+    printPart: async () => true,
+    columns: null,
     print: unexpected,
     tell: (line) => {
       text += line;

@@ -23,6 +23,7 @@ const packages = {
   fish: 'fish',
   glewlwyd: 'glewlwyd',
   java: 'openjdk-17-jdk-headless',
+  logrotate: 'logrotate',
   mandoc: 'mandoc',
   mmdebstrap: 'mmdebstrap',
   nginx: 'nginx',
@@ -40,7 +41,9 @@ const packages = {
   'redis-sentinel': 'redis-sentinel',
   'redis-server': 'redis-server',
   skopeo: 'skopeo',
+  journalctl: 'systemd',
   'systemd-analyze': 'systemd',
+  'systemd-journal-remote': 'systemd-journal-remote',
   'systemd-nspawn': 'systemd-container',
   wrk: 'wrk',
   zsh: 'zsh',
@@ -68,6 +71,7 @@ export type Part = keyof typeof packages | (typeof goParts)[number] | keyof type
 
 /** Parts that are no program: where they are. */
 const files: Readonly<Record<string, string>> = {
+  'systemd-journal-remote': '/lib/systemd/systemd-journal-remote',
   'python3-prometheus-client': '/usr/lib/python3/dist-packages/prometheus_client',
 };
 

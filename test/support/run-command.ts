@@ -34,6 +34,14 @@ async function runToEnd(
     env,
     self: ['registry-token'],
     readInput: async () => input,
+    openInput: async function* () {
+      yield Buffer.from(input);
+    },
+    printPart: async (text: string) => {
+      stdout += text;
+      return true;
+    },
+    columns: null,
     print: (text: string) => {
       stdout += text;
     },

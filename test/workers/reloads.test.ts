@@ -48,6 +48,9 @@ async function startServing(): Promise<Serving> {
     env: {},
     self: ['registry-token'],
     readInput: async () => '',
+    openInput: async function* () {},
+    printPart: async () => true,
+    columns: null,
     print: () => {},
     tell: (line) => {
       text += line;
