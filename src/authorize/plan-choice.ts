@@ -51,8 +51,8 @@ export function planOf(name: string, { plans }: Policy): Plan {
   const shown =
     names.length > 10 ? `${names.slice(0, 10).join(', ')} and ${names.length - 10} more` : names.join(', ');
   // The names may be those of other customers.
-  throw new Refusal('plan-unknown', `The plan "${excerpt(name, 100)}" is not in the catalogue.`, {
-    forLog: `The catalogue has ${shown}. Add the plan, or correct the claim or the rule that names it.`,
+  throw new Refusal('plan-unknown', `There is no plan "${excerpt(name, 100)}".`, {
+    forLog: `The plans are ${shown}. Add the plan, or correct the claim or the rule that names it.`,
   });
 }
 

@@ -97,36 +97,69 @@ function setAt(container: unknown, path: KeyPath, value: unknown): unknown {
 
 type Resolved = { readonly path: KeyPath; readonly schema: z.ZodType } | { readonly fault: string };
 
-/** Follows the parts of a variable's name through the schema; letter case and underscores do not count. */
+/** Follows the parts of a variable's name through the schema. */
 function resolvePath(parts: readonly string[], schema: z.ZodType, present: unknown): Resolved {
   const path: (string | number)[] = [];
   let at = schema;
   let value = present;
   for (const part of parts) {
-    const choices = alternatives(at);
-    const object = choices.find((choice) => choice instanceof z.ZodObject);
-    const record = choices.find((choice) => choice instanceof z.ZodRecord);
-    const list = choices.find((choice) => choice instanceof z.ZodArray);
-    let key: string | number;
-    if (object !== undefined) {
-      const names = Object.keys(object.shape);
-      const name = names.find((candidate) => plain(candidate) === plain(part));
-      if (name === undefined) {
-        return { fault: `is not a key of the configuration; ${suggestName(plain(part), names)}` };
-      }
-      key = name;
-      at = object.shape[name] as z.ZodType;
-    } else if (record !== undefined) {
-      key = ownKeys(value).find((candidate) => plain(candidate) === plain(part)) ?? part;
-      at = record.valueType as z.ZodType;
-    } else if (list !== undefined && /^\d{1,5}$/.test(part)) {
-      key = Number(part);
-      at = list.element as z.ZodType;
-    } else return { fault: `goes deeper than the configuration does, at ${part}` };
-    path.push(key);
-    value = memberOf(value, key);
+    const level = enter(part, at, value);
+    if ('names' in level) {
+      const meant = findLevels(parts.flatMap((name) => name.split('_')).filter(Boolean), schema, present);
+      const isMeant = meant !== null && meant.length > parts.length;
+      if (!isMeant && level.names.length === 0)
+        return { fault: `goes deeper than the configuration does, at ${part}` };
+      const suggestion = isMeant
+        ? `did you mean ${PREFIX}${meant.join('__')}? Two underscores separate levels`
+        : suggestName(plain(part), level.names);
+      return { fault: `is not a key of the configuration; ${suggestion}` };
+    }
+    path.push(level.key);
+    at = level.schema;
+    value = memberOf(value, level.key);
   }
   return { path, schema: at };
+}
+
+type Level =
+  | { readonly key: string | number; readonly schema: z.ZodType }
+  /** Those that there are, where this one is not; none where nothing can be below. */
+  | { readonly names: readonly string[] };
+
+/** The key of this name inside a value; letter case and underscores do not count. */
+function enter(part: string, schema: z.ZodType, value: unknown): Level {
+  const choices = alternatives(schema);
+  const object = choices.find((choice) => choice instanceof z.ZodObject);
+  const record = choices.find((choice) => choice instanceof z.ZodRecord);
+  const list = choices.find((choice) => choice instanceof z.ZodArray);
+  if (object !== undefined) {
+    const names = Object.keys(object.shape);
+    const key = names.find((candidate) => plain(candidate) === plain(part));
+    return key === undefined ? { names } : { key, schema: object.shape[key] as z.ZodType };
+  }
+  if (record !== undefined) {
+    const key = ownKeys(value).find((candidate) => plain(candidate) === plain(part)) ?? part;
+    return { key, schema: record.valueType as z.ZodType };
+  }
+  if (list !== undefined && /^\d{1,5}$/.test(part))
+    return { key: Number(part), schema: list.element as z.ZodType };
+  return { names: [] };
+}
+
+/** The words of a name divided into levels of the schema (`SIGNING`, `KEY_PATH`); null if they are none. */
+function findLevels(words: readonly string[], schema: z.ZodType, value: unknown): string[] | null {
+  if (words.length === 0) return [];
+  const counts = words.map((_, index) => index + 1);
+  const isNamedFreely = alternatives(schema).some((choice) => choice instanceof z.ZodRecord);
+  // The longest name of a key: plansPath rather than plans. The shortest of a plan, which may be any.
+  for (const count of isNamedFreely ? counts : counts.toReversed()) {
+    const name = words.slice(0, count).join('_');
+    const level = enter(name, schema, value);
+    if ('names' in level) continue;
+    const below = findLevels(words.slice(count), level.schema, memberOf(value, level.key));
+    if (below !== null) return [name, ...below];
+  }
+  return null;
 }
 
 /** A string where nothing else fits; otherwise YAML (`[a, b]`), which is a string again where it is plain text. */

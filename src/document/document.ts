@@ -10,11 +10,11 @@ import {
   LineCounter,
   type Node,
   parseDocument,
-  type YAMLError,
   type YAMLMap,
 } from 'yaml';
 import { ConfigurationFault, formatMistake, type Mistake } from './mistakes.ts';
 import { findPlain, type PlainNode, readPlainYaml } from './plain-yaml.ts';
+import { explainSyntaxError, quote, type SyntaxFault } from './syntax-errors.ts';
 import { type KeyPath, type Place, placeAt } from './text.ts';
 
 export interface ConfigurationDocument {
@@ -32,16 +32,7 @@ export interface ConfigurationDocument {
 /** How often YAML aliases may be expanded: enough for reuse, too little to explode. */
 const MAX_ALIASES = 100;
 
-/** What yaml says of these faults would quote the text, which may be a password. */
-const unquoted: Readonly<Partial<Record<YAMLError['code'], string>>> = {
-  TAG_RESOLVE_FAILED: 'is not valid YAML: unknown tag; put a text that starts with ! in quotes',
-  BAD_DQ_ESCAPE:
-    'is not valid YAML: unknown escape after \\ in double quotes; use single quotes to take \\ literally',
-  BAD_DIRECTIVE: 'is not valid YAML: unknown directive; put a text that starts with % in quotes',
-  MULTIPLE_DOCS: 'starts a second YAML document; the file must hold exactly one',
-};
-
-const UNKNOWN_ALIAS = 'is not valid YAML: alias without an anchor; put a text that starts with * in quotes';
+const UNKNOWN_ALIAS = `is not valid YAML: alias without an anchor; ${quote('*')}`;
 
 /**
  * Parses YAML 1.2. Throws ConfigurationFault with every syntax error, double key, unknown alias and exploding
@@ -77,11 +68,7 @@ export function parseWithYaml(text: string, source: string): ConfigurationDocume
     return { line, column: col };
   };
   const { unknownAliases, doubleKeys, droppedKeys } = inspect(document);
-  const faults = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
-    at: pos[0],
-    message: unquoted[code] ?? `is not valid YAML: ${message.split(': ', 1).join('')}`,
-    key: '',
-  }));
+  const faults = onePerLine(document, text).map((fault) => ({ ...fault, key: '' }));
   if (faults.length + doubleKeys.length === 0)
     for (const at of unknownAliases) faults.push({ at, message: UNKNOWN_ALIAS, key: '' });
   for (const at of doubleKeys)
@@ -178,6 +165,18 @@ function* nodesOf(document: Document): Generator<Node, void> {
       if (isCollection(next)) ahead.push(...next.items.toReversed());
     }
   }
+}
+
+/** What comes later on a line is mostly a consequence of what comes first. */
+function onePerLine({ errors, warnings }: Document.Parsed, text: string): SyntaxFault[] {
+  const lines = new Set<number>();
+  return [...errors, ...warnings]
+    .map((error) => explainSyntaxError(error, text))
+    .sort((a, b) => a.at - b.at)
+    .filter(({ at }) => {
+      const line = text.lastIndexOf('\n', at - 1);
+      return !lines.has(line) && lines.add(line);
+    });
 }
 
 /** One unclosed bracket of many is as many errors at one place. */

@@ -1,6 +1,7 @@
 /** What a zod schema found wrong, in words: what was found, what is allowed, which key was probably meant. */
 import { z } from 'zod';
 import type { Mistake } from './mistakes.ts';
+import { quote } from './syntax-errors.ts';
 import type { KeyPath } from './text.ts';
 
 /** The document that an issue is about. */
@@ -45,6 +46,8 @@ function describe(issue: z.core.$ZodIssue, isSecret: boolean): string {
     return `is missing; must be ${typeNames[issue.expected] ?? issue.expected}`;
   switch (issue.code) {
     case 'invalid_type':
+      if (issue.expected === 'string' && isUnquoted(issue.input))
+        return `must be text, not a mapping; ${quote('{')}`;
       return `must be ${typeNames[issue.expected] ?? issue.expected}, not ${found}`;
     case 'invalid_value':
       return `must be one of ${issue.values.join(', ')}, not ${found}`;
@@ -60,6 +63,13 @@ function describe(issue: z.core.$ZodIssue, isSecret: boolean): string {
         ? issue.message
         : `${issue.message}, not ${found}`;
   }
+}
+
+/** What YAML makes of `{claim:tid}`. */
+function isUnquoted(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const members = Object.values(value);
+  return members.length > 0 && members.every((member) => member === null);
 }
 
 const typeNames: Readonly<Record<string, string>> = {

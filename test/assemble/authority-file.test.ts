@@ -66,11 +66,7 @@ describe('a key set of the Authority', () => {
       JSON.stringify({ keys: Array(101).fill(publicJwk) }),
       'The key set holds more than 100 keys.',
     ],
-    [
-      'bytes',
-      Uint8Array.from([0xff, 0xfe, 0]),
-      'is not UTF-8; iconv converts it (iconv -f UTF-16 -t UTF-8, or -f LATIN1)',
-    ],
+    ['bytes', Uint8Array.from([0xff, 0xfe, 0]), 'is UTF-16; save it as UTF-8 (iconv -f UTF-16LE -t UTF-8)'],
   ])('is not a file with %s', async (_, content, message) => {
     expect(await mistakesOf(content)).toBe(`authority.jwksPath: ${message}`);
   });

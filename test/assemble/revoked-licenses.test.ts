@@ -50,7 +50,7 @@ test.each<[string, Uint8Array | string, string]>([
   [
     'UTF-16, as PowerShell writes it',
     Buffer.from('\ufeffLIC-1\r\n', 'utf16le'),
-    ':1:1: revokedLicensesPath: is not UTF-8',
+    ':1:1: revokedLicensesPath: is UTF-16; save it as UTF-8',
   ],
   ['another encoding', Buffer.from('A\nLIZENZ-Ä\n', 'latin1'), ':2:8: revokedLicensesPath: is not UTF-8'],
   ['CSV', 'LIC-1\nLIC-2,stolen\n', ':2:6: revokedLicensesPath: is not a licence: it has "," in it'],

@@ -118,9 +118,9 @@ describe('planRules', async () => {
     const answer = await askWith({ 'stellaops:plan': 'admin' });
     expectRefusal(answer, 'plan-unknown');
     expect(answer.decision.refusal?.detail).toBe(
-      'The plan "gone" is not in the catalogue. The catalogue has admin, ci, community. Add the plan, or correct the claim or the rule that names it.',
+      'There is no plan "gone". The plans are admin, ci, community. Add the plan, or correct the claim or the rule that names it.',
     );
-    expect(answer.body).toMatchObject({ detail: 'The plan "gone" is not in the catalogue.' });
+    expect(answer.body).toMatchObject({ detail: 'There is no plan "gone".' });
     expect(JSON.stringify(answer.body)).not.toContain('community');
   });
 

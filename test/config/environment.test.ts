@@ -213,6 +213,21 @@ describe('a mistake in the environment', () => {
       'x',
       'is not a key of the configuration; allowed are server, authority, authorities, senderConstraint',
     ],
+    [
+      'SIGNING_KEY_PATH',
+      'x',
+      'is not a key of the configuration; did you mean REGISTRY_TOKEN_SIGNING__KEY_PATH? Two underscores separate levels',
+    ],
+    [
+      'Server__Tls_CertPath',
+      'x',
+      'is not a key of the configuration; did you mean REGISTRY_TOKEN_Server__Tls__CertPath?',
+    ],
+    [
+      'PLANS_my_plan_REPOSITORIES_0_PATTERN',
+      'x',
+      'is not a key of the configuration; did you mean REGISTRY_TOKEN_PLANS__my_plan__REPOSITORIES__0__PATTERN?',
+    ],
     ['', 'x', 'is not a key of the configuration; allowed are server'],
     ['SIGNING__', 'x', 'is not a key of the configuration; allowed are issuer'],
     [

@@ -131,7 +131,7 @@ describe('a mistake in a long configuration has its place', () => {
       'an open quote after the plans',
       unchanged,
       'defaultPlan: "plan-1\n',
-      `test.yaml:${lineOfPlan(PLANS) + 1}:1: is not valid YAML: Missing closing "quote`,
+      `test.yaml:${lineOfPlan(PLANS) + 1}:1: is not valid YAML: a quote is not closed`,
     ],
     [
       'an unknown escape in a plan',

@@ -136,7 +136,7 @@ describe('a mistake in a file of plans has its place:', () => {
     [
       'another encoding',
       Buffer.from('{"pro":\n{"x": "Ä"}}', 'latin1'),
-      'plans.json:2:8: is not UTF-8; iconv converts it (iconv -f UTF-16 -t UTF-8, or -f LATIN1)',
+      'plans.json:2:8: is not UTF-8; save it as UTF-8 (from Latin-1: iconv -f LATIN1 -t UTF-8)',
     ],
   ])('%s', (_, content, message) => {
     expect(mistakesOf(content)).toEqual([message]);

@@ -28,6 +28,49 @@ describe('a syntax error', () => {
     );
   });
 
+  test.each([
+    ['a: *', 4, 'a value that begins with * must be quoted: "*"'],
+    ['a: */x', 4, 'alias without an anchor; a value that begins with * must be quoted: "*"'],
+    ['a: [*, b]', 5, 'a value that begins with * must be quoted: "*"'],
+    ['a: *x y', 4, 'a value that begins with * must be quoted: "*"'],
+    ['a: *x: y', 4, 'a value that begins with * must be quoted: "*"'],
+    ['a: {claim:tid}/*', 4, 'a value that begins with { must be quoted'],
+    ['a: { b: {claim:tid}/*, c: [d] }', 9, 'a value that begins with { must be quoted'],
+    ['a: [x]/y', 4, 'a value that begins with [ must be quoted'],
+    ['a: @x', 4, 'a value that begins with @ must be quoted'],
+    ['a: `x', 4, 'a value that begins with ` must be quoted'],
+    ['a: %x', 4, 'a value that begins with % must be quoted'],
+    ['a: ,x', 4, 'a value that begins with , must be quoted'],
+    ['a: !x', 4, 'unknown tag; a value that begins with ! must be quoted'],
+    ['a: |x', 5, 'a value that begins with | or > must be quoted'],
+    ['%x: 1', 1, 'unknown directive; a value that begins with % must be quoted'],
+    ["a: 'it's'", 8, "text follows a closing quote; a ' in single quotes is written ''"],
+    [
+      'a: b: c',
+      4,
+      'a key inside a value; put a value with ": " in quotes, and give all keys of a mapping the same indentation',
+    ],
+    ['a: - b', 4, 'a list begins on the line after its key'],
+    ['a: "x', 6, 'a quote is not closed'],
+    ['a: {b: c', 9, 'a { is not closed by a }'],
+    ['a: [b', 6, 'a [ is not closed by a ]'],
+    ['a: }', 4, 'a } without a { before it'],
+    ['a: ]', 4, 'a ] without a [ before it'],
+    ['a: "x"#y', 7, 'a comment needs a space before its #'],
+    ['a: "C:\\keys"', 7, 'unknown escape after \\ in double quotes; use single quotes to take \\ literally'],
+  ])('in %j is told at column %d with what to write', (text, column, fault) => {
+    expect(judge(text).mistakes).toMatchObject([{ line: 1, column, message: `is not valid YAML: ${fault}` }]);
+  });
+
+  test.each([
+    ['a:\n\tb: c', 2, 'indentation is by spaces, not by tabs'],
+    ['a:\n  b: c\n d: e', 3, 'this key is not indented as the other keys of its mapping'],
+    ['a:b\nc: d', 1, 'expected `key: value`, with a space after the colon'],
+    ['- a\nb: c', 2, 'unexpected text; check the indentation of this line'],
+  ])('in %j is told at line %d', (text, line, fault) => {
+    expect(judge(text).mistakes).toMatchObject([{ line, message: `is not valid YAML: ${fault}` }]);
+  });
+
   test('of many brackets is told once a place', () => {
     expect(judge('['.repeat(1000)).mistakes.length).toBeLessThan(5);
   });
