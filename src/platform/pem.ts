@@ -1,5 +1,6 @@
 /** PEM (RFC 7468): certificates and private keys in a text, and what is wrong with them. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { butA, explainKeyFault, labelsOf } from './pem-faults.ts';
 
 /**
  * Why a text cannot be used. The message goes on where a file's name ends, and quotes nothing of the text:
@@ -28,11 +29,18 @@ export function holdsCertificate(text: string): boolean {
 /** Every certificate of the text, in its order, at least one. Throws PemFault. */
 export function parseCertificates(text: string): readonly [X509Certificate, ...X509Certificate[]] {
   const [first, ...others] = blocksOf(text, 'CERTIFICATE');
-  if (first === undefined) throw new PemFault('holds no PEM certificate');
+  if (first === undefined) {
+    const labels = labelsOf(text);
+    throw new PemFault(
+      labels.includes('CERTIFICATE')
+        ? 'holds a certificate that is cut off'
+        : `holds no PEM certificate${butA(labels)}`,
+    );
+  }
   try {
     return [new X509Certificate(first), ...others.map((block) => new X509Certificate(block))];
   } catch {
-    throw new PemFault('holds a certificate that cannot be read');
+    throw new PemFault('holds a certificate that is damaged');
   }
 }
 
@@ -50,10 +58,8 @@ export function parsePrivateKey(text: string, password: string | null = null): K
 }
 
 function keyFaultOf(text: string, hasPassword: boolean): PemFault {
-  if (!text.includes('-----BEGIN ')) return new PemFault('is not a PEM file');
-  if (!text.includes('PRIVATE KEY-----')) return new PemFault('holds no PEM private key');
   // The label of RFC 7468 §11, or the header `Proc-Type: 4,ENCRYPTED` of OpenSSL's older form.
-  if (!text.includes('ENCRYPTED')) return new PemFault('holds a private key that cannot be read');
+  if (!text.includes('ENCRYPTED')) return new PemFault(explainKeyFault(text));
   return hasPassword
     ? new PemFault('holds an encrypted private key that the password does not open', true)
     : new PemFault('holds an encrypted private key', true);

@@ -153,9 +153,13 @@ describeWith(['openssl'], 'a signing certificate', () => {
     [
       'a certificate of words',
       '-----BEGIN CERTIFICATE-----\nd29yZHM=\n-----END CERTIFICATE-----\n',
-      'The file holds a certificate that cannot be read.',
+      'The file holds a certificate that is damaged.',
     ],
-    ['half a certificate', '-----BEGIN CERTIFICATE-----\nMIIB', 'The file holds no PEM certificate.'],
+    [
+      'half a certificate',
+      '-----BEGIN CERTIFICATE-----\nMIIB',
+      'The file holds a certificate that is cut off.',
+    ],
   ])('is not a file that holds %s', async (_, content, message) => {
     await createSelfSigned('own', p256);
     expect(await mistakesWith('own', content)).toStartWith(`signing.certificatePath: ${message}`);
@@ -165,7 +169,7 @@ describeWith(['openssl'], 'a signing certificate', () => {
   test('is not the file of the key', async () => {
     await createSelfSigned('own', p256);
     expect(await mistakesWith('own', read('own.pem'))).toBe(
-      'signing.certificatePath: The file holds no PEM certificate.',
+      'signing.certificatePath: The file holds no PEM certificate, but a PRIVATE KEY.',
     );
   });
 

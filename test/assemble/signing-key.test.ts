@@ -174,27 +174,35 @@ describeWith(['openssl'], 'a private key as openssl writes it', () => {
 
 describe('a file that holds no private key', () => {
   test.each([
-    ['words', 'registry-token\n', 'The file is not a PEM file.'],
-    ['a JWK', JSON.stringify(p256.export({ format: 'jwk' })), 'The file is not a PEM file.'],
+    ['words', 'registry-token\n', 'The file is not a PEM file: it has no BEGIN line.'],
+    [
+      'a JWK',
+      JSON.stringify(p256.export({ format: 'jwk' })),
+      'The file is not a PEM file: it has no BEGIN line.',
+    ],
     [
       'a public key',
       generateKeyPairSync('ec', { namedCurve: 'P-256' })
         .publicKey.export({ type: 'spki', format: 'pem' })
         .toString(),
-      'The file holds no PEM private key.',
+      'The file holds no PEM private key, but a PUBLIC KEY.',
     ],
     ['half a key', pem(p256, 'pkcs8').slice(0, 100), ''],
     [
       'a key with a wrong letter',
       pem(rsa, 'pkcs8').replace(/^MII/m, 'MIA'),
-      'The file holds a private key that cannot be read.',
+      'The file holds a private key that is damaged or cut off.',
     ],
     [
       'a key of nothing',
       '-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n',
-      'The file holds a private key that cannot be read.',
+      'The file holds a private key that is damaged or cut off.',
     ],
-    ['zeroes', new Uint8Array(4096), 'The file is not a PEM file.'],
+    [
+      'zeroes',
+      new Uint8Array(4096),
+      'The file is not a PEM file: it is binary; if it is DER, openssl pkey -inform DER converts it.',
+    ],
   ])('but %s is refused', async (_, content, message) => {
     const told = await mistakesOf(content);
     expect(told).toStartWith(`signing.keyPath: ${message}`);

@@ -76,9 +76,13 @@ describeWith(['openssl'], 'server.tls', () => {
     [
       'a certificate that is none',
       { certPath: 'server.pem' },
-      /^server\.tls\.certPath: holds no PEM certificate$/,
+      /^server\.tls\.certPath: holds no PEM certificate, but a PRIVATE KEY$/,
     ],
-    ['a key that is none', { keyPath: 'server.crt' }, /^server\.tls\.keyPath: holds no PEM private key$/],
+    [
+      'a key that is none',
+      { keyPath: 'server.crt' },
+      /^server\.tls\.keyPath: holds no PEM private key, but a CERTIFICATE$/,
+    ],
     [
       'a key of another certificate',
       { keyPath: 'other.pem' },

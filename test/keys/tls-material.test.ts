@@ -67,15 +67,15 @@ describeWith(['openssl'], 'TLS material', () => {
     const cases: readonly (readonly [Partial<TlsMaterial>, keyof TlsMaterial, string])[] = [
       [{ certificates: '' }, 'certificates', 'holds no PEM certificate'],
       [{ certificates: server.key }, 'certificates', 'holds no PEM certificate'],
-      [{ certificates: damaged }, 'certificates', 'cannot be read'],
-      [{ certificates: `${server.certificate}${damaged}` }, 'certificates', 'cannot be read'],
+      [{ certificates: damaged }, 'certificates', 'is damaged'],
+      [{ certificates: `${server.certificate}${damaged}` }, 'certificates', 'is damaged'],
       [{ key: server.certificate }, 'key', 'holds no PEM private key'],
-      [{ key: server.key.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA') }, 'key', 'cannot be read'],
+      [{ key: server.key.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA') }, 'key', 'is damaged'],
       [{ key: encrypted }, 'key', 'encrypted'],
       [{ key: other.key }, 'key', 'not the key of the first certificate'],
       [{ certificates: `${authority.certificate}${server.certificate}` }, 'key', 'not the key of the first'],
       [{ clientAuthorities: 'nobody' }, 'clientAuthorities', 'holds no PEM certificate'],
-      [{ clientAuthorities: `${authority.certificate}${damaged}` }, 'clientAuthorities', 'cannot be read'],
+      [{ clientAuthorities: `${authority.certificate}${damaged}` }, 'clientAuthorities', 'is damaged'],
     ];
     for (const [change, source, message] of cases)
       expect(findTlsFaults({ ...good, ...change }, now)).toEqual([

@@ -74,7 +74,7 @@ profile: {}
 
 test.each([
   ['', '1:1: must be a YAML mapping with the key profiles'],
-  ['profiles: [', '1:12: is not valid YAML: Flow sequence'],
+  ['profiles: [', '1:12: is not valid YAML: a [ is not closed'],
   [`profiles: { one: { ${minimal} }, one: { ${minimal} } }`, 'one: is set twice in the same mapping'],
   ['profiles: { a b: {} }', 'profiles."a b": is not a valid name: use 1 to 64 printable ASCII characters'],
 ])('%j is told as what it is', (text, message) => {

@@ -335,7 +335,7 @@ describeWith(['openssl'], 'with a client certificate', () => {
 
   test('a key that is no certificate is refused as one', async () => {
     const { stderr } = await get('https://a', '--cert', folder.at('client.key'));
-    expect(stderr).toBe(`${folder.at('client.key')} holds no PEM certificate\n`);
+    expect(stderr).toBe(`${folder.at('client.key')} holds no PEM certificate, but a PRIVATE KEY\n`);
   });
 
   test('a failed discovery makes no DPoP key', async () => {
