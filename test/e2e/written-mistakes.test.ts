@@ -100,7 +100,9 @@ describeWith(['openssl'], 'a mistake', () => {
       ...['--plan', 'nope', 'repository:team/app:pull'],
     ]);
     expect(exitCode).toBe(1);
-    expect(stdout).toBe('Refused, 403 plan-unknown: There is no plan "nope". The plans are team.\n');
+    expect(stdout).toBe(
+      'Refused, 403 plan-unknown: There is no plan "nope". The plans are team. Add the plan, or correct the claim or the rule that names it.\n',
+    );
   });
 
   const EC = 'openssl genpkey -algorithm EC -pkeyopt';
