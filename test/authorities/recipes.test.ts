@@ -144,4 +144,15 @@ describe.each(names.map((name) => [name]))('the recipe of %s', async (name) => {
     await writeFile(folder.at('client.yaml'), text);
     expect(loadProfiles(folder.at('client.yaml')).length).toBeGreaterThan(0);
   });
+
+  if (blockUnder(name, 'People') !== '')
+    test('has a profile without mistakes for people', async () => {
+      await using folder = await createTemporaryFolder();
+      await writeFile(folder.at('client.yaml'), blockUnder(name, 'People'));
+      const [me] = loadProfiles(folder.at('client.yaml'));
+      const client = parse(blockUnder(name, 'The client')) as { profiles: Record<string, object> };
+      const [others] = Object.values(client.profiles);
+      expect(me?.profile).toMatchObject({ login: true, registry: 'registry.example.com' });
+      expect(others).toMatchObject({ authority: me?.profile.authority });
+    });
 });

@@ -12,11 +12,14 @@ export interface Glewlwyd extends OAuthServer {
   readonly addInstance: (name: string, parameters: object) => Promise<string>;
   /** Adds a client that may have tokens for the registry; `settings` as the administration's API has them. */
   readonly addClient: (clientId: string, settings: object) => Promise<void>;
+  /** Adds a person who may have tokens for the registry. */
+  readonly addPerson: (name: string, password: string) => Promise<void>;
 }
 
 const SETTINGS = '/etc/glewlwyd/glewlwyd.conf';
 const TABLES = '/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz';
 const RESOURCE = 'https://registry.example.com';
+const SCOPE = 'registry.token.issue';
 
 /**
  * Starts it on a free port, with two clients whose tokens are for the registry alone: `builder` with the secret, and `node`
@@ -72,6 +75,11 @@ export async function startGlewlwyd(
     caPath: certificateAuthority.certificatePath,
     addInstance,
     addClient,
+    addPerson: async (username, password) => {
+      await post('scope/', { ...ofScopes, name: SCOPE, display_name: SCOPE });
+      const own = { username, name: username, password };
+      await post('user/', { ...own, enabled: true, scope: ['g_profile', SCOPE] });
+    },
     [Symbol.asyncDispose]: async () => {
       await child.stop();
       await folder[Symbol.asyncDispose]();
@@ -110,10 +118,13 @@ const ofClients = {
   confidential: true,
   enabled: true,
   authorization_type: ['client_credentials'],
-  scope: ['registry.token.issue'],
+  scope: [SCOPE],
   redirect_uri: [],
   resource: [RESOURCE],
 };
+
+/** People are asked for their password before they give a client the scope. */
+const ofScopes = { password_required: true, scheme: {} };
 
 function newKey(): { readonly key: string; readonly cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

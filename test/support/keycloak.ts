@@ -6,8 +6,10 @@ import { keepSecret } from './secret-watch.ts';
 import type { CertificateAuthority } from './tls-identities.ts';
 
 export interface Keycloak extends OAuthServer {
-  /** Adds a client with the scope of the registry; `roles` are those of its service account. */
+  /** Adds a client with the scope of the registry; `roles` are those of its service account, if it has one. */
   readonly addClient: (client: ClientSettings, roles: readonly string[]) => Promise<void>;
+  /** Adds a person with these roles of the realm. */
+  readonly addPerson: (name: string, password: string, roles: readonly string[]) => Promise<void>;
   /** Makes a new key the one that signs. */
   readonly rotateKey: () => Promise<void>;
 }
@@ -53,6 +55,7 @@ export async function startKeycloak(certificateAuthority: CertificateAuthority):
       issuer: `${url}/realms/${REALM}`,
       caPath: certificateAuthority.certificatePath,
       addClient: (client, roles) => addClient(api, client, roles),
+      addPerson: (name, password, roles) => addPerson(api, name, password, roles),
       rotateKey: () => rotateKey(api),
       [Symbol.asyncDispose]: stop,
     };
@@ -109,10 +112,23 @@ async function setUpRealm(api: Api): Promise<void> {
 
 async function addClient(api: Api, client: ClientSettings, roles: readonly string[]): Promise<void> {
   await api(`/${REALM}/clients`, client);
+  if (roles.length === 0) return;
   const [{ id }] = (await api(`/${REALM}/clients?clientId=${client.clientId}`)) as [{ id: string }];
   const user = (await api(`/${REALM}/clients/${id}/service-account-user`)) as { id: string };
+  await giveRoles(api, user.id, roles);
+}
+
+async function addPerson(api: Api, name: string, password: string, roles: readonly string[]): Promise<void> {
+  const credentials = [{ type: 'password', value: password, temporary: false }];
+  const profile = { email: `${name}@example.com`, emailVerified: true, firstName: name, lastName: name };
+  await api(`/${REALM}/users`, { username: name, enabled: true, credentials, ...profile });
+  const [{ id }] = (await api(`/${REALM}/users?username=${name}&exact=true`)) as [{ id: string }];
+  await giveRoles(api, id, roles);
+}
+
+async function giveRoles(api: Api, user: string, roles: readonly string[]): Promise<void> {
   const found = await Promise.all(roles.map((role) => api(`/${REALM}/roles/${role}`)));
-  await api(`/${REALM}/users/${user.id}/role-mappings/realm`, found);
+  await api(`/${REALM}/users/${user}/role-mappings/realm`, found);
 }
 
 async function rotateKey(api: Api): Promise<void> {

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import type { OAuthServer } from './oauth-servers.ts';
 import type { Section } from './running-service.ts';
 
-type Heading = 'There' | 'Here' | 'The client';
+type Heading = 'There' | 'Here' | 'The client' | 'People';
 type Kind = 'json' | 'properties' | 'sh' | 'yaml';
 
 /** The block of this kind below a heading that has this text. Throws where there is none. */
