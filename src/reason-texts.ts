@@ -180,8 +180,9 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
     mend: 'Raise `senderConstraint.replay.capacity`, shorten `maxAge`, or find out who sends so many proofs.',
   },
   overloaded: {
-    meaning: 'More requests are in flight than `limits.inFlight` allows.',
-    mend: 'Clients retry by themselves. If it lasts: raise the limit, `server.workers`, or the number of nodes.',
+    meaning:
+      'More requests arrive than the service can answer, or more are in flight than `limits.inFlight` allows.',
+    mend: 'Some clients retry by themselves. If it lasts: raise `server.workers`, the number of nodes, or the limit.',
   },
   'entitlements-expired': {
     meaning: 'The bundle of entitlements has expired.',

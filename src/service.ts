@@ -103,6 +103,11 @@ class Arrival implements Disposable {
     return this.#parameters;
   }
 
+  /** Throws `overloaded` if the request has no place and will get none. */
+  checkRoom(queue: RunQueue): void {
+    if (this.#place === null) queue.checkRoom();
+  }
+
   async waitForTurn(queue: RunQueue): Promise<void> {
     this.#place ??= await queue.enter();
   }
@@ -137,7 +142,9 @@ async function decide(
   let response: Response;
   arrival.use.holder = null;
   try {
-    request = parseTokenRequest(arrival.request, await arrival.readParameters(), arrival.peer, parts.request);
+    const parameters = await arrival.readParameters();
+    arrival.checkRoom(parts.queue);
+    request = parseTokenRequest(arrival.request, parameters, arrival.peer, parts.request);
     await arrival.waitForTurn(parts.queue);
     // The clock is read only now, because reading the body may have taken a while.
     caller = await authenticate(request, address, parts.authenticate, parts.clock, arrival.use);

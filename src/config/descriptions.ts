@@ -112,7 +112,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   plansPath: 'JSON file with more plans, written by a program, in the same shape as plans; at most 64 MiB.',
   limits: 'Limits; requests above them are answered 429 or 503.',
   'limits.perSubject': 'Requests of one subject: 50/s, 100/m or 1000/h. As many may come at once.',
-  'limits.inFlight': 'Requests in progress in all workers; more are answered 503 at once.',
+  'limits.inFlight':
+    'Requests in progress in all workers; more are answered 503 at once. Without it only an overload that lasts is.',
   telemetry: 'A second listener for /metrics, /healthz, /readyz and /status.',
   'telemetry.listen':
     'The address of that listener: host:port, or unix:PATH for a socket that the group of the service may use. The status command asks it.',

@@ -1,4 +1,8 @@
-/** Twice as much as the service can do, with a bound on the requests under way: who is answered how, and what it costs. */
+/**
+ * Twice as much as the service can do: who is answered how, and what it costs. The service has a core of its own, and the
+ * load another.
+ */
+import { availableParallelism } from 'node:os';
 import { createTemporaryFolder } from '../support/processes.ts';
 import { startBenchService } from './bench-service.ts';
 import { type Cell, usualCell } from './cells.ts';
@@ -18,9 +22,8 @@ export interface OverloadOptions {
 }
 
 export interface OverloadReport {
-  /** Tokens a second with as many requests at once as are allowed under way. */
+  /** Tokens a second of the service on its core, with as many requests at once as it can use. */
   readonly capacity: number;
-  readonly inFlight: number;
   /** A second during the overload. */
   readonly offered: number;
   readonly issued: number;
@@ -32,23 +35,26 @@ export interface OverloadReport {
   readonly memory: readonly number[];
 }
 
-const IN_FLIGHT = 32;
+const AT_CAPACITY = 16;
 /** So many that those who are turned away at once do not wait for each other. */
 const CONNECTIONS = 200;
 
 export async function measureOverload(options: OverloadOptions): Promise<OverloadReport> {
   const { seconds, warmUpRequests, warmUpSeconds, factor, signal } = options;
-  const cell: Cell = { ...usualCell, name: 'overload', sections: { limits: { inFlight: IN_FLIGHT } } };
+  const cell: Cell = { ...usualCell, name: 'overload' };
   await using folder = await createTemporaryFolder();
   await using service = await startBenchService(folder, cell);
   const { target, pid } = service;
+  runOn(0, pid);
+  // What this process starts from now on inherits it.
+  runOn(1, process.pid);
   const load = async (name: string, count: number, change: Partial<Cell>, forSeconds: number) => {
     using prepared = prepareLoad(folder, { ...target, cell: { ...cell, ...change } }, name, count);
     const issued = await service.countIssued();
     const result = await runLoad(prepared, forSeconds, signal);
     return { ...result, issued: ((await service.countIssued()) - issued) / result.seconds };
   };
-  const half = { connections: IN_FLIGHT / 2 };
+  const half = { connections: AT_CAPACITY };
   await load('warm-up', warmUpRequests, half, warmUpSeconds);
   const { issued: capacity } = await load('capacity', warmUpRequests, half, seconds);
   const unloaded = await probe(target, seconds);
@@ -69,7 +75,6 @@ export async function measureOverload(options: OverloadOptions): Promise<Overloa
   const after = await probe(target, 1);
   return {
     capacity,
-    inFlight: IN_FLIGHT,
     offered: requests / lasted,
     issued,
     unloaded,
@@ -79,8 +84,22 @@ export async function measureOverload(options: OverloadOptions): Promise<Overloa
   };
 }
 
+/** All threads of a process, on one core; on a machine that has no second one, wherever they are. */
+function runOn(core: number, pid: number): void {
+  if (core >= availableParallelism()) return;
+  const { exitCode } = Bun.spawnSync([
+    'taskset',
+    '--all-tasks',
+    '--pid',
+    '--cpu-list',
+    String(core),
+    String(pid),
+  ]);
+  if (exitCode !== 0) throw new Error('taskset (util-linux) failed.');
+}
+
 export function formatOverload(report: OverloadReport): string {
-  const { capacity, inFlight, offered, issued, unloaded, loaded, after, memory } = report;
+  const { capacity, offered, issued, unloaded, loaded, after, memory } = report;
   const row = (name: string, { accepted, turnedAway, faulty }: Probe) => [
     name,
     String(accepted.length),
@@ -92,7 +111,7 @@ export function formatOverload(report: OverloadReport): string {
   ];
   const times = percentile(loaded.accepted, 0.99) / percentile(unloaded.accepted, 0.99);
   return [
-    `capacity ${capacity.toFixed(0)} tokens/s; limits.inFlight ${inFlight}; offered ${offered.toFixed(0)}/s, issued ${issued.toFixed(0)}/s`,
+    `capacity ${capacity.toFixed(0)} tokens/s; offered ${offered.toFixed(0)}/s, issued ${issued.toFixed(0)}/s, ${(issued / capacity).toFixed(2)} of the capacity`,
     `RSS before, during, after: ${memory.map((size) => size.toFixed(0)).join(', ')} MiB`,
     `p99 of accepted requests: ${times.toFixed(1)} times that without load`,
     '',

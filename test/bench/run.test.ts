@@ -39,8 +39,9 @@ describeWith(['wrk', 'redis-server'], 'bun run bench --smoke', () => {
       expect(measurement.rounds[0]).toMatchObject({ refused: 0, failed: 0 });
       const { tokensPerSecond, cpuPerToken, floor, bare, limit, ratio, coresAtLimit } = row;
       const figures = [measurement.rounds[0].tokens, measurement.memory.now, tokensPerSecond, cpuPerToken];
-      for (const figure of [...figures, floor, bare, ratio.median, coresAtLimit])
-        expect(figure).toBeGreaterThan(0);
+      for (const figure of [...figures, floor, ratio.median, coresAtLimit]) expect(figure).toBeGreaterThan(0);
+      // So few requests may take less than the ten milliseconds in which Linux counts.
+      expect(bare).toBeGreaterThanOrEqual(0);
       expect(limit).toBeCloseTo(floor + bare, 6);
       expect(row.peer).toBeNull();
     }

@@ -20,7 +20,7 @@ async function isRefused(entering: Promise<unknown>): Promise<boolean> {
 }
 
 describe('a queue of three', () => {
-  test('lets three in, in their order, and refuses the fourth at once', async () => {
+  test('lets three in, in their order, and refuses the fourth', async () => {
     const queue = new RunQueue(3);
     const order: number[] = [];
     const entering = [0, 1, 2].map(async (number) => {
@@ -29,7 +29,6 @@ describe('a queue of three', () => {
       return place;
     });
     expect(await isRefused(queue.enter())).toBe(true);
-    expect(order).toEqual([]);
     const places = await Promise.all(entering);
     expect(order).toEqual([0, 1, 2]);
     expect(await isRefused(queue.enter())).toBe(true);
@@ -87,9 +86,54 @@ test('a queue that is never empty does not grow', async () => {
   ]);
 });
 
-test('without a bound nobody waits and nobody is refused', async () => {
-  const queue = new RunQueue(Number.POSITIVE_INFINITY);
-  await Promise.all(Array.from({ length: 5000 }, () => queue.enter()));
+describe('without a bound in numbers', () => {
+  const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+  const busyQueue = () => {
+    let now = 5000;
+    const queue = new RunQueue(Number.POSITIVE_INFINITY, () => now);
+    return {
+      queue,
+      /** Eight requests of each turn go on; `ms` pass with every turn. */
+      work: async (turns: number, ms: number) => {
+        for (let turn = 0; turn < turns; turn += 1) {
+          now += ms;
+          await nextTurn();
+        }
+      },
+      add: (count: number) => Array.from({ length: count }, () => queue.enter()),
+    };
+  };
+
+  test('a burst of any size is served, however long its last request waits', async () => {
+    const { queue, work, add } = busyQueue();
+    const burst = add(5000);
+    await work(99, 10);
+    const more = add(100);
+    await work(700, 10);
+    await Promise.all([...burst, ...more]);
+    expect(await isRefused(queue.enter())).toBe(false);
+  });
+
+  test('after a second without an empty queue, nobody is let in while the first has waited for 10 ms', async () => {
+    const { queue, work, add } = busyQueue();
+    add(2000);
+    await work(50, 21);
+    expect(await isRefused(queue.enter())).toBe(true);
+    await work(200, 21);
+    // All have had their turn.
+    expect(await isRefused(queue.enter())).toBe(false);
+  });
+
+  test('a queue that is busy all the time is no overload while its requests wait for less', async () => {
+    const { queue, work, add } = busyQueue();
+    add(16);
+    for (let round = 0; round < 500; round += 1) {
+      await work(1, 3);
+      // Eight of sixteen are left, which have waited for two turns.
+      queue.checkRoom();
+      add(8);
+    }
+  });
 });
 
 describe('a service with a bound', () => {
