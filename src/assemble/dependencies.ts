@@ -7,6 +7,7 @@ import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
+import { createClockShift, steadyClock } from '../platform/clock-shift.ts';
 import type { Proxies } from '../platform/proxy.ts';
 import { type KeptState, MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import type { RedisTarget } from '../replay/redis-link.ts';
@@ -21,6 +22,8 @@ import { largestClockSkew } from './options.ts';
 
 export interface Context {
   readonly clock: Clock;
+  /** One that cannot be set, by which steps of `clock` are noticed; that of the machine if not given. */
+  readonly steadyClock?: Clock;
   readonly log: Log;
   /** Where decisions go beside the log. */
   readonly audit?: { readonly log: Log; readonly dropped: () => number } | null;
@@ -54,6 +57,8 @@ export interface Dependencies extends Pick<Context, 'clock' | 'log'> {
 /** That of the main thread, which alone fetches, reloads and exposes. */
 export interface MainDependencies extends Dependencies {
   readonly metrics: Metrics;
+  /** Seconds by which `clock` was set ahead since the start. */
+  readonly clockShift: () => number;
 }
 
 export interface DependencyOptions extends Context {
@@ -65,9 +70,20 @@ export interface DependencyOptions extends Context {
 
 export function createDependencies(
   loaded: LoadedConfiguration,
-  { clock, log, audit = null, processUsage, push = null, proxies, onKeySet, observe }: DependencyOptions,
+  {
+    clock,
+    steadyClock: steady = steadyClock,
+    log,
+    audit = null,
+    processUsage,
+    push = null,
+    proxies,
+    onKeySet,
+    observe,
+  }: DependencyOptions,
 ): MainDependencies {
-  const replayStore = createReplayStore(loaded, { clock, log });
+  const clockShift = createClockShift(clock, steady);
+  const replayStore = createReplayStore(loaded, { clock, log }, clockShift);
   const counters = new Counters();
   const metrics = createMetrics(
     counters,
@@ -87,6 +103,7 @@ export function createDependencies(
     log.warn('authority keys are used with a warning', { authority, warning });
   return {
     clock,
+    clockShift,
     log,
     audit: audit?.log ?? null,
     workers: 1,
@@ -104,11 +121,16 @@ export function createDependencies(
 function createReplayStore(
   loaded: LoadedConfiguration,
   context: Pick<Context, 'clock' | 'log'>,
+  clockShift: () => number,
 ): ReplayStore {
   const { replay } = loaded.configuration.senderConstraint;
-  if (replay.store === 'memory')
-    return MemoryReplayStore.create(replay.capacity, context.clock(), keptState(loaded, context));
-  return openRedis(loaded, context);
+  if (replay.store === 'redis') return openRedis(loaded, context);
+  // The former process may have recorded proofs that were dated ahead.
+  const rememberedSince = context.clock() + largestClockSkew(loaded.configuration);
+  return MemoryReplayStore.create(replay.capacity, rememberedSince, {
+    kept: keptState(loaded, context),
+    clockShift,
+  });
 }
 
 /** Seconds: a smaller step is the ordinary correction of a clock. */
@@ -122,21 +144,20 @@ function keptState(
   const { statePath } = configuration.senderConstraint.replay;
   if (statePath === undefined) return null;
   const path = resolvePath(statePath);
-  const clockSkew = largestClockSkew(configuration);
   return {
     path,
-    clockSkew,
     clock,
-    onRestored: ({ entries, fault, setBack }) => {
-      if (setBack > CLOCK_STEP) log.warn('the clock was set back since the last stop', { seconds: setBack });
+    onRestored: ({ entries, fault, doubted, setBack }) => {
+      if (setBack > CLOCK_STEP) log.warn('the clock was set back since the last run', { seconds: setBack });
       if (fault === null) log.info('used proofs restored', { path, entries });
       else
         log.warn('used proofs not restored: for a while proofs need a nonce', {
           path,
           fault,
-          seconds: clockSkew,
+          seconds: doubted,
         });
     },
+    onNotNoted: (fault) => log.warn('clockSkew is not noted beside the used proofs', { path, fault }),
     onSaved: ({ entries, fault }) =>
       fault === null
         ? log.info('used proofs saved', { path, entries })

@@ -14,7 +14,7 @@ import type { Observations } from '../telemetry/metrics.ts';
 import { assemble, closeKeys, type Service } from './assemble.ts';
 import { CLOCK_STEP, type Context, createDependencies, type MainDependencies } from './dependencies.ts';
 import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
-import { acceptedBy } from './options.ts';
+import { acceptedBy, largestClockSkew } from './options.ts';
 import { authorityStates, certificatesOf, revocationsState, signingKeyState } from './snapshot.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
@@ -59,7 +59,7 @@ export class Runtime {
   #waiting: Promise<readonly Mistake[]> | null = null;
   #logged: { readonly reload: Promise<unknown>; readonly isReloaded: Promise<boolean> } | null = null;
   #upkeep: ReturnType<typeof setInterval> | null = null;
-  #clockRead: { readonly wall: number; readonly steady: number };
+  #clockShiftBefore = 0;
   #setBack: Snapshot['clock']['setBack'] = null;
   #lastReload: ReloadState | null = null;
   #certificates: readonly CertificateState[];
@@ -81,7 +81,6 @@ export class Runtime {
     this.#files = files;
     this.#filesInUse = files;
     this.#certificates = certificatesOf(service);
-    this.#clockRead = readClocks(dependencies);
   }
 
   /** Throws ConfigurationFault with every mistake. */
@@ -96,7 +95,7 @@ export class Runtime {
     });
     const service = await assemble(loaded, new FileReader(loaded, snapshot), dependencies, 1, null);
     dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
-    dependencies.replayStore.restore();
+    dependencies.replayStore.restore(largestClockSkew(loaded.configuration));
     runtime = new Runtime(load, dependencies, service, snapshot.states);
     return runtime;
   }
@@ -298,6 +297,7 @@ export class Runtime {
     const { log } = this.dependencies;
     const previous = this.#service;
     const before = previous.revokedLicenses;
+    this.dependencies.replayStore.admitAhead(largestClockSkew(service.loaded.configuration));
     this.#service = service;
     this.#certificates = certificatesOf(service);
     this.dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
@@ -361,12 +361,11 @@ export class Runtime {
 
   /** Warns when the clock was set back: used proofs stay used, but what is dated ahead of it is refused until it catches up. */
   watchClock(): void {
-    const before = this.#clockRead;
-    this.#clockRead = readClocks(this.dependencies);
-    const passed = this.#clockRead.steady - before.steady;
-    const seconds = before.wall + passed - this.#clockRead.wall;
+    const shift = this.dependencies.clockShift();
+    const seconds = this.#clockShiftBefore - shift;
+    this.#clockShiftBefore = shift;
     if (seconds <= CLOCK_STEP) return;
-    this.#setBack = { at: this.#clockRead.wall, seconds };
+    this.#setBack = { at: this.dependencies.clock(), seconds };
     this.dependencies.log.warn('the clock was set back', { seconds });
   }
 
@@ -450,11 +449,6 @@ export class Runtime {
     const now = this.dependencies.clock();
     await Promise.all([...this.#service.authorityKeys.values()].map((keys) => keys.refreshIfNeeded(now)));
   }
-}
-
-/** In seconds: the clock that can be set, and one that cannot. */
-function readClocks({ clock }: Pick<MainDependencies, 'clock'>) {
-  return { wall: clock(), steady: performance.now() / 1000 };
 }
 
 /** Not the service itself, which would keep a former one in memory. */

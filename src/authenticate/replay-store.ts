@@ -19,8 +19,10 @@ export interface UsedProofs {
 
 /** And how whoever opens the store judges and closes it. */
 export interface ReplayStore extends UsedProofs {
-  /** Takes over what the process before kept. Called once, in the main thread, before the first insert. */
-  restore(): void;
+  /** Takes over what the process before kept. Called once, in the main thread, before the first insert and `admitAhead`. */
+  restore(clockSkew: number): void;
+  /** Called in the main thread before proofs are accepted that are dated up to `clockSkew` seconds ahead. */
+  admitAhead(clockSkew: number): void;
   /** A secret of this memory, 32 bytes: another one where entries may have been lost. */
   readonly identity: Uint8Array;
   /** Makes the first connection, where there is one to make, or fails to: either way it goes on trying. Never rejects. */

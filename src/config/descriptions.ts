@@ -66,7 +66,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   'senderConstraint.replay.capacity':
     'Used proofs that fit. Those too old for maxAge make room; when there are none, requests are answered 503.',
   'senderConstraint.replay.statePath':
-    'A file that keeps the used proofs from a planned stop to the next start, with store: memory. A second one beside it, with .owner after its name, says which process they belong to.',
+    'A file (and another beside it, .owner) that keeps the used proofs from a planned stop to the next start, with store: memory. Without it, and after a crash, proofs need a nonce until clockSkew after the start.',
   'senderConstraint.replay.url': 'One Redis or Valkey: redis:// or rediss://, with store: redis.',
   'senderConstraint.replay.sentinels': 'In place of url: the Sentinels that know the master.',
   'senderConstraint.replay.master': 'The name by which the Sentinels know it.',

@@ -26,6 +26,7 @@ server:
 authority: # who issues the access tokens: here the development Authority
   issuer: ${yamlText(`http://${addresses.authority.text}`)}
   audiences: [registry]
+  clockSkew: 0s # all on one machine; for so long after a start, a proof needs the nonce of the service
   requiredScopes: [registry.token.issue]
 
 senderConstraint:

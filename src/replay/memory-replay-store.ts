@@ -2,30 +2,35 @@
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
 import { ThreadLock } from '../platform/thread-lock.ts';
 import { ProofTable } from './proof-table.ts';
-import {
-  createReplayMemory,
-  type ReplayMemory,
-  type ReplayViews,
-  viewReplayMemory,
-} from './replay-memory.ts';
-import { SAVED_ENTRY, saveReplayState, takeReplayState } from './replay-state.ts';
+import { createReplayMemory, type ReplayMemory, viewReplayMemory } from './replay-memory.ts';
+import { noteClockSkew, SAVED_ENTRY, saveReplayState, takeReplayState } from './replay-state.ts';
 
 export type { ReplayMemory };
 
 export interface RestoredState {
   readonly entries: number;
+  /** Why proofs that were used before are not known; null if they are. */
   readonly fault: string | null;
+  /** Seconds until the date up to which proofs need a nonce; 0 if there is no fault. */
+  readonly doubted: number;
+  /** Seconds by which the clock is behind that of the former process. */
   readonly setBack: number;
+}
+
+export interface StoreOptions {
+  readonly kept?: KeptState | null;
+  /** Seconds by which the clock was set ahead since the store was created or opened. */
+  readonly clockShift?: () => number;
 }
 
 /** Where the store is kept from a planned stop to the next start. */
 export interface KeptState {
   readonly path: string;
-  /** Seconds by which a proof may be dated ahead. */
-  readonly clockSkew: number;
   readonly clock: () => number;
-  /** `fault`: why proofs that were used before are not known. `setBack`: seconds by which the clock is behind that of the stop. */
   readonly onRestored: (found: RestoredState) => void;
+  /** The next process would not know by how much proofs were dated ahead. */
+  readonly onNotNoted: (fault: string) => void;
+  /** `fault` is null if the file was written. */
   readonly onSaved: (saved: { readonly entries: number; readonly fault: string | null }) => void;
 }
 
@@ -42,30 +47,48 @@ export class MemoryReplayStore implements ReplayStore {
   readonly identity: Uint8Array;
   readonly #lock: ThreadLock;
   readonly #table: ProofTable;
-  readonly #views: ReplayViews;
   readonly #kept: KeptState | null;
+  readonly #clockShift: () => number;
+  /** By the clock as it was when this thread opened the store. */
+  #rememberedSince: number;
   /** Whom a state is saved for. */
   #owner: Buffer = Buffer.alloc(0);
+  /** The largest that this process has accepted. */
+  #clockSkew = 0;
 
-  private constructor(memory: ReplayMemory, thread: number, kept: KeptState | null) {
+  private constructor(
+    memory: ReplayMemory,
+    thread: number,
+    rememberedSince: number,
+    { kept = null, clockShift = () => 0 }: StoreOptions,
+  ) {
     const views = viewReplayMemory(memory);
     this.memory = memory;
-    this.#views = views;
     this.#kept = kept;
+    this.#clockShift = clockShift;
+    this.#rememberedSince = rememberedSince;
     this.capacity = views.capacity;
     this.identity = views.identity;
     this.#lock = new ThreadLock(views.lock, thread);
     this.#table = new ProofTable(views);
   }
 
-  /** An empty store, for this thread: its number is 0. `startedAt` in epoch seconds. */
-  static create(capacity: number, startedAt: number, kept: KeptState | null = null): MemoryReplayStore {
-    return new MemoryReplayStore(createReplayMemory(capacity, startedAt), 0, kept);
+  /** An empty store, for this thread: its number is 0. `rememberedSince` in epoch seconds. */
+  static create(capacity: number, rememberedSince: number, options: StoreOptions = {}): MemoryReplayStore {
+    return new MemoryReplayStore(createReplayMemory(capacity), 0, rememberedSince, options);
   }
 
-  /** The store that another thread has created. `thread`: a number from 1, of no other thread that lives. */
-  static open(memory: ReplayMemory, thread: number): MemoryReplayStore {
-    return new MemoryReplayStore(memory, thread, null);
+  /**
+   * The store that another thread has created. `thread`: a number from 1, of no other thread that lives. `rememberedSince`:
+   * what it is for that thread now.
+   */
+  static open(
+    memory: ReplayMemory,
+    thread: number,
+    rememberedSince: number,
+    options: Pick<StoreOptions, 'clockShift'> = {},
+  ): MemoryReplayStore {
+    return new MemoryReplayStore(memory, thread, rememberedSince, options);
   }
 
   /**
@@ -83,26 +106,40 @@ export class MemoryReplayStore implements ReplayStore {
     }
   }
 
+  /**
+   * Moves with the clock: where that was behind at the start and is corrected, the former process recorded proofs that are
+   * dated later than the start seemed to be.
+   */
   get rememberedSince(): number {
-    return this.#views.since[0] ?? Number.POSITIVE_INFINITY;
+    return this.#rememberedSince + Math.max(0, this.#clockShift());
   }
 
   /**
-   * Without a state to take over, a proof dated before the start is not known, and neither is one dated ahead by the process
-   * before: it may have recorded proofs up to `clockSkew` from now.
+   * Without a state to take over, a proof dated before the start is not known, and neither is one dated ahead: the former
+   * process may have recorded it.
    */
-  restore(): void {
+  restore(clockSkew: number): void {
     if (this.#kept === null) return;
-    const { path, clockSkew, clock, onRestored } = this.#kept;
+    const { path, clock, onRestored } = this.#kept;
     const now = clock();
-    const { found, owner } = takeReplayState(path, now);
+    const { found, owner, former } = takeReplayState(path, now, clockSkew);
     this.#owner = owner;
+    this.#clockSkew = clockSkew;
     const isWhole = 'entries' in found && this.#table.restore(found, now);
-    this.#views.since[0] = isWhole ? found.rememberedSince : now + clockSkew;
+    const doubted = isWhole ? 0 : Math.max(clockSkew, former?.clockSkew ?? 0);
+    this.#rememberedSince = isWhole ? found.rememberedSince : now + doubted;
     const noRoom = 'it has more proofs than senderConstraint.replay.capacity';
     const fault = 'fault' in found ? found.fault : isWhole ? null : noRoom;
-    const setBack = 'savedAt' in found ? Math.max(0, found.savedAt - now) : 0;
-    onRestored({ entries: this.#table.count(now), fault, setBack });
+    const lastSeen = 'savedAt' in found ? found.savedAt : (former?.startedAt ?? now);
+    const setBack = Math.max(0, lastSeen - now);
+    onRestored({ entries: this.#table.count(now), fault, doubted, setBack });
+  }
+
+  admitAhead(clockSkew: number): void {
+    if (this.#kept === null || clockSkew <= this.#clockSkew) return;
+    this.#clockSkew = clockSkew;
+    const fault = noteClockSkew(this.#kept.path, this.#owner, clockSkew);
+    if (fault !== null) this.#kept.onNotNoted(fault);
   }
 
   async open(): Promise<void> {}

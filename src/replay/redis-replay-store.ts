@@ -108,6 +108,9 @@ export class RedisReplayStore implements ReplayStore {
 
   restore(): void {}
 
+  /** Redis has the latest date of a recorded proof. */
+  admitAhead(): void {}
+
   async insert(key: Uint8Array, deadline: number, now: number): Promise<ReplayVerdict> {
     const open = this.#open;
     const partition = open?.partitions[(key[0] ?? 0) % open.partitions.length];

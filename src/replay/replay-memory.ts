@@ -46,8 +46,6 @@ const STATE = 7;
 
 export interface ReplayViews {
   readonly capacity: number;
-  /** One number: of proofs dated earlier nothing is known. Epoch seconds. */
-  readonly since: Float64Array;
   /** 32 random bytes. */
   readonly identity: Uint8Array;
   /** One word. */
@@ -66,7 +64,7 @@ export interface ReplayViews {
 const WORD = Uint32Array.BYTES_PER_ELEMENT;
 /** A line of the processor's cache: the lock has one to itself, and an entry never lies across two. */
 const LINE = 64;
-/** At the beginning are the capacity and since when proofs are remembered, as numbers. */
+/** At the beginning is the capacity, as a number. */
 const LOCK_AT = LINE;
 const STATE_AT = 2 * LINE;
 const SECRET_AT = 3 * LINE;
@@ -76,11 +74,10 @@ const HINTS_AT = 5 * LINE;
 const SECONDS_AT = HINTS_AT + HINTS * WORD;
 const BUCKETS_AT = Math.ceil((SECONDS_AT + (SECONDS + 1) * SECOND * WORD) / LINE) * LINE;
 
-/** `startedAt` in epoch seconds. */
-export function createReplayMemory(capacity: number, startedAt: number): ReplayMemory {
+export function createReplayMemory(capacity: number): ReplayMemory {
   const buckets = 2 ** bucketBitsOf(capacity);
   const memory = new SharedArrayBuffer(BUCKETS_AT + buckets * WORD + (capacity + 1) * ENTRY * WORD);
-  new Float64Array(memory, 0, 2).set([capacity, startedAt]);
+  new Float64Array(memory, 0, 1)[0] = capacity;
   fillSecret(new Uint32Array(memory, SECRET_AT, SECRET_WORDS));
   new Uint8Array(memory, IDENTITY_AT, IDENTITY).set(randomBytes(IDENTITY));
   return memory;
@@ -92,7 +89,6 @@ export function viewReplayMemory(memory: ReplayMemory): ReplayViews {
   const buckets = 2 ** bucketBits;
   return {
     capacity,
-    since: new Float64Array(memory, Float64Array.BYTES_PER_ELEMENT, 1),
     identity: new Uint8Array(memory, IDENTITY_AT, IDENTITY),
     lock: new Int32Array(memory, LOCK_AT, 1),
     state: new Uint32Array(memory, STATE_AT, STATE),

@@ -29,6 +29,8 @@ export const MOST_STATE_BYTES = 64 * 1024 * 1024;
 
 const MAGIC = 'registry-token used proofs 1\n   ';
 const OWNER = 16;
+/** Owner, start and clockSkew. */
+const PROCESS = OWNER + 2 * Float64Array.BYTES_PER_ELEMENT;
 const TIMES_AT = MAGIC.length + OWNER;
 const HEADER = TIMES_AT + 3 * Float64Array.BYTES_PER_ELEMENT;
 const DIGEST = 32;
@@ -47,7 +49,7 @@ export function saveReplayState(path: string, state: ReplayState): string | null
   if (body.length + DIGEST > MOST_STATE_BYTES)
     return `it would be larger than ${MOST_STATE_BYTES} bytes: ${state.entries.length / SAVED_ENTRY} proofs`;
   // One that started before this one had ended, and may have recorded proofs that are not in here.
-  if (!readOwner(path)?.equals(state.owner)) return ANOTHER;
+  if (!readProcess(path)?.owner.equals(state.owner)) return ANOTHER;
   try {
     replaceFile(path, Buffer.concat([body, digestOf(body)]));
     return null;
@@ -66,6 +68,16 @@ export type FoundState = Omit<ReplayState, 'owner'> | { readonly fault: string }
 export interface TakenState {
   readonly found: FoundState;
   readonly owner: Buffer;
+  /** null where no process has started with this file. */
+  readonly former: FormerProcess | null;
+}
+
+interface FormerProcess {
+  readonly owner: Buffer;
+  /** Epoch seconds. */
+  readonly startedAt: number;
+  /** Seconds by which it accepted proofs that are dated ahead. */
+  readonly clockSkew: number;
 }
 
 /**
@@ -91,29 +103,62 @@ export function isForeign(path: string): boolean {
  * file beside it names the process that keeps its proofs here from now on, so that what another one saved or saves counts
  * no more. Throws the system's error where the files cannot be changed.
  */
-export function takeReplayState(path: string, now: number): TakenState {
+export function takeReplayState(path: string, now: number, clockSkew: number): TakenState {
   const owner = randomBytes(OWNER);
-  if (isForeign(path)) return { found: { fault: SOMETHING_ELSE }, owner };
+  const former = readProcess(path);
+  if (isForeign(path)) return { found: { fault: SOMETHING_ELSE }, owner, former };
   const read = readState(path);
-  const former = readOwner(path);
-  replaceFile(ownerPath(path), owner);
+  writeProcess(path, { owner, startedAt: now, clockSkew });
   rmSync(path, { force: true });
   syncFolder(dirname(path));
-  if ('fault' in read) return { found: read, owner };
-  if (now > read.savedAt + WINDOW) return { found: { fault: 'it is too old to matter' }, owner };
-  return { found: former?.equals(read.owner) ? read : { fault: ANOTHER }, owner };
+  const findState = (): FoundState => {
+    if ('fault' in read) return read;
+    if (now > read.savedAt + WINDOW) return { fault: 'it is too old to matter' };
+    return former?.owner.equals(read.owner) ? read : { fault: ANOTHER };
+  };
+  return { found: findState(), owner, former };
 }
 
-function ownerPath(path: string): string {
+/**
+ * Notes for the next process that this one accepts proofs dated ahead by more than at its start. Returns why that was not
+ * possible, or null.
+ */
+export function noteClockSkew(path: string, owner: Buffer, clockSkew: number): string | null {
+  const noted = readProcess(path);
+  if (!noted?.owner.equals(owner)) return ANOTHER;
+  try {
+    writeProcess(path, { ...noted, clockSkew });
+    return null;
+  } catch (cause) {
+    return `it cannot be written (${errorCode(cause)})`;
+  }
+}
+
+function processPath(path: string): string {
   return `${path}.owner`;
 }
 
-function readOwner(path: string): Buffer | null {
+function writeProcess(path: string, { owner, startedAt, clockSkew }: FormerProcess): void {
+  const numbers = Float64Array.of(startedAt, clockSkew);
+  replaceFile(processPath(path), Buffer.concat([owner, Buffer.from(numbers.buffer)]));
+}
+
+function readProcess(path: string): FormerProcess | null {
+  let content: Buffer;
   try {
-    return readFileSync(ownerPath(path));
+    content = readFileSync(processPath(path));
   } catch {
     return null;
   }
+  const owner = content.subarray(0, OWNER);
+  // As former versions wrote it.
+  if (content.length < PROCESS) return { owner, startedAt: 0, clockSkew: LARGEST_CLOCK_SKEW };
+  const [startedAt, clockSkew] = [content.readDoubleLE(OWNER), content.readDoubleLE(OWNER + 8)];
+  return { owner, startedAt, clockSkew: isClockSkew(clockSkew) ? clockSkew : LARGEST_CLOCK_SKEW };
+}
+
+function isClockSkew(value: number): boolean {
+  return value >= 0 && value <= LARGEST_CLOCK_SKEW;
 }
 
 function readState(path: string): ReplayState | { readonly fault: string } {

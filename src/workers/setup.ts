@@ -8,6 +8,7 @@ import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { RateMemory } from '../limit/rate-table.ts';
+import type { ReplayMemory } from '../replay/memory-replay-store.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 
 export interface WorkerSetup {
@@ -44,7 +45,7 @@ export interface WorkerLogging {
 export interface SharedMemory {
   readonly counters: SharedArrayBuffer;
   /** null where each thread has its own connection to the replay store. */
-  readonly replay: SharedArrayBuffer | null;
+  readonly replay: { readonly memory: ReplayMemory; readonly rememberedSince: number } | null;
   readonly rates: RateMemory;
   readonly nonceSecret: Uint8Array;
 }
@@ -62,6 +63,7 @@ export function createSetup(
 ): WorkerSetup {
   const { generation, loaded, openedAt, contents, authorityKeys } = service;
   const { counters, replayStore, rateTable, nonceSecret } = dependencies;
+  const { memory, rememberedSince } = replayStore;
   const fetched = [...authorityKeys.values()].map((keys) => keys.fetched);
   return {
     ...own,
@@ -72,7 +74,7 @@ export function createSetup(
     contents,
     shared: {
       counters: counters.memory,
-      replay: replayStore.memory,
+      replay: memory === null ? null : { memory, rememberedSince },
       rates: rateTable.memory,
       nonceSecret,
     },

@@ -3,8 +3,10 @@ import { assemble, closeKeys, type Service } from '../assemble/assemble.ts';
 import { type Dependencies, openRedis } from '../assemble/dependencies.ts';
 import { FileReader, FileSnapshot } from '../assemble/files.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
+import type { ReplayStore } from '../authenticate/replay-store.ts';
 import { createEndpoints, type FailingPart } from '../endpoints.ts';
 import { RateTable } from '../limit/rate-table.ts';
+import { createClockShift, steadyClock } from '../platform/clock-shift.ts';
 import { MemoryReplayStore } from '../replay/memory-replay-store.ts';
 import { Descriptors } from '../server/descriptors.ts';
 import { listen } from '../server/listen.ts';
@@ -70,10 +72,7 @@ function shareDependencies(
     audit,
     workers,
     counters: new Counters(shared.counters),
-    replayStore:
-      shared.replay === null
-        ? openRedis(restoreConfiguration(setup), { clock, log })
-        : MemoryReplayStore.open(shared.replay, thread),
+    replayStore: openReplayStore(setup, { clock, log }),
     rateTable: RateTable.open(shared.rates, thread),
     nonceSecret: shared.nonceSecret,
     // The main thread counts and logs what it fetches.
@@ -85,6 +84,15 @@ function shareDependencies(
     exposeMetrics: async () => (await ask({ kind: 'metrics' })) as string,
     findFailingParts: async () => (await ask({ kind: 'failing-parts' })) as readonly FailingPart[],
   };
+}
+
+function openReplayStore(setup: WorkerSetup, context: Pick<Dependencies, 'clock' | 'log'>): ReplayStore {
+  const { thread, shared } = setup;
+  if (shared.replay === null) return openRedis(restoreConfiguration(setup), context);
+  const { memory, rememberedSince } = shared.replay;
+  return MemoryReplayStore.open(memory, thread, rememberedSince, {
+    clockShift: createClockShift(context.clock, steadyClock),
+  });
 }
 
 async function assembleFrom(

@@ -19,6 +19,8 @@ test('an Authority that is away is named by readyz, log and metrics, and the oth
     },
   });
   const runtime = await site.open();
+  // Until clockSkew after the start, proofs need a nonce.
+  site.clock.now += 30;
   await runtime.open();
   const get = async (path: string) => {
     const response = await runtime.handle(new Request(`http://localhost${path}`), noCertificate);
@@ -81,6 +83,8 @@ test('private keys in a key set are told once, in the log, and their public part
     authorities: { main: { issuer: ISSUER, audiences: ['registry'], metadataUrl: authority.metadataUrl } },
   });
   const runtime = await site.open();
+  // Until clockSkew after the start, proofs need a nonce.
+  site.clock.now += 30;
   await runtime.open();
   const opTok = site.opTok();
   const headers = { Authorization: `DPoP ${opTok}`, DPoP: site.proof(opTok) };

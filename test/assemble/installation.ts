@@ -23,8 +23,8 @@ export type Sections = Readonly<Record<string, Section | string | readonly unkno
 
 export interface Installation extends AsyncDisposable {
   readonly folder: TemporaryFolder;
-  /** Epoch seconds; may be set. */
-  readonly clock: { now: number };
+  /** Epoch seconds; may be set. The clock runs to there, but for the seconds by which it was `setAhead`. */
+  readonly clock: { now: number; setAhead: number };
   readonly log: Log;
   readonly logLines: readonly Record<string, unknown>[];
   readonly authorityKey: TestKey;
@@ -41,7 +41,7 @@ export interface Installation extends AsyncDisposable {
 
 export async function createInstallation(): Promise<Installation> {
   const folder = await createTemporaryFolder();
-  const clock = { now: Math.floor(Date.now() / 1000) };
+  const clock = { now: Math.floor(Date.now() / 1000), setAhead: 0 };
   const authorityKey = await createKey('ES256');
   const clientKey = await createKey('ES256');
   const logLines: Record<string, unknown>[] = [];
@@ -53,7 +53,13 @@ export async function createInstallation(): Promise<Installation> {
   const write = (name: string, content: string | Uint8Array) => writeFileSync(folder.at(name), content);
   const load: LoadConfiguration = (readFile) =>
     loadConfiguration(folder.at('registry-token.yaml'), {}, readFile);
-  const open = () => Runtime.create(load, { clock: () => clock.now, log, processUsage });
+  const open = () =>
+    Runtime.create(load, {
+      clock: () => clock.now,
+      steadyClock: () => clock.now - clock.setAhead,
+      log,
+      processUsage,
+    });
   write('signing.pem', pemOf((await createKey('ES256')).privateKey));
   write('jwks.json', JSON.stringify({ keys: [{ ...authorityKey.publicJwk, kid: authorityKey.thumbprint }] }));
   const installation: Installation = {
@@ -88,7 +94,7 @@ export async function createInstallation(): Promise<Installation> {
 
 const usual = {
   server: { listen: '127.0.0.1:8085' },
-  authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE] },
+  authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE], clockSkew: 0 },
   signing: { issuer: 'registry-token.example.com', keyPath: 'signing.pem' },
   registry: { realm: REALM, allowedServices: [SERVICE] },
   plans: { community: { repositories: [{ pattern: 'public/*' }] } },

@@ -80,15 +80,20 @@ describe('a reload', () => {
   });
 
   test('that raises maxAge lets no used proof in again, dated ahead or not, and refuses no fresh one', async () => {
-    site.configure({ senderConstraint: { dpop: { maxAge: '60s' } } });
+    const authority = { clockSkew: '30s' };
+    site.configure({ authority, senderConstraint: { dpop: { maxAge: '60s' } } });
     const runtime = await site.open();
+    // Until then, proofs need a nonce.
+    site.clock.now += 30;
     const started = site.clock.now;
     const opTok = site.opTok({ claims: { exp: started + 3600 } });
     const ahead = site.proof(opTok, { claims: { iat: started + 25 } });
     const unused = site.proof(opTok);
     expect(await ask(runtime, '', ahead, opTok)).toBe(200);
     site.clock.now = started + 10;
-    expect(await reloadWith(runtime, { senderConstraint: { dpop: { maxAge: '5m' } } })).toEqual([]);
+    expect(await reloadWith(runtime, { authority, senderConstraint: { dpop: { maxAge: '5m' } } })).toEqual(
+      [],
+    );
     expect(await ask(runtime, '', unused, opTok)).toBe(200);
     for (const later of [11, 60, 117, 300]) {
       site.clock.now = started + later;

@@ -149,6 +149,8 @@ describe('an OpTok', () => {
     const runtime = await site.open();
     const reasonOf = async (claims: Record<string, unknown>) =>
       (await ask(runtime, { opTok: { claims } })).reason;
+    // Until then, proofs need a nonce.
+    site.clock.now += 7;
     const { now } = site.clock;
     for (const inside of [{ exp: now - 6 }, { nbf: now + 7 }]) expect(await reasonOf(inside)).toBeNull();
     expect(await reasonOf({ exp: now - 7 })).toBe('token-expired');
@@ -191,6 +193,8 @@ describe('a proof', () => {
     const runtime = await site.open();
     site.clock.now += 100;
     const reasonOf = async (iat: number) => (await ask(runtime, { proof: { claims: { iat } } })).reason;
+    // Until then, proofs need a nonce.
+    site.clock.now += 7;
     const { now } = site.clock;
     for (const inside of [now - 20, now, now + 7]) expect(await reasonOf(inside)).toBeNull();
     for (const outside of [now - 21, now + 8]) expect(await reasonOf(outside)).toBe('proof-time');

@@ -99,7 +99,7 @@ function configurationOf(cell: Cell, { port, realm, identity, redisUrl }: Place)
       ...(cell.tls ? { tls } : {}),
       ...(cell.binding === 'mtls' ? { trustedProxies: ['127.0.0.1/32'] } : {}),
     },
-    authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE] },
+    authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE], clockSkew: 0 },
     senderConstraint: {
       dpop: { maxAge: PROOF_AGE },
       replay:

@@ -37,7 +37,7 @@ async function startLimited(scheme: 'http' | 'https'): Promise<LimitedService> {
   const tls = scheme === 'https' ? { tls: { certPath: certificatePath, keyPath } } : {};
   const configuration = {
     server: { listen: `127.0.0.1:${port}`, ...tls },
-    authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE] },
+    authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE], clockSkew: 0 },
     signing: { issuer: 'registry-token.example.com', keyPath: 'signing.pem' },
     registry: { realm: `${scheme}://127.0.0.1:${port}/token`, allowedServices: [SERVICE] },
     plans: { community: { repositories: [{ pattern: 'public/*' }] } },

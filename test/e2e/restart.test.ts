@@ -1,6 +1,6 @@
 /** What a restart makes of proofs: used ones stay used, and no fresh one is lost to a client of RFC 9449. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { startFaultyAuthority } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
 import {
@@ -49,7 +49,7 @@ async function askWithNonce(service: ServiceProcess, ahead: number): Promise<num
 
 describe('with statePath, over a planned restart', () => {
   test('a proof that was accepted with a nonce stays used', async () => {
-    await using service = await startService(kept);
+    await using service = await startService({ clockSkew: 30, ...kept });
     const used = make(0, (await send(service, make(0))).headers.get('dpop-nonce'));
     expect((await send(service, used)).status).toBe(200);
     expect(await service.stop()).toBe(0);
@@ -93,29 +93,52 @@ describe('with statePath, over a planned restart', () => {
 });
 
 describe('after a crash, or without statePath', () => {
-  test('what cannot be told from a used proof needs a nonce, and that is enough', async () => {
-    await using service = await startService(kept);
-    const ahead = make(20, (await send(service, make(0))).headers.get('dpop-nonce'));
-    expect((await send(service, ahead)).status).toBe(200);
-    await service.kill();
+  test.each([
+    ['with statePath', kept, '"fault":"there is none"'],
+    ['without statePath', {}, ''],
+  ])(
+    'what cannot be told from a used proof needs a nonce, and that is enough: %s',
+    async (_title, more, said) => {
+      await using service = await startService({ clockSkew: 30, ...more });
+      const ahead = make(20, (await send(service, make(0))).headers.get('dpop-nonce'));
+      expect((await send(service, ahead)).status).toBe(200);
+      await service.kill();
+      await service.start();
+      const again = await send(service, ahead);
+      expect([again.status, again.error]).toEqual([401, 'use_dpop_nonce']);
+      expect(again.text).toContain('restarted');
+      expect(await askWithNonce(service, 0)).toEqual([401, 200]);
+      expect(await askWithNonce(service, 20)).toEqual([401, 200]);
+      expect(service.output()).toContain(said);
+    },
+  );
+
+  test('that lasts for clockSkew, and beyond it for proofs dated before the start', async () => {
+    await using service = await startService({ clockSkew: 2 });
+    await service.stop();
+    const before = make(-1);
     await service.start();
-    const again = await send(service, ahead);
-    expect([again.status, again.error]).toEqual([401, 'use_dpop_nonce']);
-    expect(again.text).toContain('restarted');
-    expect(await askWithNonce(service, 0)).toEqual([401, 200]);
-    expect(await askWithNonce(service, 20)).toEqual([401, 200]);
-    expect(service.output()).toContain('"fault":"there is none"');
+    expect((await send(service, make(0))).error).toBe('use_dpop_nonce');
+    await Bun.sleep(2100);
+    expect((await send(service, make(0))).status).toBe(200);
+    expect((await send(service, before)).error).toBe('use_dpop_nonce');
+    expect(await askWithNonce(service, -5)).toEqual([401, 200]);
   });
 
-  test('without statePath only proofs dated before the start do', async () => {
-    await using service = await startService({});
-    const before = make(-1);
-    expect((await send(service, make(0))).status).toBe(200);
-    await service.stop();
+  test('a proof that was accepted under a larger clockSkew is not accepted again under a smaller one', async () => {
+    await using service = await startService({ clockSkew: 60, ...kept });
+    const used = make(10, (await send(service, make(0))).headers.get('dpop-nonce'));
+    expect((await send(service, used)).status).toBe(200);
+    await service.kill();
+    const file = service.folder.at('registry-token.yaml');
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, text.replace('clockSkew: 60', 'clockSkew: 1'));
+    expect(readFileSync(file, 'utf8')).not.toBe(text);
     await service.start();
-    expect((await send(service, before)).error).toBe('use_dpop_nonce');
-    expect((await send(service, make(0))).status).toBe(200);
-    expect(await askWithNonce(service, -5)).toEqual([401, 200]);
+    // Until its date is within the smaller clockSkew.
+    await Bun.sleep(10_000);
+    expect((await send(service, used)).status).toBe(401);
+    expect(await askWithNonce(service, 0)).toEqual([401, 200]);
   });
 });
 

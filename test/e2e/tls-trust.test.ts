@@ -63,7 +63,7 @@ describeWith(['openssl', 'faketime'], 'open connections of the TLS listener', ()
         folder.at('registry-token.yaml'),
         stringify({
           server: { listen: `127.0.0.1:${port}`, workers, tls },
-          authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE] },
+          authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE], clockSkew: 0 },
           signing: { issuer: 'registry-token.example.com', keyPath: 'signing.pem' },
           registry: { realm: `https://127.0.0.1:${port}/token`, allowedServices: [SERVICE] },
           plans: { community: { repositories: [{ pattern: 'public/*' }] } },

@@ -83,7 +83,7 @@ describeWith(['openssl', 'curl'], 'the service behind its own TLS listener', () 
     const tls = { certPath: 'tls.crt', keyPath: 'tls.pem', clientCaPath: 'authority.crt' };
     return {
       server: { listen: `127.0.0.1:${port}`, tls, shutdownGrace: '2s' },
-      authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE] },
+      authority: { issuer: ISSUER, jwksPath: 'jwks.json', audiences: [AUDIENCE], clockSkew: 0 },
       signing: { issuer: 'registry-token.example.com', keyPath: 'signing.pem' },
       registry: { realm, allowedServices: [SERVICE] },
       plans: { community: { repositories: [{ pattern: 'public/*' }] } },

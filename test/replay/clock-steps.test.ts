@@ -1,6 +1,7 @@
 /** The memory store under a clock that is set ahead and back: what it does not know, it does not vouch for. */
-import { expect, test } from 'bun:test';
+import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
+import { createClockShift } from '../../src/platform/clock-shift.ts';
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts';
 import { keyOf } from '../support/replay-reference.ts';
 
@@ -31,6 +32,48 @@ test('entries of a clock that was years ahead are kept beside those of the right
   }
   for (let index = 0; index < 100; index += 1)
     expect(store.insert(keyOf(`ahead ${index}`), ahead + index, 20_000)).toBe('replayed');
+});
+
+describe('a clock that was behind when the store began', () => {
+  const steps = () => {
+    const steady = { now: 5 };
+    const wall = { now: 1000 };
+    const clockShift = createClockShift(
+      () => wall.now,
+      () => steady.now,
+    );
+    const pass = (seconds: number, step = 0) => {
+      steady.now += seconds;
+      wall.now += seconds + step;
+    };
+    return { clockShift, pass };
+  };
+
+  test('takes the beginning with it when it is corrected: what was used before it is in doubt', () => {
+    const { clockShift, pass } = steps();
+    const store = MemoryReplayStore.create(10, 1030, { clockShift });
+    pass(10);
+    expect(store.rememberedSince).toBe(1030);
+    pass(5, 86_400);
+    expect(store.rememberedSince).toBe(1030 + 86_400);
+    pass(100);
+    expect(store.rememberedSince).toBe(1030 + 86_400);
+  });
+
+  test('one that is set back takes nothing with it', () => {
+    const { clockShift, pass } = steps();
+    const store = MemoryReplayStore.create(10, 1030, { clockShift });
+    pass(10, -500);
+    expect(store.rememberedSince).toBe(1030);
+  });
+
+  test('a thread that opens the store later takes over what the others know', () => {
+    const { clockShift, pass } = steps();
+    const store = MemoryReplayStore.create(10, 1030, { clockShift });
+    pass(5, 600);
+    const later = MemoryReplayStore.open(store.memory, 1, store.rememberedSince, { clockShift: () => 0 });
+    expect(later.rememberedSince).toBe(1630);
+  });
 });
 
 interface Step {

@@ -66,7 +66,7 @@ test('whichever write a thread dies at, what was accepted stays used and one ent
     fc.property(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 60 }), (spare, steps) => {
       const deaths = steps.filter(({ death }) => death !== null).length;
       const capacity = deaths + spare;
-      const views = viewReplayMemory(createReplayMemory(capacity, 0));
+      const views = viewReplayMemory(createReplayMemory(capacity));
       const table = new ProofTable(views);
       const accepted = new Map<number, number>();
       let lost = 0;
@@ -109,7 +109,7 @@ test('whichever write a thread dies at, what was accepted stays used and one ent
 
 test('the count of live entries is never less than there are, and right again when they have expired', () => {
   for (let death = 0; death < 25; death += 1) {
-    const views = viewReplayMemory(createReplayMemory(10, 0));
+    const views = viewReplayMemory(createReplayMemory(10));
     const table = new ProofTable(views);
     for (let key = 0; key < 4; key += 1) table.insert(keyOf(key), 110, 100);
     const dying = new ProofTable(mortal(views, death));
@@ -129,7 +129,7 @@ test.each([
   ['in as many seconds as there can be', 4200],
 ])('an insert does as little as ever after thousands of entries have expired %s', (_, seconds) => {
   const capacity = 8400;
-  const views = viewReplayMemory(createReplayMemory(capacity, 0));
+  const views = viewReplayMemory(createReplayMemory(capacity));
   const table = new ProofTable(views);
   for (let entry = 0; entry < capacity; entry += 1)
     expect(table.insert(keyOf(entry), 5000 + (entry % seconds), 1000)).toBe('first');

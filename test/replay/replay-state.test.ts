@@ -34,22 +34,24 @@ interface Process {
   readonly store: MemoryReplayStore;
   readonly restored: RestoredState[];
   readonly saved: { entries: number; fault: string | null }[];
+  readonly notNoted: string[];
 }
 
 /** A process that starts at `now` and takes over what the one before kept. */
-function startAt(now: number, path: string, capacity = 1000): Process {
+function startAt(now: number, path: string, { capacity = 1000, clockSkew = SKEW } = {}): Process {
   const restored: Process['restored'] = [];
   const saved: Process['saved'] = [];
+  const notNoted: Process['notNoted'] = [];
   const kept: KeptState = {
     path,
-    clockSkew: SKEW,
     clock: () => now,
     onRestored: (found) => restored.push(found),
+    onNotNoted: (fault) => notNoted.push(fault),
     onSaved: (found) => saved.push(found),
   };
-  const store = MemoryReplayStore.create(capacity, now, kept);
-  store.restore();
-  return { store, restored, saved };
+  const store = MemoryReplayStore.create(capacity, now, { kept });
+  store.restore(clockSkew);
+  return { store, restored, saved, notNoted };
 }
 
 describe('a planned restart', () => {
@@ -62,7 +64,7 @@ describe('a planned restart', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
 
     const after = startAt(NOW + 2, path);
-    expect(after.restored).toEqual([{ entries: 1, fault: null, setBack: 0 }]);
+    expect(after.restored).toEqual([{ entries: 1, fault: null, doubted: 0, setBack: 0 }]);
     expect(after.store.rememberedSince).toBe(before.store.rememberedSince);
     expect(after.store.insert(keyOf('used'), NOW + 600, NOW + 2)).toBe('replayed');
     expect(after.store.insert(keyOf('fresh'), NOW + 600, NOW + 2)).toBe('first');
@@ -102,13 +104,13 @@ describe('a planned restart', () => {
     before.store.insert(keyOf('used'), NOW + 600, NOW);
     await before.store.close();
     const after = startAt(NOW - 100, path);
-    expect(after.restored).toEqual([{ entries: 1, fault: null, setBack: 100 }]);
+    expect(after.restored).toEqual([{ entries: 1, fault: null, doubted: 0, setBack: 100 }]);
     expect(after.store.insert(keyOf('used'), NOW + 600, NOW - 100)).toBe('replayed');
   });
 
   test('keeps what was freed too early as unavailable', async () => {
     const path = folder.at('freed');
-    const { store } = startAt(NOW, path, 2);
+    const { store } = startAt(NOW, path, { capacity: 2 });
     for (const name of ['a', 'b']) expect(store.insert(keyOf(name), NOW + 10, NOW)).toBe('first');
     // A clock that is ahead for a moment frees both.
     for (const name of ['c', 'd']) expect(store.insert(keyOf(name), NOW + 600, NOW + 100)).toBe('first');
@@ -125,7 +127,7 @@ describe('a planned restart', () => {
 
 describe('without a state to take over, proofs dated before the start and ahead of it are in doubt', () => {
   const doubted = (path: string, now = NOW + 2, capacity = 1000) => {
-    const { store, restored } = startAt(now, path, capacity);
+    const { store, restored } = startAt(now, path, { capacity });
     expect(store.rememberedSince).toBe(now + SKEW);
     return restored[0]?.fault ?? '';
   };
@@ -198,6 +200,40 @@ describe('without a state to take over, proofs dated before the start and ahead 
       await runOrFail(['sudo', '-n', ...install]);
     }
     expect(doubted(path)).toBe('it belongs to the user 65534');
+  });
+
+  test('for as long as the former process accepted proofs dated ahead, if that is longer', async () => {
+    const path = folder.at('former-skew');
+    const before = startAt(NOW, path, { clockSkew: 10 });
+    before.store.admitAhead(200);
+    before.store.admitAhead(5);
+    const after = startAt(NOW + 2, path, { clockSkew: 20 });
+    expect(after.store.rememberedSince).toBe(NOW + 2 + 200);
+    expect(after.restored).toEqual([{ entries: 0, fault: 'there is none', doubted: 200, setBack: 0 }]);
+    expect(startAt(NOW + 4, path, { clockSkew: 15 }).store.rememberedSince).toBe(NOW + 4 + 20);
+  });
+
+  test('with the file of a former version, which does not tell how long, for the longest time', () => {
+    const path = folder.at('former-version');
+    startAt(NOW, path);
+    writeFileSync(`${path}.owner`, readFileSync(`${path}.owner`).subarray(0, 16));
+    expect(startAt(NOW + 2, path).store.rememberedSince).toBe(NOW + 2 + 300);
+  });
+
+  test('a process that is not the last to start with the file notes nothing there, and tells', () => {
+    const path = folder.at('not-noted');
+    const first = startAt(NOW, path);
+    startAt(NOW + 1, path);
+    const noted = readFileSync(`${path}.owner`);
+    first.store.admitAhead(200);
+    expect(first.notNoted).toEqual(['another process has started with this file since']);
+    expect(readFileSync(`${path}.owner`)).toEqual(noted);
+  });
+
+  test('a clock that is behind the start of the former process is told after a crash too', () => {
+    const path = folder.at('crash-set-back');
+    startAt(NOW, path);
+    expect(startAt(NOW - 50, path).restored[0]).toMatchObject({ fault: 'there is none', setBack: 50 });
   });
 
   test('and what is no file of used proofs is not removed: a folder, another file, a link', () => {

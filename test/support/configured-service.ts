@@ -103,7 +103,7 @@ export async function startConfiguredService(sections: Section = {}): Promise<Co
 function usualSections(port: number): Section {
   return {
     server: { listen: `127.0.0.1:${port}`, shutdownGrace: '2s' },
-    authority: { issuer: ISSUER, jwksPath: 'authority-jwks.json', audiences: [AUDIENCE] },
+    authority: { issuer: ISSUER, jwksPath: 'authority-jwks.json', audiences: [AUDIENCE], clockSkew: 0 },
     signing: {
       issuer: 'registry-token.example.com',
       keyPath: 'registry-signing.pem',

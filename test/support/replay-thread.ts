@@ -27,7 +27,7 @@ export const LIFE = 3;
 
 if (!Bun.isMainThread)
   self.onmessage = ({ data }: { data: ReplayTask }) => {
-    const store = MemoryReplayStore.open(data.memory, data.thread);
+    const store = MemoryReplayStore.open(data.memory, data.thread, 0);
     const clock = new Int32Array(data.clock);
     const answers = new Uint8Array(data.answers);
     Atomics.add(clock, 1, 1);

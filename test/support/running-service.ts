@@ -82,7 +82,8 @@ export function serviceConfiguration(
 ): Section {
   return {
     server: { listen: `127.0.0.1:${port}`, shutdownGrace: '2s' },
-    authority: { issuer: authorityIssuer, audiences: [AUTHORITY_AUDIENCE] },
+    // For so long after the start, proofs need a nonce.
+    authority: { issuer: authorityIssuer, audiences: [AUTHORITY_AUDIENCE], clockSkew: 0 },
     signing: { issuer: TOKEN_ISSUER, ...signing },
     registry: {
       realm: [`http://127.0.0.1:${port}/token`, `http://localhost:${port}/token`],

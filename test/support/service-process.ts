@@ -14,7 +14,7 @@ import { AUDIENCE, ISSUER, opTokMembers, proofMembers, REALM, SERVICE, signWith 
 
 export interface ProcessOptions {
   readonly authority: Pick<FaultyAuthority, 'metadataUrl'>;
-  /** `authority.clockSkew` in seconds. */
+  /** `authority.clockSkew` in seconds; default 0: for so long after the start, proofs need a nonce. */
   readonly clockSkew?: number;
   /** `senderConstraint` of the configuration. */
   readonly senderConstraint?: Section;
@@ -193,7 +193,7 @@ async function writeConfiguration(
 }
 
 function configurationOf(options: ProcessOptions, port: number): Section {
-  const { authority, clockSkew = 30, senderConstraint, server } = options;
+  const { authority, clockSkew = 0, senderConstraint, server } = options;
   return {
     server: { listen: `127.0.0.1:${port}`, shutdownGrace: '2s', ...server },
     authority: { issuer: ISSUER, metadataUrl: authority.metadataUrl, audiences: [AUDIENCE], clockSkew },
