@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { alternatives, suggestName } from '../document/issues.ts';
 import type { Mistake } from '../document/mistakes.ts';
 import type { KeyPath } from '../document/text.ts';
+import { hintFor } from './other-names.ts';
 
 export interface Override {
   readonly variable: string;
@@ -111,7 +112,7 @@ function resolvePath(parts: readonly string[], schema: z.ZodType, present: unkno
         return { fault: `goes deeper than the configuration does, at ${part}` };
       const suggestion = isMeant
         ? `did you mean ${PREFIX}${meant.join('__')}? Two underscores separate levels`
-        : suggestName(plain(part), level.names);
+        : (hintFor([...path, part]) ?? suggestName(plain(part), level.names));
       return { fault: `is not a key of the configuration; ${suggestion}` };
     }
     path.push(level.key);

@@ -8,6 +8,7 @@ import { decodeText, type KeyPath, parseKeyPath } from '../document/text.ts';
 import { explainError } from '../platform/errors.ts';
 import { findContradictions, memberOf } from './contradictions.ts';
 import { applyOverrides, type Override, readOverrides } from './environment.ts';
+import { hintFor, withOurNames, writtenPath } from './other-names.ts';
 import { emptyPlansFile, inOrder, type PlansFile, readPlansFile } from './plans-file.ts';
 import { type Configuration, configurationSchema, secretKeys } from './schema.ts';
 import { type ListenAddress, parseTelemetryAddress, type UnixAddress } from './values.ts';
@@ -89,9 +90,12 @@ export function loadConfiguration(
       'must be a YAML mapping with the keys authority, signing, registry and plans',
       document,
     );
-  const { overrides, mistakes } = readOverrides(env, configurationSchema, document.value);
-  const input = applyOverrides(document.value, overrides);
-  const result = configurationSchema.safeParse(input, { reportInput: true });
+  const written = judge(document.value, env);
+  const { value, found } = written.result.success
+    ? { value: null, found: [] }
+    : withOurNames(document.value, configurationSchema);
+  // What stands under other names is judged too, so that its mistakes are told beside them.
+  const { overrides, mistakes, input, result } = found.length === 0 ? written : judge(value, env);
   const resolvePath = (path: string) => resolve(dirname(file), path);
   const inFile = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);
   const more = openPlansFile(input, { readFile, resolvePath, mistakeAt: inFile });
@@ -99,13 +103,14 @@ export function loadConfiguration(
     isOf(more, path)
       ? { source: more.file, ...more.placeOfKey(path), key: formatKey(path), message }
       : inFile(path, message);
-  const context = { schema: configurationSchema, holdsSecret, mistakeAt: inFile };
+  const context = { schema: configurationSchema, holdsSecret, hintFor, mistakeAt: inFile };
   const contradictions = findContradictions(
     input,
     more === null || more.mistakes.length === 0 ? [...(more?.plans.keys() ?? [])] : null,
   );
   const all = [
     ...mistakes,
+    ...found.map(({ path, message }) => inFile(path, message)),
     ...(result.error?.issues ?? []).flatMap((issue) => explainIssue(issue, context)),
     ...contradictions.flatMap((found) =>
       explainIssue({ ...found, code: 'custom', path: [...found.path] }, context),
@@ -139,6 +144,13 @@ export function readTelemetryListen(
   const input = applyOverrides(value, readOverrides(env, configurationSchema, value).overrides);
   const listen = memberOf(memberOf(input, 'telemetry'), 'listen');
   return typeof listen === 'string' ? parseTelemetryAddress(listen) : null;
+}
+
+/** The content of the file with the environment's overrides, and how the schema finds it. */
+function judge(content: unknown, env: Readonly<Record<string, string | undefined>>) {
+  const { overrides, mistakes } = readOverrides(env, configurationSchema, content);
+  const input = applyOverrides(content, overrides);
+  return { overrides, mistakes, input, result: configurationSchema.safeParse(input, { reportInput: true }) };
 }
 
 /** The file that `plansPath` names; null where it names none. One that cannot be read has that as its mistake. */
@@ -263,5 +275,6 @@ function mistakeAtKey(
       key: override.variable,
       message: `${message} (${key})`,
     };
-  return { source: document.source, ...document.placeOfKey(path), key, message };
+  const place = document.placeOfKey(writtenPath(path, document.value));
+  return { source: document.source, ...place, key, message };
 }

@@ -9,6 +9,8 @@ export interface IssueContext {
   readonly schema: z.ZodType;
   /** Whether a value at this path must not be shown. */
   readonly holdsSecret: (path: KeyPath) => boolean;
+  /** What to do about an unknown key, where more is known than the names that are allowed; null elsewhere. */
+  readonly hintFor?: (path: KeyPath) => string | null;
   /** A mistake with the place of this key. */
   readonly mistakeAt: (path: KeyPath, message: string) => Mistake;
 }
@@ -18,9 +20,10 @@ export function explainIssue(issue: z.core.$ZodIssue, context: IssueContext): Mi
   const { schema, mistakeAt } = context;
   const path = issue.path.filter((part) => typeof part !== 'symbol');
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) =>
-      mistakeAt([...path, key], `unknown key; ${suggestName(key, keyNamesAt(schema, path))}`),
-    );
+    return issue.keys.map((key) => {
+      const hint = context.hintFor?.([...path, key]) ?? suggestName(key, keyNamesAt(schema, path));
+      return mistakeAt([...path, key], `unknown key; ${hint}`);
+    });
   // Of a union, explain the alternative that fits best: the one whose issues lie deeper than the union itself.
   if (issue.code === 'invalid_union') {
     const deeper = issue.errors.filter((issues) => issues.some((inner) => inner.path.length > 0));

@@ -136,7 +136,7 @@ describe('a value that is not allowed', () => {
 describe('a name that is not known', () => {
   test.each<[KeyPath, string, string]>([
     [[], 'signin', 'unknown key; did you mean `signing`?'],
-    [[], 'SenderConstraint', 'unknown key; did you mean `senderConstraint`?'],
+    [[], 'senderConstraints', 'unknown key; did you mean `senderConstraint`?'],
     [['signing'], 'keyPasword', 'unknown key; did you mean `keyPassword`?'],
     [['signing'], 'key_path', 'unknown key; did you mean `keyPath`?'],
     [['plans', 'community'], 'repository', 'unknown key; did you mean `repositories`?'],
