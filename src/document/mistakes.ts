@@ -34,5 +34,6 @@ export function formatMistake(mistake: Mistake): string {
 
 /** `file:line:column`, or the variable where the value comes from the environment. */
 export function formatPlace({ source, line, column, key }: Mistake): string {
-  return line === null ? `${source} ${key}` : `${source}:${line}:${column ?? 1}`;
+  if (line === null) return key === '' ? source : `${source} ${key}`;
+  return `${source}:${line}:${column ?? 1}`;
 }
