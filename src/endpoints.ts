@@ -19,7 +19,7 @@ export interface EndpointParts {
 }
 
 export interface FailingPart {
-  readonly part: 'authority-keys' | 'replay-store' | 'signing-key';
+  readonly part: 'authority-keys' | 'replay-store' | 'signing-key' | 'entitlements';
   readonly detail: string;
   /** Whether the service can issue for others all the same: one of several Authorities. */
   readonly isPartial?: boolean;

@@ -52,6 +52,8 @@ export interface ServiceParts {
   /** Of the configuration that they are made of. */
   readonly generation: number;
   readonly clock: Clock;
+  /** When the entitlements end, in epoch seconds: nothing is issued later. Infinity where they do not. */
+  readonly usableUntil: number;
   readonly request: TokenRequestOptions;
   readonly queue: RunQueue;
   readonly authenticate: AuthenticateParts;
@@ -83,6 +85,12 @@ export async function answerTokenRequest(
   } while (parts !== inForce());
   parts.record(decided.decision);
   return decided.response;
+}
+
+/** Throws `entitlements-expired`. */
+function checkEntitlements({ usableUntil, clock }: ServiceParts): void {
+  if (clock() <= usableUntil) return;
+  throw new Refusal('entitlements-expired', "The vendor's entitlements have expired.", { retryAfter: 60 });
 }
 
 /** A request, and what must happen only once however often it is decided. */
@@ -145,6 +153,7 @@ async function decide(
     const parameters = await arrival.readParameters();
     arrival.checkRoom(parts.queue);
     request = parseTokenRequest(arrival.request, parameters, arrival.peer, parts.request);
+    checkEntitlements(parts);
     await arrival.waitForTurn(parts.queue);
     // The clock is read only now, because reading the body may have taken a while.
     caller = await authenticate(request, address, parts.authenticate, parts.clock, arrival.use);

@@ -8,11 +8,17 @@ import { replaceableBefore } from '../authenticate/dpop-proof.ts';
 import { createNonces } from '../authenticate/nonce.ts';
 import { Signatures } from '../authenticate/signatures.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
+import type { Configuration } from '../config/schema.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
-import type { EndpointParts } from '../endpoints.ts';
+import type { EndpointParts, FailingPart } from '../endpoints.ts';
+import { CLOCK_SKEW, expiryOf } from '../entitlements/admission.ts';
+import type { Bundle } from '../entitlements/bundle.ts';
+import { withBundle } from '../entitlements/in-force.ts';
+import type { SeenSerials } from '../entitlements/seen-serials.ts';
 import type { SigningKey } from '../keys/signing-key.ts';
 import type { TlsMaterial } from '../keys/tls-material.ts';
 import { RunQueue } from '../limit/run-queue.ts';
+import { createPauses } from '../platform/pauses.ts';
 import type { Decision } from '../service.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import { logDecision, warnOfUnreadableAddresses } from '../telemetry/log.ts';
@@ -20,7 +26,7 @@ import { type Observations, shareCollection } from '../telemetry/metrics.ts';
 import { openAuthorityKeys } from './authority.ts';
 import type { Dependencies } from './dependencies.ts';
 import type { FileReader } from './files.ts';
-import { type Material, openMaterial } from './material.ts';
+import { type Material, openMaterial, revokedSets } from './material.ts';
 import {
   authenticateOptions,
   challengeOptions,
@@ -45,6 +51,10 @@ export interface Service {
   readonly listedLicenses: ReadonlySet<string>;
   /** How many licences are revoked. */
   readonly revokedLicenses: number;
+  /** The vendor's bundle in force; null without `entitlements`. */
+  readonly entitlements: Bundle | null;
+  /** While of a newer bundle only the revocations are in force. */
+  readonly newerRevocations: NewerRevocations | null;
   /** What the listener is made of; null for plain HTTP. */
   readonly tls: TlsMaterial | null;
   /** Every file that it was made of, absolute. */
@@ -59,29 +69,60 @@ export interface Service {
   >;
 }
 
+/** The revoked licences of a bundle that is not in force itself. */
+export interface NewerRevocations {
+  readonly serial: number;
+  /** A JSON array, in memory that threads can share. */
+  readonly licenses: Uint8Array;
+}
+
+export interface AssembleOptions {
+  readonly generation: number;
+  /** The service that this one replaces. */
+  readonly previous: Service | null;
+  /** Keys, certificates and the bundle must be valid then. Default: now. */
+  readonly openedAt?: number;
+  /** In place of the bundle's revoked licences. */
+  readonly newerRevocations?: NewerRevocations | null;
+  /** null where the bundle was judged before. Default: the dependencies'. */
+  readonly seen?: SeenSerials | null;
+}
+
 /**
- * Joins the parts; `files` reads what the configuration names, `previous` is the service that this one replaces. Keys and
- * certificates must be valid at `openedAt`.
+ * Joins the parts; `files` reads what the configuration names.
  * Throws ConfigurationFault with every file, key and certificate that cannot be used.
  */
 export async function assemble(
   loaded: LoadedConfiguration,
   files: FileReader,
   dependencies: Dependencies,
-  generation: number,
-  previous: Service | null,
-  openedAt = dependencies.clock(),
+  {
+    generation,
+    previous,
+    openedAt = dependencies.clock(),
+    newerRevocations = null,
+    seen = dependencies.seenSerials,
+  }: AssembleOptions,
 ): Promise<Service> {
-  const material = await openMaterial(loaded, files, openedAt, previous);
+  const material = await openMaterial(loaded, files, {
+    now: openedAt,
+    before: previous,
+    seen,
+  });
   const opened = openAuthorityKeys(loaded, files, dependencies.keyFetching);
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
-  dependencies.counters.announcePlans([...loaded.configuration.plans.keys()]);
+  const entitlements = await withRevocations(material.entitlements, newerRevocations);
+  const inForce = withBundle(loaded, entitlements);
+  dependencies.counters.announcePlans([...inForce.configuration.plans.keys()]);
   const parts: Parts = {
     loaded,
+    inForce: inForce.configuration,
     generation,
     material,
+    entitlements,
+    newerRevocations,
     authorityKeys: continueAuthorityKeys(opened, previous),
     openedAt,
     files: new Set(files.snapshot.states.keys()),
@@ -91,32 +132,49 @@ export async function assemble(
 }
 
 interface Parts
-  extends Pick<Service, 'loaded' | 'generation' | 'authorityKeys' | 'openedAt' | 'files' | 'contents'> {
+  extends Pick<
+    Service,
+    | 'loaded'
+    | 'generation'
+    | 'authorityKeys'
+    | 'openedAt'
+    | 'files'
+    | 'contents'
+    | 'entitlements'
+    | 'newerRevocations'
+  > {
   readonly material: Material;
+  /** With what the bundle replaces. */
+  readonly inForce: Configuration;
 }
 
 /**
  * Apart from `assemble`, because a function that is made there keeps all of its variables: each service would hold the
  * one before it, for good.
  */
-function join({ material, ...parts }: Parts, dependencies: Dependencies): Service {
-  const { loaded, generation, authorityKeys } = parts;
+function join({ material, inForce, ...parts }: Parts, dependencies: Dependencies): Service {
+  const { loaded, generation, authorityKeys, entitlements } = parts;
   const { configuration } = loaded;
   const { clock, log, audit, counters, replayStore, rateTable } = dependencies;
   const { signingKey } = material;
   const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
   const options = authenticateOptions(configuration);
-  const policy = createPolicy(configuration, material.revokedLicenses);
+  const policy = createPolicy(inForce, ...revokedSets({ ...material, entitlements }));
+  const usableUntil = usableUntilOf(configuration, entitlements);
   const nonceSecret = material.nonceSecret ?? dependencies.nonceSecret;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
   const endpoints: EndpointParts = {
     tokenPaths: new Set(['/token', '/auth/token', ...configuration.registry.realm.map(realmPath)]),
     jwks: { keys: [signingKey.publicJwk, ...material.additionalKeys.map(({ jwk }) => jwk)] },
     exposeMetrics: shareCollection(dependencies.exposeMetrics),
-    failingParts: () => dependencies.findFailingParts(authorityKeys),
+    failingParts: async () => [
+      ...expiredPart(usableUntil, clock()),
+      ...(await dependencies.findFailingParts(authorityKeys)),
+    ],
     service: {
       generation,
       clock,
+      usableUntil,
       request: requestOptions(configuration),
       queue: new RunQueue(
         share(configuration.limits?.inFlight ?? Number.POSITIVE_INFINITY, dependencies.workers),
@@ -155,6 +213,34 @@ function join({ material, ...parts }: Parts, dependencies: Dependencies): Servic
       replayEntries: replayStore.count(replaceableBefore(options.dpop, clock())),
     }),
   };
+}
+
+/** When the service stops to issue because the bundle has expired, in epoch seconds. */
+function usableUntilOf({ entitlements }: Configuration, bundle: Bundle | null): number {
+  if (bundle === null || entitlements?.onExpiry !== 'deny') return Number.POSITIVE_INFINITY;
+  return expiryOf(bundle, entitlements.maxAge ?? null) + CLOCK_SKEW;
+}
+
+function expiredPart(usableUntil: number, now: number): FailingPart[] {
+  if (now <= usableUntil) return [];
+  return [{ part: 'entitlements', detail: 'the bundle has expired; the vendor must sign a new one' }];
+}
+
+/** The bundle with these revoked licences in place of its own. */
+async function withRevocations(
+  bundle: Bundle | null,
+  newer: NewerRevocations | null,
+): Promise<Bundle | null> {
+  if (bundle === null || newer === null) return bundle;
+  const pause = createPauses();
+  const licenses = JSON.parse(new TextDecoder().decode(Uint8Array.from(newer.licenses))) as readonly string[];
+  const revokedLicenses = new Set<string>();
+  for (const license of licenses) {
+    revokedLicenses.add(license);
+    const due = pause();
+    if (due !== null) await due;
+  }
+  return { ...bundle, revokedLicenses };
 }
 
 /** Ends the fetches of a service that is not used any more. */

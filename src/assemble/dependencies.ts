@@ -6,6 +6,7 @@ import type { ReplayStore } from '../authenticate/replay-store.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { FailingPart } from '../endpoints.ts';
+import { SeenSerials } from '../entitlements/seen-serials.ts';
 import { RateTable } from '../limit/rate-table.ts';
 import { createClockShift, steadyClock } from '../platform/clock-shift.ts';
 import type { Proxies } from '../platform/proxy.ts';
@@ -46,6 +47,8 @@ export interface Dependencies extends Pick<Context, 'clock' | 'log'> {
   readonly rateTable: RateTable;
   /** For DPoP nonces where the configuration names no secret. */
   readonly nonceSecret: Uint8Array;
+  /** Of the main thread, which judges bundles; null in a worker. */
+  readonly seenSerials: SeenSerials | null;
   readonly keyFetching: KeyFetching;
   /** In the Prometheus text format. */
   readonly exposeMetrics: () => Promise<string>;
@@ -59,6 +62,7 @@ export interface MainDependencies extends Dependencies {
   readonly metrics: Metrics;
   /** Seconds by which `clock` was set ahead since the start. */
   readonly clockShift: () => number;
+  readonly seenSerials: SeenSerials;
 }
 
 export interface DependencyOptions extends Context {
@@ -112,6 +116,7 @@ export function createDependencies(
     replayStore,
     rateTable: RateTable.create(),
     nonceSecret: randomBytes(32),
+    seenSerials: new SeenSerials(),
     keyFetching: { onRefresh, onWarning, onKeySet, ...(proxies === undefined ? {} : { proxies }) },
     exposeMetrics: metrics.expose,
     findFailingParts: (authorityKeys) => findFailingParts(authorityKeys, replayStore, clock()),

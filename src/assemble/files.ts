@@ -34,8 +34,13 @@ export class FileSnapshot {
     return new FileSnapshot((file) => {
       const bytes = contents.get(file);
       if (bytes === undefined) throw Object.assign(new Error('not in the snapshot'), { code: 'ENOENT' });
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return asBuffer(bytes);
     });
+  }
+
+  /** A further reading: what `snapshot` has read is not read again. */
+  static over(snapshot: FileSnapshot): FileSnapshot {
+    return new FileSnapshot((file) => asBuffer(snapshot.contents.get(file)) ?? snapshot.read(file));
   }
 
   /** Every file that was asked for, absolute, whether or not it could be read. */
@@ -62,18 +67,24 @@ export class FileSnapshot {
   }
 }
 
+function asBuffer(bytes: Uint8Array): Buffer;
+function asBuffer(bytes: Uint8Array | undefined): Buffer | undefined;
+function asBuffer(bytes: Uint8Array | undefined): Buffer | undefined {
+  return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 function isBlank(bytes: Buffer): boolean {
   return bytes.length < 16 && bytes.toString('latin1').trim() === '';
 }
 
 /** Reads the files that a configuration names, and keeps every mistake. */
 export class FileReader {
-  readonly #loaded: LoadedConfiguration;
+  readonly loaded: LoadedConfiguration;
   readonly #snapshot: FileSnapshot;
   readonly #mistakes: Mistake[] = [];
 
   constructor(loaded: LoadedConfiguration, snapshot = new FileSnapshot()) {
-    this.#loaded = loaded;
+    this.loaded = loaded;
     this.#snapshot = snapshot;
   }
 
@@ -91,7 +102,7 @@ export class FileReader {
    */
   read(key: string, path: string | undefined, missing?: (file: string) => string): Buffer | null {
     if (path === undefined) return null;
-    const file = this.#loaded.resolvePath(path);
+    const file = this.loaded.resolvePath(path);
     // A password that was written where its path belongs is not shown.
     const shown = key.endsWith('asswordPath') ? 'the file' : file;
     try {
@@ -112,7 +123,7 @@ export class FileReader {
     const bytes = this.read(key, path);
     if (bytes === null || path === undefined) return null;
     try {
-      return decodeText(bytes, this.#loaded.resolvePath(path));
+      return decodeText(bytes, this.loaded.resolvePath(path));
     } catch (cause) {
       if (!(cause instanceof ConfigurationFault)) throw cause;
       this.#mistakes.push(...cause.mistakes.map((mistake) => ({ ...mistake, key })));
@@ -122,7 +133,11 @@ export class FileReader {
 
   /** Keeps a mistake at this key. */
   report(key: string, message: string): void {
-    this.#mistakes.push(this.#loaded.mistakeAt(key, message));
+    this.#mistakes.push(this.loaded.mistakeAt(key, message));
+  }
+
+  reportAll(mistakes: readonly Mistake[]): void {
+    this.#mistakes.push(...mistakes);
   }
 
   /** Keeps a mistake at a place inside the file that this key names. */
@@ -131,7 +146,7 @@ export class FileReader {
     path: string,
     { line, column, message }: Pick<Mistake, 'line' | 'column' | 'message'>,
   ): void {
-    this.#mistakes.push({ source: this.#loaded.resolvePath(path), line, column, key, message });
+    this.#mistakes.push({ source: this.loaded.resolvePath(path), line, column, key, message });
   }
 }
 

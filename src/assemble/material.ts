@@ -3,10 +3,14 @@ import { dirname, resolve } from 'node:path';
 import { readRevocationList } from '../authorize/revoked-licenses.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { withoutByteOrderMark } from '../document/text.ts';
+import type { Bundle } from '../entitlements/bundle.ts';
+import type { SeenSerials } from '../entitlements/seen-serials.ts';
 import { KeyFault } from '../keys/key-algorithm.ts';
 import { openPublicKeys, openSigningKey, type PublicKey, type SigningKey } from '../keys/signing-key.ts';
 import { findTlsFaults, type TlsMaterial } from '../keys/tls-material.ts';
+import { createPauses } from '../platform/pauses.ts';
 import { shellWord } from '../platform/quoting.ts';
+import { type BundleInForce, openBundle } from './entitlements.ts';
 import type { FileReader } from './files.ts';
 
 export interface Material {
@@ -17,6 +21,8 @@ export interface Material {
   readonly nonceSecret: Buffer | null;
   /** Those of `revokedLicensesPath`. */
   readonly revokedLicenses: ReadonlySet<string>;
+  /** null where there is none. */
+  readonly entitlements: Bundle | null;
   /** null where the service speaks plain HTTP. */
   readonly tls: TlsMaterial | null;
 }
@@ -27,22 +33,38 @@ export interface ListInForce {
   readonly listedLicenses: ReadonlySet<string>;
 }
 
+export interface MaterialOptions {
+  /** When keys, certificates and the bundle are judged, in epoch seconds. */
+  readonly now: number;
+  readonly before?: (ListInForce & BundleInForce) | null;
+  /** null where the bundle was judged before. */
+  readonly seen: SeenSerials | null;
+}
+
+/** The licences that are revoked beside those of the configuration itself. */
+export function revokedSets({
+  revokedLicenses,
+  entitlements,
+}: Pick<Material, 'revokedLicenses' | 'entitlements'>): readonly ReadonlySet<string>[] {
+  return entitlements === null ? [revokedLicenses] : [revokedLicenses, entitlements.revokedLicenses];
+}
+
 /** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
 export async function openMaterial(
   loaded: LoadedConfiguration,
   files: FileReader,
-  now: number,
-  before: ListInForce | null = null,
+  { now, before = null, seen }: MaterialOptions,
 ): Promise<Material | null> {
   const nonceSecret = readNonceSecret(loaded, files);
   checkRedisFiles(loaded, files);
   const revokedLicenses = await openRevokedLicenses(loaded, files, before);
+  const entitlements = await openBundle(loaded, files, { now, seen, before, pause: createPauses() });
   const publicKeys = await openAdditionalKeys(loaded, files);
   const tls = readTlsMaterial(loaded, files, now);
   const signingKey = await readSigningKey(loaded, files, now);
   if (signingKey === null) return null;
   const additionalKeys = withoutRepeats(publicKeys, signingKey);
-  return { signingKey, additionalKeys, nonceSecret, revokedLicenses, tls };
+  return { signingKey, additionalKeys, nonceSecret, revokedLicenses, entitlements, tls };
 }
 
 async function readSigningKey(

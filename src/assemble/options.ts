@@ -82,22 +82,25 @@ function withBothNames(algorithms: readonly string[]): readonly string[] {
   return [...algorithms, ...names.filter((name) => !algorithms.includes(name))];
 }
 
-/** `listed`: the licences of the list file, beside those of the configuration itself. */
-export function createPolicy(configuration: Configuration, listed: Policy['revokedLicenses']): Policy {
+/** `listed`: the licences of the list file and of the bundle, beside those of the configuration itself. */
+export function createPolicy(
+  configuration: Configuration,
+  ...listed: readonly ReadonlySet<string>[]
+): Policy {
   const plans = [...configuration.plans].map(([name, { catalog, lifetime, repositories }]) => ({
     name,
     catalog,
     lifetime: lifetime ?? null,
     rules: repositories.map((rule, index) => ({ index, ...rule })),
   }));
-  const own = new Set(configuration.revokedLicenses);
+  const revoked = [new Set(configuration.revokedLicenses), ...listed];
   return {
     plans: new Map(plans.map((plan) => [plan.name, plan])),
     defaultPlan: configuration.defaultPlan ?? null,
     anonymousPlan: configuration.anonymousPlan ?? null,
     revokedLicenses: {
-      has: (license) => own.has(license) || listed.has(license),
-      size: listed.size + [...own].filter((license) => !listed.has(license)).length,
+      has: (license) => revoked.some((licenses) => licenses.has(license)),
+      size: countOnce(revoked),
     },
     grant: configuration.registry.grant,
     claimRules: new Map(
@@ -105,6 +108,14 @@ export function createPolicy(configuration: Configuration, listed: Policy['revok
     ),
     lifetime: configuration.signing.lifetime,
   };
+}
+
+/** How many licences these sets have together. */
+function countOnce(sets: readonly ReadonlySet<string>[]): number {
+  const [largest = new Set<string>(), ...others] = sets.toSorted((a, b) => b.size - a.size);
+  const counted = new Set<string>();
+  for (const set of others) for (const license of set) if (!largest.has(license)) counted.add(license);
+  return largest.size + counted.size;
 }
 
 function claimRules({ claims, planRules }: AuthoritySettings): ClaimRules {

@@ -5,14 +5,25 @@ import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
 import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault, formatMistake, type Mistake } from '../document/mistakes.ts';
 import { createEndpoints, type Handle } from '../endpoints.ts';
+import { expiryOf } from '../entitlements/admission.ts';
+import type { Bundle } from '../entitlements/bundle.ts';
+import { createPauses } from '../platform/pauses.ts';
+import { formatTime } from '../platform/time.ts';
 import { settleWithin } from '../platform/wait.ts';
 import { type CertificateFile, describeEnd, EndReminder, groupByFile } from '../status/certificates.ts';
-import { formatTime } from '../status/report.ts';
 import type { CertificateState, ReloadState, Snapshot } from '../status/snapshot.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
-import { assemble, closeKeys, type Service } from './assemble.ts';
+import {
+  type AssembleOptions,
+  assemble,
+  closeKeys,
+  type NewerRevocations,
+  type Service,
+} from './assemble.ts';
+import { BundleWatch } from './bundle-watch.ts';
 import { CLOCK_STEP, type Context, createDependencies, type MainDependencies } from './dependencies.ts';
+import { openBundle } from './entitlements.ts';
 import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
 import { acceptedBy, largestClockSkew } from './options.ts';
 import { authorityStates, certificatesOf, revocationsState, signingKeyState } from './snapshot.ts';
@@ -44,6 +55,7 @@ const nothing = {
   replayEntries: null,
   configurationGeneration: null,
   revokedLicenses: null,
+  entitlements: null,
 };
 
 export class Runtime {
@@ -65,6 +77,9 @@ export class Runtime {
   #certificates: readonly CertificateState[];
   readonly #ends = new EndReminder();
   readonly #startedAt: number;
+  readonly #bundleWatch: BundleWatch;
+  /** Whether the last reading of the bundle had no mistake. */
+  #isBundleGood = true;
   #unmended: { readonly mistakes: readonly Mistake[]; readonly toldAt: number } | null = null;
 
   private constructor(
@@ -81,6 +96,8 @@ export class Runtime {
     this.#files = files;
     this.#filesInUse = files;
     this.#certificates = certificatesOf(service);
+    this.#bundleWatch = new BundleWatch(dependencies);
+    this.#bundleWatch.taken(service);
   }
 
   /** Throws ConfigurationFault with every mistake. */
@@ -93,7 +110,10 @@ export class Runtime {
       onKeySet: (keySet) => runtime?.onKeySet?.(keySet),
       observe: () => runtime?.observe() ?? nothing,
     });
-    const service = await assemble(loaded, new FileReader(loaded, snapshot), dependencies, 1, null);
+    const service = await assemble(loaded, new FileReader(loaded, snapshot), dependencies, {
+      generation: 1,
+      previous: null,
+    });
     dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
     dependencies.replayStore.restore(largestClockSkew(loaded.configuration));
     runtime = new Runtime(load, dependencies, service, snapshot.states);
@@ -124,6 +144,7 @@ export class Runtime {
       this.remind();
       this.watchClock();
       this.watchCertificates();
+      this.watchBundle();
     }, UPKEEP_MS);
     await Promise.all([this.#refreshKeys(), this.dependencies.replayStore.open()]);
   }
@@ -215,12 +236,10 @@ export class Runtime {
     }
     for (const mistake of mistakes) log.error('not reloaded', { mistake: formatMistake(mistake) });
     if (mistakes.length > 0) return false;
-    const { generation, revokedLicenses } = this.#inForce;
     const { file, overrides } = this.#service.loaded;
     log.info('reloaded', {
       configuration: file,
-      generation,
-      revokedLicenses,
+      ...describeInForce(this.#inForce),
       ...describeOverrides(overrides),
     });
     this.logWarnings();
@@ -259,8 +278,17 @@ export class Runtime {
     }
   }
 
-  #assemble(loaded: LoadedConfiguration, files: FileReader, openedAt?: number): Promise<Service> {
-    return assemble(loaded, files, this.dependencies, this.#service.generation + 1, this.#service, openedAt);
+  #assemble(
+    loaded: LoadedConfiguration,
+    files: FileReader,
+    options: Omit<AssembleOptions, 'generation' | 'previous'> = {},
+  ): Promise<Service> {
+    const previous = this.#service;
+    return assemble(loaded, files, this.dependencies, {
+      ...options,
+      generation: previous.generation + 1,
+      previous,
+    });
   }
 
   async #conclude({ snapshot, loaded, service, mistakes }: Attempt): Promise<readonly Mistake[]> {
@@ -268,6 +296,7 @@ export class Runtime {
     if (service !== null) {
       this.#files = snapshot.states;
       this.#filesInUse = snapshot.states;
+      this.#isBundleGood = true;
       await this.#take(service);
       this.#unmended = null;
       return [];
@@ -286,8 +315,7 @@ export class Runtime {
       if (file !== null && state !== undefined)
         this.#filesInUse = new Map([...this.#filesInUse, [file, state]]);
       await this.#take(revoked.service);
-      const { generation, revokedLicenses } = revoked.service;
-      log.warn('only the revocations are reloaded', { generation, revokedLicenses });
+      log.warn('only the revocations are reloaded', describeInForce(this.#inForce));
     }
     return all;
   }
@@ -300,6 +328,7 @@ export class Runtime {
     this.dependencies.replayStore.admitAhead(largestClockSkew(service.loaded.configuration));
     this.#service = service;
     this.#certificates = certificatesOf(service);
+    this.#bundleWatch.taken(service);
     this.dependencies.metrics.announceAuthorities(service.authorityKeys.keys());
     closeKeys(previous);
     this.#fetchKeys();
@@ -324,7 +353,36 @@ export class Runtime {
     loaded: LoadedConfiguration | null,
     snapshot: FileSnapshot,
   ): Promise<Pick<Attempt, 'service' | 'mistakes'>> {
-    const { loaded: before, contents, openedAt } = this.#service;
+    const list = this.#readNewerList(loaded, snapshot);
+    const bundle = await this.#openNewerBundle(snapshot);
+    const newerRevocations = bundle.revocations ?? this.#service.newerRevocations;
+    const mistakes = [...list.mistakes, ...bundle.mistakes];
+    // A list that has mistakes does not keep the bundle's revocations from entering.
+    for (const files of [list.files, ...(bundle.revocations === null ? [] : [this.#filesInForce()])]) {
+      if (files === null) continue;
+      try {
+        const { openedAt } = this.#service;
+        const service = await this.#assemble(files.loaded, files, { openedAt, newerRevocations, seen: null });
+        return { service, mistakes };
+      } catch (cause) {
+        if (!(cause instanceof ConfigurationFault)) throw cause;
+        mistakes.push(...cause.mistakes);
+      }
+    }
+    return { service: null, mistakes };
+  }
+
+  #filesInForce(): FileReader {
+    const { loaded, contents } = this.#service;
+    return new FileReader(loaded, FileSnapshot.of(contents));
+  }
+
+  /** The files in force with a list of revoked licences that has changed; `files` is null where it has not. */
+  #readNewerList(
+    loaded: LoadedConfiguration | null,
+    snapshot: FileSnapshot,
+  ): { readonly files: FileReader | null; readonly mistakes: readonly Mistake[] } {
+    const { loaded: before, contents } = this.#service;
     const { revokedLicenses, revokedLicensesPath } = (loaded ?? before).configuration;
     const configuration = { ...before.configuration, revokedLicenses, revokedLicensesPath };
     const reader = new FileReader({ ...before, configuration }, snapshot);
@@ -332,21 +390,32 @@ export class Runtime {
     if (list !== null && !snapshot.contents.has(list))
       reader.read('revokedLicensesPath', revokedLicensesPath);
     const bytes = list === null ? null : snapshot.contents.get(list);
-    if (bytes === undefined) return { service: null, mistakes: reader.mistakes };
+    if (bytes === undefined) return { files: null, mistakes: reader.mistakes };
     const isSame =
       revokedLicensesPath === before.configuration.revokedLicensesPath &&
       isDeepStrictEqual(revokedLicenses, before.configuration.revokedLicenses) &&
       (list === null || bytes === null || Buffer.compare(bytes, contents.get(list) ?? Buffer.alloc(0)) === 0);
-    if (isSame) return { service: null, mistakes: [] };
+    if (isSame) return { files: null, mistakes: [] };
     const changed = new Map(list === null || bytes === null ? contents : [...contents, [list, bytes]]);
-    const files = new FileReader({ ...before, configuration }, FileSnapshot.of(changed));
-    try {
-      const service = await this.#assemble({ ...before, configuration }, files, openedAt);
-      return { service, mistakes: [] };
-    } catch (cause) {
-      if (!(cause instanceof ConfigurationFault)) throw cause;
-      return { service: null, mistakes: cause.mistakes };
-    }
+    return { files: new FileReader({ ...before, configuration }, FileSnapshot.of(changed)), mistakes: [] };
+  }
+
+  /** The revocations of a newer bundle at the place of the one in force; null where there is none. */
+  async #openNewerBundle(
+    snapshot: FileSnapshot,
+  ): Promise<{ readonly revocations: NewerRevocations | null; readonly mistakes: readonly Mistake[] }> {
+    const { seenSerials, clock } = this.dependencies;
+    const { loaded, entitlements, newerRevocations } = this.#service;
+    if (entitlements === null) return { revocations: null, mistakes: [] };
+    const files = new FileReader(loaded, FileSnapshot.over(snapshot));
+    const options = { now: clock(), seen: seenSerials, before: this.#service, pause: createPauses() };
+    const bundle = await openBundle(loaded, files, options);
+    this.#isBundleGood = bundle !== null;
+    if (bundle === null) return { revocations: null, mistakes: files.mistakes };
+    if (bundle.serial <= (newerRevocations?.serial ?? entitlements.serial))
+      return { revocations: null, mistakes: [] };
+    this.#bundleWatch.record(bundle);
+    return { revocations: shareRevocations(bundle), mistakes: [] };
   }
 
   /** Tells again what the last reload left to mend, once a minute however often this is called. */
@@ -435,9 +504,26 @@ export class Runtime {
     };
   }
 
+  /** Keeps the serial of the bundle, and tells when it ends. */
+  watchBundle(): void {
+    this.#bundleWatch.remind();
+  }
+
   observe(): Omit<Observations, 'replayCapacity' | 'auditDropped'> {
     const { generation, revokedLicenses } = this.#inForce;
-    return { ...this.#service.observe(), configurationGeneration: generation, revokedLicenses };
+    return {
+      ...this.#service.observe(),
+      configurationGeneration: generation,
+      revokedLicenses,
+      entitlements: this.#observeEntitlements(),
+    };
+  }
+
+  #observeEntitlements(): Observations['entitlements'] {
+    const { entitlements, loaded } = this.#service;
+    if (entitlements === null) return null;
+    const expiry = expiryOf(entitlements, loaded.configuration.entitlements?.maxAge ?? null);
+    return { serial: entitlements.serial, expiry, isLoaded: this.#isBundleGood };
   }
 
   /** Whoever asks for a reload may know that an Authority has new keys. */
@@ -455,12 +541,20 @@ export class Runtime {
 interface InForce {
   readonly generation: number;
   readonly revokedLicenses: number;
+  /** null without a bundle. */
+  readonly entitlementsSerial: number | null;
   /** Epoch seconds. */
   readonly since: number;
 }
 
-function pickInForce({ generation, revokedLicenses }: Service, since: number): InForce {
-  return { generation, revokedLicenses, since };
+function pickInForce({ generation, revokedLicenses, entitlements }: Service, since: number): InForce {
+  return { generation, revokedLicenses, entitlementsSerial: entitlements?.serial ?? null, since };
+}
+
+/** For the log. */
+function describeInForce({ generation, revokedLicenses, entitlementsSerial }: Omit<InForce, 'since'>) {
+  const serial = entitlementsSerial === null ? {} : { entitlementsSerial };
+  return { generation, revokedLicenses, ...serial };
 }
 
 /** The keys that the environment sets, for the log; nothing where it sets none. */
@@ -473,6 +567,13 @@ export function describeOverrides(overrides: LoadedConfiguration['overrides']): 
 
 function describeMistake(mistake: Mistake) {
   return { source: mistake.source, text: formatMistake(mistake) };
+}
+
+function shareRevocations({ serial, revokedLicenses }: Bundle): NewerRevocations {
+  const json = Buffer.from(JSON.stringify([...revokedLicenses]));
+  const licenses = new Uint8Array(new SharedArrayBuffer(json.length));
+  licenses.set(json);
+  return { serial, licenses };
 }
 
 /** A configuration without mistakes that not every thread answers by. */

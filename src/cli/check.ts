@@ -2,7 +2,7 @@
 
 import { openAuthorityKeys } from '../assemble/authority.ts';
 import { FileReader } from '../assemble/files.ts';
-import { type Material, openMaterial } from '../assemble/material.ts';
+import { type Material, openMaterial, revokedSets } from '../assemble/material.ts';
 import { createPolicy } from '../assemble/options.ts';
 import { checkAuditPath, checkSafety, checkSampleKey } from '../assemble/safety.ts';
 import { certificatesOf } from '../assemble/snapshot.ts';
@@ -10,6 +10,7 @@ import { findAuthorityFaults, findRealmFaults } from '../check/authority-finding
 import { findAuthorityRuleFaults } from '../check/authority-rules.ts';
 import { findCertificateEnds } from '../check/certificate-findings.ts';
 import { type ClientReport, reportClients } from '../check/client-report.ts';
+import { findEntitlementsFaults } from '../check/entitlements-findings.ts';
 import type { Finding } from '../check/finding.ts';
 import { findKeyFaults } from '../check/key-findings.ts';
 import { findPolicyFaults } from '../check/policy-findings.ts';
@@ -17,6 +18,8 @@ import { findRegistryFaults } from '../check/registry-findings.ts';
 import { renderRegistrySample } from '../check/registry-sample.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationFault, formatPlace } from '../document/mistakes.ts';
+import { withBundle } from '../entitlements/in-force.ts';
+import { SeenSerials } from '../entitlements/seen-serials.ts';
 import { escapeLines, escapeText } from '../platform/escape.ts';
 import { type Command, readOptions } from './command.ts';
 
@@ -67,7 +70,7 @@ Example:
             severity: 'error',
             code: 'configuration',
             place: formatPlace({ ...at, message }),
-            fault: `${at.key}: ${message}`,
+            fault: at.key === '' ? message : `${at.key}: ${message}`,
             mend: '',
           })),
           registrySample: null,
@@ -84,13 +87,16 @@ Example:
       registryConfig === undefined
         ? { findings: [], host: null }
         : await findRegistryFaults(loaded, material.signingKey, registryConfig, now());
-    const policy = createPolicy(loaded.configuration, material.revokedLicenses);
+    const { entitlements } = material;
+    const inForce = withBundle(loaded, entitlements);
+    const policy = createPolicy(inForce.configuration, ...revokedSets(material));
     const certificates = certificatesOf({ loaded, contents, signingKey: material.signingKey });
     const findings = [
       ...findKeyFaults(loaded, material.signingKey),
       ...findCertificateEnds(loaded, certificates, now()),
-      ...findPolicyFaults(loaded, policy),
-      ...findAuthorityRuleFaults(loaded, policy),
+      ...findEntitlementsFaults(loaded, entitlements, now()),
+      ...findPolicyFaults(inForce, policy),
+      ...findAuthorityRuleFaults(inForce, policy),
       ...registry.findings,
       ...(options.offline ? [] : await findAuthorityFaults(loaded, now)),
       ...(options.offline ? [] : await findRealmFaults(loaded)),
@@ -100,7 +106,7 @@ Example:
       registrySample: await renderRegistrySample(loaded, material.signingKey),
       clients: reportClients(loaded.configuration, registry.host),
       overrides: loaded.overrides,
-      revokedLicenses: countRevoked(loaded, material),
+      revokedLicenses: policy.revokedLicenses.size,
     };
     print(options.json ? renderJson(report) : renderText(report, loaded.file));
     const failing = options.strict === true ? ['error', 'warning'] : ['error'];
@@ -125,18 +131,12 @@ async function openAll(
   now: number,
 ): Promise<{ readonly material: Material; readonly contents: Files }> {
   const files = new FileReader(loaded);
-  const material = await openMaterial(loaded, files, now);
+  const material = await openMaterial(loaded, files, { now, seen: new SeenSerials() });
   openAuthorityKeys(loaded, files, { onRefresh: () => {}, onWarning: () => {} });
   const mistakes = [...files.mistakes, ...checkSafety(loaded), ...checkAuditPath(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);
   return { material, contents: files.snapshot.contents };
-}
-
-/** A licence that is in the configuration and in the list counts once. */
-function countRevoked({ configuration }: LoadedConfiguration, { revokedLicenses }: Material): number {
-  const own = new Set(configuration.revokedLicenses);
-  return revokedLicenses.size + [...own].filter((license) => !revokedLicenses.has(license)).length;
 }
 
 /** What is worth most comes last: a terminal shows the end. */

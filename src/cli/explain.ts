@@ -1,6 +1,7 @@
 /** `explain`: what a caller would be granted, and by which line of the configuration. */
+import { openBundle } from '../assemble/entitlements.ts';
 import { FileReader } from '../assemble/files.ts';
-import { openRevokedLicenses } from '../assemble/material.ts';
+import { openRevokedLicenses, revokedSets } from '../assemble/material.ts';
 import { type ExaminedOpTok, examineOpTok } from '../assemble/op-tok-caller.ts';
 import { createPolicy } from '../assemble/options.ts';
 import type { Caller } from '../authenticate/authenticate.ts';
@@ -17,7 +18,10 @@ import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
+import { withBundle } from '../entitlements/in-force.ts';
+import { SeenSerials } from '../entitlements/seen-serials.ts';
 import { escapeLines, escapeText } from '../platform/escape.ts';
+import { neverPause } from '../platform/pauses.ts';
 import { Refusal } from '../refusal.ts';
 import { formatScope, parseScopes } from '../request/resource-scope.ts';
 import { type Command, type CommandContext, readWords, UsageError } from './command.ts';
@@ -60,10 +64,9 @@ Example:
 `,
   run: async (context) => {
     const { values, positionals } = readWords(context.args, options);
-    const loaded = loadConfiguration(findConfigurationFile(values.config, context.env), context.env);
-    const files = new FileReader(loaded);
-    const policy = createPolicy(loaded.configuration, await openRevokedLicenses(loaded, files));
-    if (files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
+    const { loaded, policy } = await openPolicy(
+      loadConfiguration(findConfigurationFile(values.config, context.env), context.env),
+    );
     const asked = await askedCaller(values, loaded, policy, context);
     const explanation = explainAsked(asked, positionals, policy);
     context.print(
@@ -72,6 +75,22 @@ Example:
     return 'granted' in explanation.outcome && asked.faults.length === 0 ? 0 : 1;
   },
 };
+
+/** The configuration with what the bundle replaces, and the policy by which the service decides. */
+async function openPolicy(own: LoadedConfiguration) {
+  const files = new FileReader(own);
+  const revokedLicenses = await openRevokedLicenses(own, files);
+  const entitlements = await openBundle(own, files, {
+    now: Date.now() / 1000,
+    seen: new SeenSerials(),
+    before: null,
+    pause: neverPause,
+  });
+  if (files.mistakes.length > 0) throw new ConfigurationFault(files.mistakes);
+  const loaded = withBundle(own, entitlements);
+  const policy = createPolicy(loaded.configuration, ...revokedSets({ revokedLicenses, entitlements }));
+  return { loaded, policy };
+}
 
 type Values = ReturnType<typeof readWords<typeof options>>['values'];
 

@@ -24,7 +24,7 @@ export function findContradictions(input: unknown, morePlans: readonly string[] 
 }
 
 function findNoPlans(input: unknown): Contradiction[] {
-  if (memberOf(input, 'plans') !== undefined || memberOf(input, 'plansPath') !== undefined) return [];
+  if (['plans', 'plansPath', 'entitlements'].some((key) => memberOf(input, key) !== undefined)) return [];
   return [{ path: ['plans'], input: undefined, message: 'is missing; must be a mapping' }];
 }
 

@@ -110,6 +110,19 @@ export const descriptions: Readonly<Record<string, string>> = {
   revokedLicensesPath:
     'File with more of them, one a line; lines that begin with # are comments. A line "# empty" says that a list without licences is meant.',
   plansPath: 'JSON file with more plans, written by a program, in the same shape as plans; at most 64 MiB.',
+  entitlements:
+    'Plans and revoked licences in a bundle that the vendor signed. They replace the plans of this file, and add to its revoked licences.',
+  'entitlements.path': 'The bundle: a file made by registry-token entitlements sign.',
+  'entitlements.keysPath': "JWKS file with the vendor's public keys; several for a change of keys.",
+  'entitlements.site':
+    'The name of this site. A bundle for other sites is refused; without a name, every one but those for all sites (*).',
+  'entitlements.maxAge':
+    'The age from which a bundle counts as expired, even if its own exp is later. Warnings begin 7 days before.',
+  'entitlements.onExpiry': 'keep: an expired bundle stays in use. deny: every request is answered 503.',
+  'entitlements.localPlans':
+    'allow: the plans of this file and of plansPath count too, except those whose names the bundle has.',
+  'entitlements.statePath':
+    'File that remembers the highest serial, so that an older bundle is refused after a restart. Default: entitlements.state beside senderConstraint.replay.statePath, otherwise beside this file.',
   limits: 'Limits; requests above them are answered 429 or 503.',
   'limits.perSubject': 'Requests of one subject: 50/s, 100/m or 1000/h. As many may come at once.',
   'limits.inFlight':

@@ -104,10 +104,10 @@ export function loadConfiguration(
       ? { source: more.file, ...more.placeOfKey(path), key: formatKey(path), message }
       : inFile(path, message);
   const context = { schema: configurationSchema, holdsSecret, hintFor, mistakeAt: inFile };
-  const contradictions = findContradictions(
-    input,
-    more === null || more.mistakes.length === 0 ? [...(more?.plans.keys() ?? [])] : null,
-  );
+  // What plans a bundle has shows when it is opened.
+  const isCatalogueKnown =
+    (more === null || more.mistakes.length === 0) && memberOf(input, 'entitlements') === undefined;
+  const contradictions = findContradictions(input, isCatalogueKnown ? [...(more?.plans.keys() ?? [])] : null);
   const all = [
     ...mistakes,
     ...found.map(({ path, message }) => inFile(path, message)),

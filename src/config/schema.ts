@@ -162,19 +162,34 @@ const repositoryRule = z.strictObject({
   actions: actions.default(['pull']),
 });
 
-const plan = z.strictObject({
+export const planSchema = z.strictObject({
   catalog: z.boolean().default(false),
   lifetime: duration(1, 3600).optional(),
   repositories: z.array(repositoryRule).default([]),
 });
 
-const planName = z
+export const planName = z
   .string()
   .regex(/^[\x21-\x7e]{1,64}$/, { error: 'use 1 to 64 printable ASCII characters without spaces' });
 
 /** The plans by name: those of the configuration, and of the file that `plansPath` names. */
-export const plansSchema = z.record(planName, plan);
+export const plansSchema = z.record(planName, planSchema);
 export type Plans = z.output<typeof plansSchema>;
+
+/** What every bundle of entitlements is for. */
+export const ANY_SITE = '*';
+
+const entitlements = z.strictObject({
+  path,
+  keysPath: path,
+  site: text
+    .refine((name) => name !== ANY_SITE, { error: 'must be the name of this site; * is for bundles' })
+    .optional(),
+  maxAge: duration(3600, 10 * 365 * 86_400).optional(),
+  onExpiry: z.enum(['keep', 'deny']).default('keep'),
+  localPlans: z.enum(['ignore', 'allow']).default('ignore'),
+  statePath: path.optional(),
+});
 
 export const configurationSchema = z.strictObject({
   server: server.prefault({}),
@@ -190,6 +205,7 @@ export const configurationSchema = z.strictObject({
   revokedLicenses: z.array(text).default([]),
   revokedLicensesPath: path.optional(),
   plansPath: path.optional(),
+  entitlements: entitlements.optional(),
   limits: z.strictObject({ perSubject: rate().optional(), inFlight: z.int().min(1).optional() }).optional(),
   telemetry: z.strictObject({ listen: telemetryAddress() }).optional(),
   logging: z
@@ -216,6 +232,7 @@ export const secretKeys: ReadonlySet<string> = new Set([
 ]);
 
 export type AuthoritySettings = z.output<typeof authority>;
+export type EntitlementsSettings = z.output<typeof entitlements>;
 
 /** An Authority of the configuration. */
 export interface NamedAuthority {

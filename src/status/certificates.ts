@@ -1,5 +1,7 @@
 /** When certificates end: what is told in the log each day, in systemd's status line, in the report and by `check`. */
-import { formatTime, type PartState } from './report.ts';
+
+import { formatTime } from '../platform/time.ts';
+import type { PartState } from './report.ts';
 import type { CertificateState, CertificateUse } from './snapshot.ts';
 
 const DAY = 86_400;

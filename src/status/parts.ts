@@ -1,14 +1,8 @@
 /** One function a part: a snapshot to what a person needs to know of it. */
 import { shellWord } from '../platform/quoting.ts';
+import { formatTime } from '../platform/time.ts';
 import { describeEnd, groupByFile } from './certificates.ts';
-import {
-  type Facts,
-  formatTime,
-  type PartState,
-  type StatusPart,
-  type StatusReport,
-  worstOf,
-} from './report.ts';
+import { type Facts, type PartState, type StatusPart, type StatusReport, worstOf } from './report.ts';
 import type {
   AuditFileState,
   AuthorityState,

@@ -42,8 +42,3 @@ const order: readonly PartState[] = ['ok', 'warning', 'error'];
 export function worstOf(parts: readonly Pick<StatusPart, 'state'>[]): PartState {
   return order[Math.max(0, ...parts.map(({ state }) => order.indexOf(state)))] ?? 'ok';
 }
-
-/** As in RFC 3339, without fractions of a second. */
-export function formatTime(seconds: number): string {
-  return `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
-}

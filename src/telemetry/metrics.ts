@@ -39,6 +39,14 @@ export interface Observations {
   /** Of the configuration by which every thread answers. */
   readonly configurationGeneration: number | null;
   readonly revokedLicenses: number | null;
+  /** null without a bundle of entitlements. */
+  readonly entitlements: {
+    readonly serial: number;
+    /** Epoch seconds. */
+    readonly expiry: number;
+    /** Whether the last reading of the bundle had no mistake. */
+    readonly isLoaded: boolean;
+  } | null;
 }
 
 /** The process as the operating system counts it. */
@@ -186,6 +194,21 @@ function observeService(meter: Meter, observe: () => Observations): void {
     () => observe().configurationGeneration,
   );
   gauge('registry_token_revoked_licenses', 'Licences that are revoked.', () => observe().revokedLicenses);
+  gauge(
+    'registry_token_entitlements_serial',
+    "Serial of the vendor's bundle in force.",
+    () => observe().entitlements?.serial ?? null,
+  );
+  gauge(
+    'registry_token_entitlements_expiry_timestamp_seconds',
+    "When the vendor's bundle in force expires, by its exp or by entitlements.maxAge.",
+    () => observe().entitlements?.expiry ?? null,
+  );
+  gauge(
+    'registry_token_entitlements_last_load_successful',
+    "Whether the vendor's bundle was good when it was read last: 1, or 0 where an older one stays in force.",
+    () => toNumber(observe().entitlements?.isLoaded),
+  );
   meter
     .createObservableCounter('registry_token_audit_dropped_total', {
       description: 'Decisions that the audit file has not got.',
@@ -208,6 +231,10 @@ function observeProcess(meter: Meter, processUsage: () => ProcessUsage): void {
   meter
     .createObservableGauge('registry_token_build_info', { description: 'What was built; always 1.' })
     .addCallback((result) => result.observe(1, { version, commit, bun }));
+}
+
+function toNumber(value: boolean | undefined): number | null {
+  return value === undefined ? null : Number(value);
 }
 
 function hrTime(milliseconds: number): [number, number] {

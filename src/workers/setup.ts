@@ -3,6 +3,7 @@
  * them, and the memory that all threads share.
  */
 import { dirname, resolve } from 'node:path';
+import type { NewerRevocations } from '../assemble/assemble.ts';
 import type { Runtime } from '../assemble/runtime.ts';
 import type { FetchedKeySet } from '../authenticate/authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
@@ -25,6 +26,8 @@ export interface WorkerSetup {
   readonly openedAt: number;
   /** By absolute path: every worker is made of the same bytes, whatever the disk has meanwhile. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
+  /** Of the service: see there. */
+  readonly newerRevocations: NewerRevocations | null;
   readonly shared: SharedMemory;
   /** In the order of their counts in `shared.counters`. */
   readonly plans: readonly string[];
@@ -61,7 +64,7 @@ export function createSetup(
   { service, dependencies }: Runtime,
   own: Pick<WorkerSetup, 'thread' | 'workers' | 'listen' | 'logging'>,
 ): WorkerSetup {
-  const { generation, loaded, openedAt, contents, authorityKeys } = service;
+  const { generation, loaded, openedAt, contents, newerRevocations, authorityKeys } = service;
   const { counters, replayStore, rateTable, nonceSecret } = dependencies;
   const { memory, rememberedSince } = replayStore;
   const fetched = [...authorityKeys.values()].map((keys) => keys.fetched);
@@ -72,6 +75,7 @@ export function createSetup(
     file: loaded.file,
     openedAt,
     contents,
+    newerRevocations,
     shared: {
       counters: counters.memory,
       replay: memory === null ? null : { memory, rememberedSince },

@@ -75,6 +75,7 @@ function shareDependencies(
     replayStore: openReplayStore(setup, { clock, log }),
     rateTable: RateTable.open(shared.rates, thread),
     nonceSecret: shared.nonceSecret,
+    seenSerials: null,
     // The main thread counts and logs what it fetches.
     keyFetching: {
       onRefresh: () => {},
@@ -103,8 +104,9 @@ async function assembleFrom(
   const loaded = restoreConfiguration(setup);
   dependencies.counters.announcePlans(setup.plans);
   const files = new FileReader(loaded, FileSnapshot.of(setup.contents));
-  const { generation, openedAt } = setup;
-  const service = await assemble(loaded, files, dependencies, generation, previous, openedAt);
+  const { generation, openedAt, newerRevocations } = setup;
+  const options = { generation, previous, openedAt, newerRevocations };
+  const service = await assemble(loaded, files, dependencies, options);
   for (const keySet of setup.keySets) for (const keys of service.authorityKeys.values()) keys.adopt(keySet);
   return service;
 }

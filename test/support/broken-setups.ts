@@ -1,9 +1,12 @@
 /** The common broken setups: how each comes about, and what `check` says of it. The table in etc/README.md is made of them. */
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { keygen } from '../../src/cli/keygen.ts';
+import { SeenSerials } from '../../src/entitlements/seen-serials.ts';
 import { createSelfSignedCertificate } from '../../src/keys/certificate-authoring.ts';
+import { type Members, SITE, signBundle, vendorKeySet } from './bundles.ts';
 import { type CheckSite, readText } from './check-site.ts';
+import { createKey } from './keys.ts';
 import { runCommand } from './run-command.ts';
 
 /** Puts a certificate of the signing key, good for these days from now, in the place of its own. */
@@ -40,6 +43,104 @@ export interface BrokenSetup {
 export const set = (site: CheckSite, side: 'service' | 'registry', section: string, values: object) => {
   Object.assign(site[side][section] ?? {}, values);
 };
+
+/** Puts the vendor's second bundle in force; the site has had the first, and no plans of its own. */
+async function carryBundle(site: CheckSite, payload: Members = {}, settings: object = {}): Promise<void> {
+  const vendor = await createKey('ES256');
+  const now = Math.floor(Date.now() / 1000);
+  const plans = site.service.plans;
+  writeFileSync(site.folder.at('vendor-jwks.json'), vendorKeySet(vendor));
+  const bundle = signBundle(vendor, now, {
+    payload: { serial: 2, plans, defaultPlan: undefined, ...payload },
+  });
+  writeFileSync(site.folder.at('entitlements.jws'), bundle);
+  const first = { serial: 1, contentHash: '0'.repeat(64), issuedAt: now - 86_400 };
+  new SeenSerials().record(site.folder.at('entitlements.state'), first);
+  const entitlements = { path: 'entitlements.jws', keysPath: 'vendor-jwks.json', site: SITE, ...settings };
+  Object.assign(site.service, { entitlements, plans: undefined });
+}
+
+const entitlementsSetups: readonly BrokenSetup[] = [
+  {
+    setup: 'plans of the site, and a bundle that replaces them',
+    breaks: async (site) => {
+      const { plans } = site.service;
+      await carryBundle(site);
+      Object.assign(site.service, { plans });
+    },
+    code: 'entitlements-replace',
+    severity: 'note',
+    file: 'registry-token.yaml',
+    fault: /entitlements\.jws \(serial 2\) replaces the plan community of this site\.$/,
+    mend: /localPlans: allow/,
+  },
+  {
+    setup: 'bundle without the plan that the site chooses',
+    breaks: async (site) => {
+      await carryBundle(site, { plans: { basic: { repositories: [{ pattern: 'vendor/*' }] } } });
+      Object.assign(site.service, { defaultPlan: 'community' });
+    },
+    code: 'entitlements-plan-unknown',
+    severity: 'error',
+    file: 'registry-token.yaml',
+    fault: /^No plan community is in force/,
+    mend: /^The bundle has basic\.$/,
+  },
+  {
+    setup: 'bundle that ends within a week',
+    breaks: (site) => carryBundle(site, {}, { maxAge: '6d' }),
+    code: 'entitlements-expiring',
+    severity: 'warning',
+    file: 'registry-token.yaml',
+    fault: /^The bundle expires at .*Z; after that, it stays in use\.$/,
+    mend: /^Get a new bundle/,
+  },
+  {
+    setup: 'bundle that has expired',
+    breaks: (site) => {
+      const past = Math.floor(Date.now() / 1000) - 86_400;
+      return carryBundle(site, { iat: past, nbf: past, exp: past + 3600 }, { onExpiry: 'deny' });
+    },
+    code: 'entitlements-expired',
+    severity: 'error',
+    file: 'registry-token.yaml',
+    fault: /^The bundle expired at .*Z; every request is answered 503\.$/,
+    mend: /^Get a new bundle/,
+  },
+  {
+    setup: 'bundle before the first start',
+    breaks: async (site) => {
+      await carryBundle(site);
+      rmSync(site.folder.at('entitlements.state'));
+    },
+    code: 'entitlements-state',
+    severity: 'note',
+    file: 'registry-token.yaml',
+    fault: /^No serial is remembered in .*entitlements\.state \(there is none\)/,
+    mend: /^Before the first start/,
+  },
+  {
+    setup: 'damaged file of the highest serial',
+    breaks: async (site) => {
+      await carryBundle(site);
+      writeFileSync(site.folder.at('entitlements.state'), '{');
+    },
+    code: 'entitlements-state',
+    severity: 'warning',
+    file: 'registry-token.yaml',
+    fault: /\(it is damaged\)/,
+    mend: /^Compare the serial/,
+  },
+  {
+    setup: 'no place for the highest serial',
+    breaks: (site) => carryBundle(site, {}, { statePath: 'nowhere/entitlements.state' }),
+    code: 'entitlements-state',
+    severity: 'error',
+    file: 'registry-token.yaml',
+    fault: /^The highest serial cannot be kept in .*\(.*ENOENT.*\): a restart/,
+    mend: /entitlements\.statePath/,
+  },
+];
 
 /** The rest of what changes the meaning of a registry's file. */
 const registrySetups: readonly BrokenSetup[] = [
@@ -554,5 +655,6 @@ export const brokenSetups: readonly BrokenSetup[] = [
     fault: /without credentials may pull what the plan community allows/,
     mend: /^Remove the key/,
   },
+  ...entitlementsSetups,
   ...registrySetups,
 ];

@@ -92,6 +92,7 @@ export async function createHarness(options: HarnessOptions = {}): Promise<Harne
     failingParts: async () => options.failingParts ?? [],
     exposeMetrics: async () => 'registry_token_replay_entries 0\n',
     service: {
+      usableUntil: Number.POSITIVE_INFINITY,
       generation: 1,
       clock: () => clock.now,
       request: {

@@ -15,6 +15,7 @@ const observations: Observations = {
   authorityKeysAges: new Map([['default', 12.5]]),
   signingCertificateExpiry: 1_900_000_000,
   configurationGeneration: 3,
+  entitlements: null,
   revokedLicenses: 5,
   auditDropped: 5,
 };
