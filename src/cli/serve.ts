@@ -18,6 +18,7 @@ import { describeStatus } from '../status/parts.ts';
 import { renderReportJson } from '../status/render.ts';
 import type { ListenerState, Snapshot, WorkerState } from '../status/snapshot.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
+import { watchEventLoop } from '../telemetry/event-loop.ts';
 import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
 import { shareCollection } from '../telemetry/metrics.ts';
 import { openPush } from '../telemetry/metrics-push.ts';
@@ -123,6 +124,8 @@ Example:
     }
     const reserve = ending.use(new DescriptorReserve(descriptors, reserveFor(count)));
     ending.defer(warnOfFewDescriptors(descriptors, log));
+    // With workers, this thread answers no requests.
+    if (count === 1) ending.use(watchEventLoop(runtime.dependencies.counters));
     const manager = ending.use(connectServiceManager({ env, log, isAlive: listeners.isAlive }));
     void runtime.open();
     runtime.logWarnings();

@@ -8,15 +8,19 @@ export type Outcome = 'issued' | 'rejected';
 
 export const outcomes: readonly Outcome[] = ['issued', 'rejected'];
 
+/** What durations are counted of: requests by their outcome, and how late the event loops are. */
+type Timed = Outcome | 'event-loop';
+const timed: readonly Timed[] = [...outcomes, 'event-loop'];
+
 /** Upper bounds of the histogram's buckets in seconds; one more bucket has what is above the last. */
 export const durationBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 /** Names that fit: a configuration has far fewer plans, and a process sees few configurations. */
 const MAX_PLANS = 65_536;
-/** For each outcome: a count for each bucket, and the sum of all durations in microseconds. */
+/** For each histogram: a count for each bucket, and the sum of all durations in microseconds. */
 const HISTOGRAM = durationBounds.length + 2;
 const FIRST_HISTOGRAM = reasons.length;
-const FIRST_PLAN = FIRST_HISTOGRAM + outcomes.length * HISTOGRAM;
+const FIRST_PLAN = FIRST_HISTOGRAM + timed.length * HISTOGRAM;
 
 const slotOfReason = new Map(reasons.map((reason, slot) => [reason, slot]));
 
@@ -60,6 +64,11 @@ export class Counters {
     this.#addDuration('rejected', seconds);
   }
 
+  /** An event loop came `seconds` later to a timer than it was due. */
+  eventLoopDelayed(seconds: number): void {
+    this.#addDuration('event-loop', seconds);
+  }
+
   countIssued(plan: string): number {
     return this.#read(this.#slotOfPlan.get(plan) ?? FIRST_PLAN + MAX_PLANS - 1);
   }
@@ -68,16 +77,16 @@ export class Counters {
     return this.#read(slotOfReason.get(reason) ?? 0);
   }
 
-  durations(outcome: Outcome): Histogram {
-    const first = histogramOf(outcome);
+  durations(of: Timed): Histogram {
+    const first = histogramOf(of);
     const counts = Array.from({ length: durationBounds.length + 1 }, (_, bucket) =>
       this.#read(first + bucket),
     );
     return { counts, sumSeconds: this.#read(first + HISTOGRAM - 1) / 1e6 };
   }
 
-  #addDuration(outcome: Outcome, seconds: number): void {
-    const first = histogramOf(outcome);
+  #addDuration(of: Timed, seconds: number): void {
+    const first = histogramOf(of);
     let bucket = 0;
     // Prometheus's bounds are inclusive.
     while (seconds > (durationBounds[bucket] ?? Number.POSITIVE_INFINITY)) bucket += 1;
@@ -94,6 +103,6 @@ export class Counters {
   }
 }
 
-function histogramOf(outcome: Outcome): number {
-  return FIRST_HISTOGRAM + outcomes.indexOf(outcome) * HISTOGRAM;
+function histogramOf(of: Timed): number {
+  return FIRST_HISTOGRAM + timed.indexOf(of) * HISTOGRAM;
 }

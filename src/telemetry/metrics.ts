@@ -1,5 +1,5 @@
 /** The metrics, through OpenTelemetry, in the Prometheus text format. Labels come from closed sets. */
-import { type Meter, ValueType } from '@opentelemetry/api';
+import { type Attributes, type Meter, ValueType } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import {
   AggregationTemporality,
@@ -11,7 +11,7 @@ import {
 } from '@opentelemetry/sdk-metrics';
 import { reasons } from '../refusal.ts';
 import { buildInfo } from './build-info.ts';
-import { type Counters, durationBounds, outcomes } from './counters.ts';
+import { type Counters, durationBounds, type Histogram, outcomes } from './counters.ts';
 import type { MetricsPush } from './otlp-push.ts';
 
 /** Counted rarely, and by one thread only. */
@@ -130,38 +130,46 @@ function observeCounters(meter: Meter, counters: Counters): void {
     });
 }
 
-/** The histogram of durations: it is counted in shared memory, and OpenTelemetry's SDK has no observable histogram. */
+/** The histograms: they are counted in shared memory, and OpenTelemetry's SDK has no observable histogram. */
 function createHistogramProducer(counters: Counters): MetricProducer {
   const startTime = hrTime(Date.now());
-  const collect = (): HistogramMetricData => ({
-    descriptor: {
-      name: 'registry_token_request_duration_seconds',
-      description: 'Time from the request to the answer of the token endpoint.',
-      unit: 's',
-      valueType: ValueType.DOUBLE,
-    },
+  const histogram = (
+    name: string,
+    description: string,
+    points: readonly (Histogram & { readonly attributes: Attributes })[],
+  ): HistogramMetricData => ({
+    descriptor: { name, description, unit: 's', valueType: ValueType.DOUBLE },
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
     dataPointType: DataPointType.HISTOGRAM,
-    dataPoints: outcomes.map((outcome) => {
-      const { counts, sumSeconds } = counters.durations(outcome);
-      return {
-        startTime,
-        endTime: hrTime(Date.now()),
-        attributes: { outcome },
-        value: {
-          buckets: { boundaries: [...durationBounds], counts: [...counts] },
-          count: counts.reduce((sum, count) => sum + count, 0),
-          sum: sumSeconds,
-        },
-      };
-    }),
+    dataPoints: points.map(({ attributes, counts, sumSeconds }) => ({
+      startTime,
+      endTime: hrTime(Date.now()),
+      attributes,
+      value: {
+        buckets: { boundaries: [...durationBounds], counts: [...counts] },
+        count: counts.reduce((sum, count) => sum + count, 0),
+        sum: sumSeconds,
+      },
+    })),
   });
+  const collect = () => [
+    histogram(
+      'registry_token_request_duration_seconds',
+      'Time from the request to the answer of the token endpoint.',
+      outcomes.map((outcome) => ({ attributes: { outcome }, ...counters.durations(outcome) })),
+    ),
+    histogram(
+      'registry_token_event_loop_delay_seconds',
+      'How late the event loops of the threads that answer come to a timer; garbage collection is a part of it.',
+      [{ attributes: {}, ...counters.durations('event-loop') }],
+    ),
+  ];
   return {
     collect: async () => ({
       // A reader takes the resource of its own meter provider.
       resourceMetrics: {
         resource: undefined as unknown as ResourceMetrics['resource'],
-        scopeMetrics: [{ scope: { name: 'registry-token' }, metrics: [collect()] }],
+        scopeMetrics: [{ scope: { name: 'registry-token' }, metrics: collect() }],
       },
       errors: [],
     }),

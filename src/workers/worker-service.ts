@@ -12,6 +12,7 @@ import { Descriptors } from '../server/descriptors.ts';
 import { listen } from '../server/listen.ts';
 import { listenTls } from '../server/listen-tls.ts';
 import { Counters } from '../telemetry/counters.ts';
+import { watchEventLoop } from '../telemetry/event-loop.ts';
 import { createLineBatch, createLog, type Log } from '../telemetry/log.ts';
 import { restoreConfiguration, type WorkerQuestion, type WorkerSetup } from './setup.ts';
 import type { MainThread, WorkerService } from './worker-thread.ts';
@@ -39,6 +40,7 @@ export async function startWorkerService(
     service.tls === null
       ? listen(address)
       : listenTls({ ...address, material: service.tls, clock: dependencies.clock });
+  const watching = watchEventLoop(dependencies.counters);
   return {
     listener,
     change: async (next) => {
@@ -51,6 +53,7 @@ export async function startWorkerService(
       for (const keys of service.authorityKeys.values()) keys.adopt(keySet);
     },
     close: async () => {
+      watching[Symbol.dispose]();
       await dependencies.replayStore.close();
       lines.flush();
       auditLines.flush();

@@ -183,6 +183,7 @@ describe('the endpoints beside the token endpoint', () => {
       expect(exposition).toMatch(/^registry_token_issued_total\{plan="enterprise"\} [1-9]/m);
       expect(exposition).toMatch(/^registry_token_rejected_total\{reason="plan-denied"\} 1$/m);
       expect(exposition).toMatch(/^registry_token_replay_entries [1-9]/m);
+      expect(exposition).toMatch(/^registry_token_event_loop_delay_seconds_count [1-9]/m);
       expect(exposition).toMatch(
         /^registry_token_build_info\{version="[^"]+",commit="[^"]+",bun="[^"]+"\} 1$/m,
       );

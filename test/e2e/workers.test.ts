@@ -111,6 +111,11 @@ describe(`${WORKERS} workers`, () => {
     }
   });
 
+  test('the delay of every event loop is counted', async () => {
+    await Bun.sleep(300);
+    expect(await service.metric('registry_token_event_loop_delay_seconds_count')).toBeGreaterThan(WORKERS);
+  });
+
   test('a configuration with mistakes is taken by none', async () => {
     service.configure(sections({ anonymousPlan: 7 }));
     await service.untilReloads('failure', 1);

@@ -36,6 +36,7 @@ const contract: readonly (readonly [string, string, readonly string[]])[] = [
   ['registry_token_issued_total', 'counter', ['plan']],
   ['registry_token_rejected_total', 'counter', ['reason']],
   ['registry_token_request_duration_seconds', 'histogram', ['outcome']],
+  ['registry_token_event_loop_delay_seconds', 'histogram', []],
   ['registry_token_authority_refresh_total', 'counter', ['authority', 'result']],
   ['registry_token_authority_keys_age_seconds', 'gauge', ['authority']],
   ['registry_token_replay_entries', 'gauge', []],
