@@ -52,17 +52,23 @@ export function openClient(
   bearer: OpTokBearer,
   dependencies: ClientDependencies,
 ): Client {
-  const { certificate, caPath } = settings;
-  const { clock, pause, stop } = dependencies;
+  const parts = openParts(settings, dependencies);
+  return { parts, requestOpTok: requesterOf(settings, bearer, parts, dependencies) };
+}
+
+/** What every request of the client has in common. Reads certificates. Throws ClientFault. */
+export function openParts(
+  { certificate, caPath }: ClientSettings,
+  { clock, pause, stop, env }: ClientDependencies,
+): ClientParts {
   const http: HttpOptions = {
     certificateAuthorities: caPath === null ? null : loadCertificateAuthorities(caPath),
     clientCertificate:
       certificate === null ? null : loadClientCertificate(certificate.certPath, certificate.keyPath),
     ...(stop === undefined ? {} : { stop }),
-    proxies: proxiesOf(dependencies.env),
+    proxies: proxiesOf(env),
   };
-  const parts: ClientParts = { http, clock, pause };
-  return { parts, requestOpTok: requesterOf(settings, bearer, parts, dependencies) };
+  return { http, clock, pause };
 }
 
 function requesterOf(

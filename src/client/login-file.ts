@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { excerpt } from '../platform/escape.ts';
 import { LockTimeout, withFileLock } from '../platform/file-lock.ts';
 import { replaceFile } from '../platform/replace-file.ts';
@@ -42,7 +42,7 @@ export function readLogin(path: string): Login | null {
     file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return null;
-    throw fault(errorCode(cause) === 'ELOOP' ? 'it is a symbolic link' : errorCode(cause));
+    throw fault(errorCode(cause) === 'ELOOP' ? 'it is a symbolic link' : explainError(cause, 'read'));
   }
   try {
     const { uid, mode, size, isFile } = describe(file);
@@ -94,7 +94,7 @@ export function prepareLoginFile(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new ClientFault(`cannot create the folder ${dirname(path)} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot create the folder ${dirname(path)}: ${explainError(cause, 'write')}`);
   }
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && (!found.isFile() || found.uid !== userInfo().uid))
@@ -108,7 +108,7 @@ export function writeLogin(path: string, login: Login): void {
   try {
     replaceFile(path, `${JSON.stringify(login)}\n`);
   } catch (cause) {
-    throw new ClientFault(`cannot write the login to ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot write the login to ${path}: ${explainError(cause, 'write')}`);
   }
 }
 
@@ -117,7 +117,7 @@ export function removeLogin(path: string): void {
   try {
     for (const name of [path, lockOf(path)]) rmSync(name, { force: true });
   } catch (cause) {
-    throw new ClientFault(`cannot remove the login ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot remove the login ${path}: ${explainError(cause, 'write')}`);
   }
 }
 
@@ -133,7 +133,7 @@ export async function withLoginLock<Result>(
     if (cause instanceof ClientFault) throw cause;
     if (cause instanceof LockTimeout)
       throw new ClientFault(`another process has held ${lockOf(path)} for more than ${LOCK_MS / 1000} s`);
-    throw new ClientFault(`cannot lock ${lockOf(path)} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot lock ${lockOf(path)}: ${explainError(cause, 'write')}`);
   }
 }
 

@@ -1,8 +1,9 @@
 /** A person's login: started by the device authorization grant, kept as a refresh token, ended by logout. */
-import { rmSync } from 'node:fs';
-import { errorCode } from '../platform/errors.ts';
+import { existsSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { explainError } from '../platform/errors.ts';
 import type { Authority } from './authority.ts';
-import { type AuthorityClient, type KnownAuthority, openAuthority } from './authority-client.ts';
+import { type AuthorityClient, openAuthority } from './authority-client.ts';
 import { sendToAuthority } from './authority-request.ts';
 import { ClientFault, refused } from './client-fault.ts';
 import { authorizeDevice, awaitApproval, type DeviceAuthorization } from './device-login.ts';
@@ -147,6 +148,8 @@ async function openBinding(
       throw fault(
         "a DPoP key, and only this program can make proofs: use 'agent' or 'token', or set bind: certificate and log in again",
       );
+    if (!existsSync(dpopKeyPath))
+      throw fault(`a DPoP key that is gone (${dpopKeyPath}); run registry-token login again`);
     const { key } = await openDpopKey(dpopKeyPath, { mustExist: true, warn });
     if (key.thumbprint === binding.jkt) return key;
     throw fault(`another DPoP key than the one in ${dpopKeyPath}; run registry-token login again`);
@@ -167,17 +170,17 @@ export type Revocation =
 
 /**
  * Revokes the refresh token (RFC 7009), and removes it and a DPoP key that the user has not named, whether or not it could be
- * revoked. Throws ClientFault if something could not be removed.
+ * revoked: `open` throws ClientFault if the files for it cannot be read. Throws ClientFault if something could not be removed.
  */
-export function logOut(
+export async function logOut(
   source: LoginSource,
-  options: Pick<LoginOptions, 'bind' | 'warn'>,
-  parts: ClientParts,
+  { pause, warn }: Pick<ClientParts, 'pause'> & Pick<LoginOptions, 'warn'>,
+  open: () => ClientParts,
 ): Promise<Revocation> {
   const { loginPath: path, dpopKeyPath, isKeyNamed } = source;
-  prepareLoginFile(path);
-  return withLoginLock(path, parts.pause, async () => {
-    const revocation = await revoke(source, options, parts).catch((cause) => {
+  if (!existsSync(dirname(path))) return 'nothing';
+  return withLoginLock(path, pause, async () => {
+    const revocation = await revoke(source, warn, open).catch((cause) => {
       if (cause instanceof ClientFault) return cause;
       throw cause;
     });
@@ -185,7 +188,7 @@ export function logOut(
     try {
       if (!isKeyNamed) rmSync(dpopKeyPath, { force: true });
     } catch (cause) {
-      throw new ClientFault(`cannot remove the DPoP key ${dpopKeyPath} (${errorCode(cause)})`);
+      throw new ClientFault(`cannot remove the DPoP key ${dpopKeyPath}: ${explainError(cause, 'write')}`);
     }
     return revocation;
   });
@@ -193,19 +196,22 @@ export function logOut(
 
 async function revoke(
   source: LoginSource,
-  options: Pick<LoginOptions, 'bind' | 'warn'>,
-  parts: ClientParts,
+  warn: LoginOptions['warn'],
+  open: () => ClientParts,
 ): Promise<Revocation> {
   const found = readLogin(source.loginPath);
   if (found === null) return 'nothing';
   const login = checkLogin(found, source, source.loginPath);
-  const { authority, client }: KnownAuthority = await openAuthority(source, parts.http)();
+  const parts = open();
+  const { authority, client } = await openAuthority(source, parts.http)();
   const url = authority.revocationEndpoint;
   if (url === null) return 'not offered';
-  const dpopKey = await openBinding(login, source, false, options, parts);
+  // RFC 7009 needs no proof, but a server may want one for what is bound to a key.
+  const hasKey = 'jkt' in login.binding && existsSync(source.dpopKeyPath);
+  const dpopKey = hasKey ? (await openDpopKey(source.dpopKeyPath, { mustExist: true, warn })).key : null;
   const form = new URLSearchParams({ token: login.refreshToken, token_type_hint: 'refresh_token' });
   const request = { url, form, client, dpopKey };
   const { answer, secrets } = await sendToAuthority('logout', request, authority, parts);
-  if (answer.status === 200) return 'revoked';
+  if (answer.status >= 200 && answer.status < 300) return 'revoked';
   throw refused(answer, { what: 'logout', url, secrets: [...secrets, login.refreshToken], advice: {} });
 }

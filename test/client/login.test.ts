@@ -1,7 +1,16 @@
 /** A login with oidc-provider, which rotates refresh tokens and ends a login whose old one comes back. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { decodeJwt } from 'jose';
+import { ClientFault } from '../../src/client/client-fault.ts';
 import { type ClientSettings, openClient } from '../../src/client/client-settings.ts';
 import { openDpopKey } from '../../src/client/dpop.ts';
 import type { ClientParts } from '../../src/client/http.ts';
@@ -12,7 +21,7 @@ import { plainHttp } from '../support/client-parts.ts';
 import { describeAsRoot } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
 import { approveAtOidcProvider, denyAtOidcProvider } from '../support/people.ts';
-import { createTemporaryFolder, runOrFail, type TemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, run, runOrFail, type TemporaryFolder } from '../support/processes.ts';
 
 setDefaultTimeout(60_000);
 
@@ -76,6 +85,8 @@ async function logInAs(name: string, source = sourceIn()): Promise<string | null
   return subject;
 }
 
+const logOutOf = (source: LoginSource) => logOut(source, { ...options, pause: parts.pause }, () => parts);
+
 const refreshTokenIn = (path: string) => readLogin(path)?.refreshToken ?? null;
 
 test('login, OpToks with a new refresh token each, logout', async () => {
@@ -103,10 +114,10 @@ test('login, OpToks with a new refresh token each, logout', async () => {
 
   const copy = readLogin(source.loginPath);
   const keyText = readFileSync(source.dpopKeyPath);
-  expect(await logOut(source, options, parts)).toBe('revoked');
+  expect(await logOutOf(source)).toBe('revoked');
   expect(readdirSync(folder.path)).toEqual([]);
   await expect(requestOpTok()).rejects.toThrow('nobody is logged in; run registry-token login');
-  expect(await logOut(source, options, parts)).toBe('nothing');
+  expect(await logOutOf(source)).toBe('nothing');
 
   // A copy that somebody has kept is of no use any more.
   if (copy === null) throw new Error('there was no login');
@@ -131,7 +142,7 @@ test('a refresh token without its DPoP key is of no use', async () => {
   const { requestOpTok } = clientOf(source);
   const before = authority.requestsTo('/token');
   await Bun.file(source.dpopKeyPath).delete();
-  await expect(requestOpTok()).rejects.toThrow(`the DPoP key ${source.dpopKeyPath} does not exist`);
+  await expect(requestOpTok()).rejects.toThrow(`a DPoP key that is gone (${source.dpopKeyPath})`);
   const { key } = await openDpopKey(source.dpopKeyPath);
   await expect(requestOpTok()).rejects.toThrow('the login is bound to another DPoP key');
   expect(authority.requestsTo('/token')).toBe(before);
@@ -167,7 +178,7 @@ test('a key that the user has named outlives the logout', async () => {
   const source = sourceIn({ isKeyNamed: true });
   await openDpopKey(source.dpopKeyPath);
   await logInAs('alice', source);
-  expect(await logOut(source, options, parts)).toBe('revoked');
+  expect(await logOutOf(source)).toBe('revoked');
   expect(readdirSync(folder.path)).toEqual(['me.pem']);
 });
 
@@ -187,26 +198,27 @@ test('a login that others can read is refused, and logout removes it', async () 
   await logInAs('alice');
   chmodSync(source.loginPath, 0o644);
   await expect(clientOf(source).requestOpTok()).rejects.toThrow('other users can read it (mode 644)');
-  expect(await logOut(source, options, parts)).toMatchObject({
+  expect(await logOutOf(source)).toMatchObject({
     message: expect.stringContaining('mode 644'),
   });
   expect(readdirSync(folder.path)).toEqual([]);
 });
 
-describeAsRoot([], 'a folder that cannot be written', () => {
+describeAsRoot([], 'a disk that is full', () => {
   test('is noticed before the refresh token is used up', async () => {
-    const source = sourceIn();
-    await logInAs('alice');
-    const before = authority.requestsTo('/token');
-    await runOrFail(['mount', '--bind', folder.path, folder.path]);
+    await runOrFail(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'registry-token-test', folder.path]);
     try {
-      await runOrFail(['mount', '-o', 'remount,ro,bind', folder.path]);
-      await expect(clientOf(source).requestOpTok()).rejects.toThrow('(EROFS)');
+      const source = sourceIn();
+      await logInAs('alice', source);
+      const before = authority.requestsTo('/token');
+      await run(['dd', 'if=/dev/zero', `of=${folder.at('filler')}`]);
+      await expect(clientOf(source).requestOpTok()).rejects.toThrow('(ENOSPC)');
+      expect(authority.requestsTo('/token')).toBe(before);
+      await Bun.file(folder.at('filler')).delete();
+      expect(await clientOf(source).requestOpTok()).toMatchObject({ isBearer: false });
     } finally {
       await runOrFail(['umount', folder.path]);
     }
-    expect(authority.requestsTo('/token')).toBe(before);
-    expect(await clientOf(source).requestOpTok()).toMatchObject({ isBearer: false });
   });
 });
 
@@ -315,7 +327,7 @@ test('a logout at an Authority without revocation says so', async () => {
   await using server = startFakeAuthority(() => Response.json({ ...granted, refresh_token: 'r-secret' }));
   const source = sourceIn({ authority: server.url });
   await logIn(source, options, parts, () => {});
-  expect(await logOut(source, options, parts)).toBe('not offered');
+  expect(await logOutOf(source)).toBe('not offered');
   expect(readdirSync(folder.path)).toEqual([]);
 });
 
@@ -325,9 +337,53 @@ test('a logout that the Authority does not revoke says so, and removes the login
   });
   const source = sourceIn({ authority: server.url });
   await logIn(source, options, parts, () => {});
-  const fault = await logOut(source, options, parts);
+  const fault = await logOutOf(source);
   expect(fault).toMatchObject({ message: `logout: ${server.url}/revoke answered 503` });
   expect(server.heardAt('/revoke')[0]?.form.get('token')).toBe('r-secret');
+  expect(readdirSync(folder.path)).toEqual([]);
+});
+
+test('a logout revokes a login whose DPoP key is gone, too', async () => {
+  const source = sourceIn();
+  await logInAs('alice');
+  await Bun.file(source.dpopKeyPath).delete();
+  expect(await logOutOf(source)).toBe('revoked');
+  expect(readdirSync(folder.path)).toEqual([]);
+});
+
+test('an Authority that repeats the refresh token in its refusal does not have it shown', async () => {
+  await using server = startFakeAuthority((form) => {
+    const refreshToken = form.get('refresh_token');
+    if (refreshToken === null) return Response.json({ ...granted, refresh_token: 'r-secret-1' });
+    const error_description = `no such token: ${refreshToken}`;
+    return Response.json({ error: 'invalid_grant', error_description }, { status: 400 });
+  });
+  const source = sourceIn({ authority: server.url });
+  await logIn(source, options, parts, () => {});
+  const refreshed = clientOf(source).requestOpTok();
+  await expect(refreshed).rejects.toThrow(
+    `OpTok: ${server.url}/token answered 400 invalid_grant: "no such token: [removed]"`,
+  );
+});
+
+test('a logout where nobody ever logged in leaves no folder behind, and a link is removed, not what it leads to', async () => {
+  const source = sourceIn({ loginPath: folder.at('none/me.login') });
+  expect(await logOutOf(source)).toBe('nothing');
+  expect(readdirSync(folder.path)).toEqual([]);
+  writeFileSync(folder.at('target'), 'theirs');
+  const linked = sourceIn();
+  symlinkSync(folder.at('target'), linked.loginPath);
+  expect(await logOutOf(linked)).toMatchObject({ message: expect.stringContaining('it is a symbolic link') });
+  expect(readdirSync(folder.path)).toEqual(['target']);
+});
+
+test('a logout whose certificate is gone removes the login all the same', async () => {
+  const source = sourceIn();
+  await logInAs('alice');
+  const outcome = await logOut(source, { ...options, pause: parts.pause }, () => {
+    throw new ClientFault('cannot read the client certificate');
+  });
+  expect(outcome).toMatchObject({ message: 'cannot read the client certificate' });
   expect(readdirSync(folder.path)).toEqual([]);
 });
 
@@ -336,7 +392,7 @@ test('a logout without a network says so, and removes the login all the same', a
   const source = sourceIn({ authority: server.url });
   await logIn(source, options, parts, () => {});
   await server[Symbol.asyncDispose]();
-  expect(await logOut(source, options, parts)).toMatchObject({
+  expect(await logOutOf(source)).toMatchObject({
     message: expect.stringContaining('connection refused'),
   });
   expect(readdirSync(folder.path)).toEqual([]);

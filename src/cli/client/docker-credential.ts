@@ -8,7 +8,7 @@ import {
 } from '../../client/op-tok-as-password.ts';
 import { buildInfo } from '../../telemetry/build-info.ts';
 import { type Command, type CommandContext, ConfigurationFault, readWords, UsageError } from '../command.ts';
-import { clientDependencies, toClientSettings } from './options.ts';
+import { clientDependencies, finishRefreshes, toClientSettings } from './options.ts';
 import {
   findProfileForHost,
   findProfilesFile,
@@ -109,8 +109,10 @@ const actions: Readonly<Record<Action, Act>> = {
     const registry = hostOf(serverUrl);
     const profile = findProfile(context, options, registry);
     if (profile === null) throw new ClientFault(protocolTexts.notFound);
+    const settings = toClientSettings(options, profile, context.env);
+    finishRefreshes(settings, context);
     const { accessToken } = await obtainOpTokAsPassword(
-      toClientSettings(options, profile, context.env),
+      settings,
       { registry, realm: options.realm ?? profile.realm ?? null },
       openOpTokCache(context.env.XDG_RUNTIME_DIR),
       clientDependencies(context),

@@ -6,7 +6,7 @@ import { noOpTokCache, obtainOpTokAsPassword } from '../../client/op-tok-as-pass
 import { excerpt } from '../../platform/escape.ts';
 import { type Command, type CommandContext, readOptions } from '../command.ts';
 import { CREDENTIAL_USER } from './docker-credential.ts';
-import { clientDependencies, failingByFaults, toClientSettings } from './options.ts';
+import { clientDependencies, failingByFaults, finishRefreshes, toClientSettings } from './options.ts';
 import {
   findProfileForHost,
   findProfilesFile,
@@ -75,6 +75,7 @@ async function run(context: CommandContext): Promise<number> {
     return 0;
   }
   const settings = settingsFor(options, profile ?? {}, request, env);
+  finishRefreshes(settings, context);
   const dependencies = clientDependencies(context);
   // The kubelet has its own cache: an OpTok from ours would have less of its life left.
   const { accessToken, expiresAt } = await obtainOpTokAsPassword(

@@ -1,5 +1,5 @@
 /** `login`: a person approves this client in a browser, and its commands get OpToks in their name. */
-import { openClient } from '../../client/client-settings.ts';
+import { openParts } from '../../client/client-settings.ts';
 import type { DeviceAuthorization } from '../../client/device-login.ts';
 import { logIn } from '../../client/login.ts';
 import { forgetOpTokAsPassword, openOpTokCache } from '../../client/op-tok-as-password.ts';
@@ -45,17 +45,21 @@ Example, with login: true in the profile:
 async function run(context: CommandContext): Promise<number> {
   const { args, env, tell, stopRequested } = context;
   const options = readOptions(args, { ...loginOptions, 'no-qr': { type: 'boolean', default: false } });
-  const { settings, source } = readLoginSettings(options, env);
+  const { settings, source, isInProfile } = readLoginSettings(options, env);
   const stop = new AbortController();
   void stopRequested.then(() => stop.abort());
   const dependencies = clientDependencies({ env, tell }, stop.signal);
-  const { parts } = openClient(settings, 'ourselves', dependencies);
+  const parts = openParts(settings, dependencies);
   using screen = openScreen(context, options['no-qr'], parts.clock);
   const subject = await logIn(source, { ...dependencies, bind: settings.bind }, parts, screen.show);
   screen[Symbol.dispose]();
   forgetOpTokAsPassword(settings, openOpTokCache(env.XDG_RUNTIME_DIR));
   const who = subject === null ? '' : ` as ${excerpt(subject, 100)}`;
   tell(`Logged in at ${escapeText(source.authority)}${who}. The login is kept in ${source.loginPath}.\n`);
+  if (!isInProfile)
+    tell(
+      `Warning: the profile ${escapeText(options.profile ?? '')} has no login: true, so its commands use this login only with --login.\n`,
+    );
   return 0;
 }
 

@@ -1,6 +1,6 @@
 /** `logout`: revokes and removes what `login` keeps. */
 import { ClientFault } from '../../client/client-fault.ts';
-import { openClient } from '../../client/client-settings.ts';
+import { openParts } from '../../client/client-settings.ts';
 import { logOut } from '../../client/login.ts';
 import { forgetOpTokAsPassword, openOpTokCache } from '../../client/op-tok-as-password.ts';
 import { escapeText } from '../../platform/escape.ts';
@@ -37,9 +37,10 @@ async function run({ args, env, tell, stopRequested }: CommandContext): Promise<
   const stop = new AbortController();
   void stopRequested.then(() => stop.abort());
   const dependencies = clientDependencies({ env, tell }, stop.signal);
-  const { parts } = openClient(settings, 'ourselves', dependencies);
-  const revocation = await logOut(source, { bind: settings.bind, warn: dependencies.warn }, parts);
-  forgetOpTokAsPassword(settings, openOpTokCache(env.XDG_RUNTIME_DIR));
+  const revocation = await logOut(source, dependencies, () => {
+    forgetOpTokAsPassword(settings, openOpTokCache(env.XDG_RUNTIME_DIR));
+    return openParts(settings, dependencies);
+  });
   const authority = escapeText(source.authority);
   if (revocation instanceof ClientFault)
     throw new CommandFailure(

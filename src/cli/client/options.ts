@@ -250,12 +250,17 @@ function parseBind(text: string | undefined): Binding | null {
 export function readLoginSettings(
   options: ClientOptionValues,
   env: CommandContext['env'],
-): { readonly settings: ClientSettings; readonly source: LoginSource } {
+): {
+  readonly settings: ClientSettings;
+  readonly source: LoginSource;
+  /** Whether the profile says that its commands use the login; true if there is no profile. */
+  readonly isInProfile: boolean;
+} {
   const profile = readProfile(options, env);
   const settings = toClientSettings({ ...options, login: true }, profile, env);
   const { source } = settings;
   if (source.kind !== 'login') throw new UsageError('a login needs an Authority');
-  return { settings, source };
+  return { settings, source, isInProfile: options.profile === undefined || profile.login === true };
 }
 
 /** Beside `clientOptions`. */
@@ -282,6 +287,14 @@ export function readClient(
       service: options.service ?? profile.service,
     },
   };
+}
+
+/**
+ * Whoever stops a command that refreshes a login, such as a docker that is interrupted, must not cut it off: the only refresh token
+ * that is still good is in the answer. Signals are taken over, and the command ends by itself.
+ */
+export function finishRefreshes({ source }: ClientSettings, context: CommandContext): void {
+  if (source.kind === 'login') void context.stopRequested;
 }
 
 /** Time, environment and warnings of this process; pauses end when `stop` is aborted. */
