@@ -15,19 +15,21 @@ export interface BuildOptions {
 /**
  * Compiles `src/main.ts` into one executable. It reads neither `.env` nor `bunfig.toml` where it runs: the
  * configuration file and the environment are its only inputs. Of the latter, Bun itself honours `BUN_OPTIONS`.
+ * Returns the paths of the files that are in it, from this folder.
  */
 export async function build({
   target,
   runtimePath,
   outfile,
   version = manifest.version,
-}: BuildOptions): Promise<void> {
+}: BuildOptions): Promise<readonly string[]> {
   const result = await Bun.build({
     // The first is the program; the other is found by its place beside it when a worker starts.
     entrypoints: ['src/main.ts', 'src/worker.ts'],
     minify: { syntax: true },
     format: 'esm',
     bytecode: true,
+    metafile: true,
     define: {
       BUILD_COMMIT: JSON.stringify(await commit()),
       BUILD_VERSION: JSON.stringify(version),
@@ -41,6 +43,7 @@ export async function build({
     },
   });
   for (const message of result.logs) process.stderr.write(`${message}\n`);
+  return Object.keys(result.metafile?.inputs ?? {});
 }
 
 /** The commit being built, `unknown` outside a checkout. */

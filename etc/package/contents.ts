@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { describeCommands } from './commands.ts';
 import { renderBash, renderFish, renderZsh } from './completions.ts';
 import type { Entry, FileTree } from './file-tree.ts';
+import { bundledPackages, LICENCES, renderLicences } from './licences.ts';
 import { renderManPage } from './man-page.ts';
 import type { Release } from './release.ts';
 
@@ -12,7 +13,7 @@ export interface Contents {
   readonly completions: { readonly bash: Entry; readonly zsh: Entry; readonly fish: Entry };
   /** `etc/` as it is in the repository, without what makes packages. */
   readonly samples: FileTree;
-  /** README, CHANGELOG, SECURITY, LICENSE. */
+  /** README, CHANGELOG, SECURITY, LICENSE, and the licences of what others wrote. */
   readonly documents: FileTree;
   /** The sample of the configuration as a package's first installation writes it to /etc. */
   readonly packagedConfiguration: Entry;
@@ -20,7 +21,8 @@ export interface Contents {
 
 export const SCHEMA_PATH = 'usr/share/registry-token/registry-token.schema.json';
 
-export async function gatherContents(release: Release): Promise<Contents> {
+/** `bundled` are the files that are in the executables. */
+export async function gatherContents(release: Release, bundled: readonly string[]): Promise<Contents> {
   const commands = await describeCommands();
   const paths = [...new Bun.Glob('**/*').scanSync({ cwd: 'etc' })].filter(isSample).sort();
   return {
@@ -31,9 +33,12 @@ export async function gatherContents(release: Release): Promise<Contents> {
       fish: { text: renderFish(commands) },
     },
     samples: Object.fromEntries(paths.map((path) => [`etc/${path}`, { copyOf: `etc/${path}` }])),
-    documents: Object.fromEntries(
-      ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'].map((name) => [name, { copyOf: name }]),
-    ),
+    documents: {
+      ...Object.fromEntries(
+        ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'].map((name) => [name, { copyOf: name }]),
+      ),
+      [LICENCES]: { text: await renderLicences(await bundledPackages(bundled)) },
+    },
     packagedConfiguration: { text: packagedConfiguration(await readFile('etc/registry-token.yaml', 'utf8')) },
   };
 }

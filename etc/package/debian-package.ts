@@ -24,6 +24,7 @@ export async function makeDebianPackage(
   const tree: FileTree = {
     ...(await installedTree(executable, contents, {
       zshCompletions: 'usr/share/zsh/vendor-completions',
+      licences: DOCUMENTS,
       work,
     })),
     [`${DOCUMENTS}/copyright`]: { text: COPYRIGHT },
@@ -91,6 +92,12 @@ Files: *
 Copyright: Copyright the registry-token authors
 License: Apache-2.0
  On Debian systems, the licence is in /usr/share/common-licenses/Apache-2.0.
+
+Files: usr/bin/registry-token
+Copyright: those named in THIRD-PARTY-LICENSES beside this file
+License: THIRD-PARTY-LICENSES
+ The executable holds software of others: THIRD-PARTY-LICENSES lists it, with
+ its licences.
 `;
 
 async function md5(path: string): Promise<string> {

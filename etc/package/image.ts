@@ -3,8 +3,11 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CLibrary } from './c-library.ts';
+import type { Contents } from './contents.ts';
 import { type FileTree, gzip, tar, writeTree } from './file-tree.ts';
 import { imageBase } from './image-base.ts';
+import { DOCUMENTS } from './installed-tree.ts';
+import { LICENCES } from './licences.ts';
 import type { Release } from './release.ts';
 import type { Executable } from './target.ts';
 
@@ -41,6 +44,7 @@ export interface ImageParts {
  */
 export async function makeImage(
   architectures: readonly ImageParts[],
+  contents: Contents,
   release: Release,
   { work, out }: { readonly work: string; readonly out: string },
 ): Promise<string> {
@@ -49,7 +53,7 @@ export async function makeImage(
   const manifests = await Promise.all(
     architectures.map(async (parts) => {
       const { architecture } = parts.executable.target;
-      const manifest = await writeManifest(parts, release, join(work, architecture), layout);
+      const manifest = await writeManifest(parts, contents, release, join(work, architecture), layout);
       return { ...manifest, platform: { architecture, os: 'linux' } };
     }),
   );
@@ -72,6 +76,7 @@ export async function makeImage(
 
 async function writeManifest(
   { executable, cLibrary }: ImageParts,
+  { documents }: Contents,
   release: Release,
   work: string,
   layout: string,
@@ -83,7 +88,12 @@ async function writeManifest(
     layout,
     release,
   );
-  const program: FileTree = { 'usr/bin/registry-token': { copyOf: executable.path, mode: 0o755 } };
+  const program: FileTree = {
+    'usr/bin/registry-token': { copyOf: executable.path, mode: 0o755 },
+    ...Object.fromEntries(
+      ['LICENSE', LICENCES].map((name) => [`${DOCUMENTS}/${name}`, documents[name] ?? { text: '' }]),
+    ),
+  };
   const layers = [base, await writeLayer(program, `${work}-program`, layout, release)];
   const created = new Date(release.epoch * 1000).toISOString();
   const config = {

@@ -2,6 +2,7 @@
 import { basename, dirname, join } from 'node:path';
 import { type Contents, SCHEMA_PATH } from './contents.ts';
 import { type Entry, type FileTree, gzip, writeTree } from './file-tree.ts';
+import { LICENCES } from './licences.ts';
 import type { Executable } from './target.ts';
 
 /** What the first installation copies to /etc/registry-token; no configuration file of the package, so no upgrade asks about it. */
@@ -13,6 +14,8 @@ export const DOCUMENTS = 'usr/share/doc/registry-token';
 export interface Layout {
   /** Where zsh of the distribution looks for completions. */
   readonly zshCompletions: string;
+  /** Where the distribution keeps licences. */
+  readonly licences: string;
   /** For files on their way; gone with the package's other drafts. */
   readonly work: string;
 }
@@ -20,7 +23,7 @@ export interface Layout {
 export async function installedTree(
   { path }: Executable,
   contents: Contents,
-  { zshCompletions, work }: Layout,
+  { zshCompletions, licences, work }: Layout,
 ): Promise<FileTree> {
   const { manPage, completions, samples, documents, packagedConfiguration } = contents;
   // The sample key signs on loopback only: an installation makes a key of its own.
@@ -41,6 +44,7 @@ export async function installedTree(
     'usr/share/bash-completion/completions/registry-token': completions.bash,
     [`${zshCompletions}/_registry-token`]: completions.zsh,
     'usr/share/fish/vendor_completions.d/registry-token.fish': completions.fish,
+    [`${licences}/${LICENCES}`]: documents[LICENCES] ?? { text: '' },
     [`${DOCUMENTS}/README.md`]: documents['README.md'] ?? { text: '' },
     [`${DOCUMENTS}/CHANGELOG.md`]: documents['CHANGELOG.md'] ?? { text: '' },
     ...Object.fromEntries(

@@ -29,7 +29,7 @@ export async function makePackages(
 ): Promise<MadePackages> {
   await mkdir(out, { recursive: true });
   const executables = await buildExecutables(join(work, 'executables'), release.version);
-  const contents = await gatherContents(release);
+  const contents = await gatherContents(release, [...new Set(executables.flatMap(({ bundled }) => bundled))]);
   const folderFor = async (name: string) => {
     await mkdir(join(work, name), { recursive: true });
     return { work: join(work, name), out };
@@ -51,7 +51,7 @@ export async function makePackages(
     ...glibc.map(async (executable) =>
       makeRpm(executable, contents, release, await folderFor(`${executable.target.name}-rpm`)),
     ),
-    makeImage(images, release, await folderFor('image')),
+    makeImage(images, contents, release, await folderFor('image')),
   ]);
   const files = [...made, sbom].sort();
   const sums = await Promise.all(files.map(async (name) => `${await sha256(join(out, name))}  ${name}\n`));

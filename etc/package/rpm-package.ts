@@ -40,7 +40,7 @@ export async function makeRpm(
   { work, out }: { readonly work: string; readonly out: string },
 ): Promise<string> {
   const architecture = ARCHITECTURES[executable.target.architecture];
-  const layout = { zshCompletions: 'usr/share/zsh/site-functions', work };
+  const layout = { zshCompletions: 'usr/share/zsh/site-functions', licences: LICENSES, work };
   const tree: FileTree = {
     ...(await installedTree(executable, contents, layout)),
     [`${LICENSES}/LICENSE`]: contents.documents.LICENSE ?? { text: '' },

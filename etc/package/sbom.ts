@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import manifest from '../../package.json' with { type: 'json' };
 import type { CLibrary } from './c-library.ts';
+import { runtimeParts } from './licences.ts';
 import type { Release } from './release.ts';
 
 /** A package of bun.lock: name@version, where it comes from, what it needs, its hash. */
@@ -40,6 +41,10 @@ export async function renderSbom(release: Release, cLibraries: readonly CLibrary
     version: manifest.devDependencies.bun,
     purl: `pkg:npm/bun@${manifest.devDependencies.bun}`,
     description: 'The runtime inside every executable',
+    licenses: [{ license: { id: 'MIT' } }],
+    components: runtimeParts().flatMap(({ names, license }) =>
+      names.map((name) => ({ type: 'library', name, licenses: [{ expression: license }] })),
+    ),
   };
   const inImage = cLibraries.map(({ architecture, version }): Component => {
     const purl = `pkg:deb/debian/libc6@${encodeURIComponent(version)}?arch=${architecture}`;

@@ -47,6 +47,8 @@ export const targets = [
 export interface Executable {
   readonly target: Target;
   readonly path: string;
+  /** The files of the sources, and of packages, that are in it. */
+  readonly bundled: readonly string[];
 }
 
 /**
@@ -62,8 +64,8 @@ export async function buildExecutables(folder: string, version: string): Promise
     const runtimePath = await fetchRuntime(target, runtimes);
     const path = join(folder, target.name, 'registry-token');
     await mkdir(join(folder, target.name), { recursive: true });
-    await build({ target: target.compileTarget, runtimePath, outfile: path, version });
-    executables.push({ target, path });
+    const bundled = await build({ target: target.compileTarget, runtimePath, outfile: path, version });
+    executables.push({ target, path, bundled });
   }
   return executables;
 }

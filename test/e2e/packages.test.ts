@@ -1,6 +1,7 @@
 /** The packages as an operator meets them: made twice, installed into a fresh Debian, upgraded and purged. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { chmod, cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { sha256 } from '../../etc/package/packages.ts';
 import { startAuthority } from '../support/authority.ts';
 import { createDpopClient } from '../support/authority-client.ts';
 import { writeCertificate } from '../support/certificates.ts';
@@ -21,6 +22,7 @@ import {
   nextPackage,
   unpackImage,
 } from '../support/made-packages.ts';
+import { createMuslRoot } from '../support/musl-root.ts';
 import { findFreePort, run, runOrFail, start } from '../support/processes.ts';
 import { startRegistry } from '../support/registry.ts';
 import { REGISTRY_SERVICE, startService, TOKEN_ISSUER } from '../support/running-service.ts';
@@ -31,6 +33,11 @@ setDefaultTimeout(300_000);
 const SAMPLE = 'usr/share/registry-token/registry-token.yaml';
 const etc = new URL('../../etc', import.meta.url).pathname;
 
+/** A development version: there is no tag for a test. */
+const VERSION = /^registry-token \d+\.\d+\.\d+\S* \(commit \w{12}, Bun [\d.]+\)\n$/;
+/** A package of the bundle, and a library of the runtime. */
+const LICENCES = /^--- jose [\s\S]*^--- webkit /m;
+
 let made: MadePackages;
 let root: DebianRoot;
 
@@ -39,6 +46,7 @@ describeAsRoot(
     'dpkg',
     'docker-registry',
     'mmdebstrap',
+    'musl',
     'openssl',
     'skopeo',
     'qemu-aarch64-static',
@@ -94,13 +102,20 @@ describeAsRoot(
       ]);
       expect(header).toMatch(new RegExp(`Machine:.*${machine}`));
       expect(header).toContain(`[Requesting program interpreter: ${loader}]`);
-      for (const file of ['LICENSE', 'README.md', 'etc/registry-token.yaml', 'man/registry-token.1'])
+      for (const file of [
+        'LICENSE',
+        'THIRD-PARTY-LICENSES',
+        'README.md',
+        'etc/registry-token.yaml',
+        'man/registry-token.1',
+      ])
         expect(await Bun.file(`${into}/${file}`).exists()).toBe(true);
     });
 
     describeDeb();
     describeRpm();
     describeImage();
+    describeMusl();
   },
 );
 
@@ -128,6 +143,10 @@ function describeDeb() {
     expect((await stat(root.at(CONFIGURATION))).mode & 0o777).toBe(0o640);
     const { stdout } = await root.run('docker-credential-registry-token', 'version');
     expect(stdout).toContain('docker-credential-registry-token');
+    expect((await root.run('registry-token', 'version')).stdout).toMatch(VERSION);
+    expect(await readFile(root.at('usr/share/doc/registry-token/THIRD-PARTY-LICENSES'), 'utf8')).toMatch(
+      LICENCES,
+    );
   });
 
   test('the installed unit has nothing that systemd does not know', async () => {
@@ -209,8 +228,9 @@ function describeRpm() {
       /^registry-token:x:\d+:\d+:.*:\/nonexistent:\/usr\/sbin\/nologin$/m,
     );
     expect((await stat(own.at(CONFIGURATION))).mode & 0o777).toBe(0o640);
-    expect((await own.run('registry-token', 'version')).stdout).toMatch(
-      /^registry-token \S+ \(commit \w{12}, /,
+    expect((await own.run('registry-token', 'version')).stdout).toMatch(VERSION);
+    expect(await readFile(own.at('usr/share/licenses/registry-token/THIRD-PARTY-LICENSES'), 'utf8')).toMatch(
+      LICENCES,
     );
   });
 
@@ -267,6 +287,7 @@ function describeImage() {
           ...['etc/group', 'etc/passwd', 'etc/ssl/certs/ca-certificates.crt', loader],
           ...['libc.so.6', 'libdl.so.2', 'libm.so.6', 'libpthread.so.0'].map((file) => `${folder}/${file}`),
           ...['usr/bin/registry-token', 'usr/share/doc/libc6/copyright'],
+          ...['LICENSE', 'THIRD-PARTY-LICENSES'].map((file) => `usr/share/doc/registry-token/${file}`),
         ].sort(),
       );
       await mkdir(`${root}/proc`);
@@ -274,7 +295,10 @@ function describeImage() {
       if (name === 'arm64') await cp(Bun.which('qemu-aarch64-static') ?? '', `${root}/qemu-aarch64-static`);
       const command = [...emulator, ...config.Entrypoint, 'version'];
       const version = await run(inRoot(root, command, { user: config.User }));
-      expect(version.stdout).toMatch(/^registry-token \S+ \(commit \w{12}, Bun [\d.]+\)\n$/);
+      expect(version.stdout).toMatch(VERSION);
+      // The tarball has the same executable.
+      const unpacked = made.folder.at(`linux-${name}.tar/registry-token`);
+      expect(await sha256(`${root}/usr/bin/registry-token`)).toBe(await sha256(unpacked));
     },
   );
 
@@ -322,5 +346,34 @@ function describeImage() {
     await using service = start(inRoot(root, command, { user: User }));
     await service.waitForStatus(`http://${listen}/healthz`, 200);
     expect(await service.stop()).toBe(0);
+  });
+}
+
+/** The least version that the reference names is 1.2.4, which no package registry has: tried by hand. */
+function describeMusl() {
+  const executable = () => made.folder.at('linux-amd64-musl.tar/registry-token');
+
+  test('the executable for musl serves with musl 1.2.5', async () => {
+    const root = await createMuslRoot(made.folder, '1.2.5', executable());
+    expect((await run(inRoot(root, ['/usr/bin/registry-token', 'version']))).stdout).toMatch(VERSION);
+    for (const file of ['registry-token.yaml', 'registry-signing-sample.pem'])
+      await cp(`${etc}/${file}`, `${root}/etc/registry-token/${file}`);
+    const listen = `127.0.0.1:${await findFreePort()}`;
+    await using service = start(inRoot(root, ['/usr/bin/registry-token', 'serve', '--listen', listen]));
+    await service.waitForStatus(`http://${listen}/healthz`, 200);
+    const keys = (await (await fetch(`http://${listen}/.well-known/jwks.json`)).json()) as {
+      keys: unknown[];
+    };
+    expect(keys.keys).toHaveLength(1);
+    expect(await service.stop()).toBe(0);
+  });
+
+  test('the executable for musl crashes with musl 1.2.3, as the reference says', async () => {
+    const root = await createMuslRoot(made.folder, '1.2.3', executable());
+    const crashed = await run(inRoot(root, ['/usr/bin/registry-token', 'version']));
+    expect(crashed.exitCode).not.toBe(0);
+    expect(crashed.stdout).toBe('');
+    const reference = await readFile(`${etc}/README.md`, 'utf8');
+    expect(reference).toContain('musl 1.2.4 (1.2.3 crashes)');
   });
 }

@@ -64,10 +64,14 @@ export const goParts = [
   'registry-3.1',
 ] as const;
 
-/** `.ci/java-parts` gets or builds each. */
-const javaFiles = { keycloak: 'keycloak/bin/kc.sh', spring: 'spring.jar' } as const;
+/** What other scripts get or build: the file that they leave in their folder. */
+const cachedFiles = {
+  keycloak: { path: 'keycloak/bin/kc.sh', script: '.ci/java-parts' },
+  musl: { path: 'musl/lib/libstdc++.so.6', script: '.ci/musl-parts' },
+  spring: { path: 'spring.jar', script: '.ci/java-parts' },
+} as const;
 
-export type Part = keyof typeof packages | (typeof goParts)[number] | keyof typeof javaFiles;
+export type Part = keyof typeof packages | (typeof goParts)[number] | keyof typeof cachedFiles;
 
 /** Parts that are no program: where they are. */
 const files: Readonly<Record<string, string>> = {
@@ -103,12 +107,16 @@ function howToInstall(missing: readonly Part[]): string {
   return [
     ...(fromDebian.length === 0 ? [] : [`apt-get install ${[...new Set(fromDebian)].join(' ')}`]),
     ...(missing.some((part) => (goParts as readonly Part[]).includes(part)) ? ['.ci/go-parts'] : []),
-    ...(missing.some((part) => part in javaFiles) ? ['.ci/java-parts'] : []),
+    ...new Set(missing.flatMap((part) => (isCached(part) ? [cachedFiles[part].script] : []))),
   ].join(' && ');
 }
 
+function isCached(part: Part): part is keyof typeof cachedFiles {
+  return part in cachedFiles;
+}
+
 function isThere(part: Part): boolean {
-  if (part in javaFiles) return existsSync(join(javaParts, javaFiles[part as keyof typeof javaFiles]));
+  if (isCached(part)) return existsSync(join(javaParts, cachedFiles[part].path));
   const file = files[part];
   return file === undefined ? Bun.which(part, { PATH: searchPath }) !== null : existsSync(file);
 }

@@ -66,8 +66,8 @@ async function makeOne(
   const places = { work: folder.at(`work-${make.name}-${packageVersion}`), out: folder.path };
   await mkdir(places.work);
   const named = packageVersion === undefined ? release : { ...release, packageVersion };
-  const executable = { target, path: BINARY };
-  return folder.at(await make(executable, await gatherContents(named), named, places));
+  const executable = { target, path: BINARY, bundled: [] };
+  return folder.at(await make(executable, await gatherContents(named, []), named, places));
 }
 
 /** A package like another, of a higher version, with a change of its files. Returns its path. */
