@@ -65,7 +65,7 @@ export function parseDpopProof(text: string, options: DpopOptions, expected: Pro
     throw new Refusal(
       'proof-algorithm',
       `The proof's alg is ${found(alg)}; senderConstraint.dpop.algorithms is [${options.algorithms.join(', ')}].`,
-      { forLog: 'Use a key for one of these, such as P-256 (ES256), or add the algorithm.' },
+      { forLog: 'Use a key for one of these, or add the algorithm.' },
     );
   if (crit !== undefined)
     throw new Refusal('proof-malformed', 'The proof has a crit header, and no extension is supported.');

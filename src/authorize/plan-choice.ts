@@ -33,12 +33,12 @@ export function namePlan(
   if (policy.defaultPlan !== null) return { name: policy.defaultPlan, by: 'default' };
   const missed =
     rules.planRules.length === 0 ? '' : `none of the ${rules.planRules.length} planRules holds, `;
+  const value = claims.at(rules.plan);
   throw new Refusal(
     'plan-missing',
-    `No plan: ${missed}the claim ${formatClaimPath(rules.plan)} is ${found(claims.at(rules.plan))}, and there is no defaultPlan.`,
+    `No plan: ${missed}the claim ${formatClaimPath(rules.plan)} is ${found(value)}, and there is no defaultPlan.`,
     {
-      forLog:
-        'Name the claim that has the plan in claims.plan (a path such as [realm_access, roles]), add a rule to planRules, or set defaultPlan.',
+      forLog: `${value === undefined ? 'Name the claim that has the plan in claims.plan (a path such as [realm_access, roles])' : 'Let the Authority put the name of a plan into it'}, add a rule to planRules, or set defaultPlan.`,
     },
   );
 }

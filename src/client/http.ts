@@ -116,7 +116,8 @@ export function noAnswer(url: URL, { proxies, clientCertificate }: HttpOptions, 
 /** A server that does not trust a client's certificate ends the handshake or, by TLS 1.3, closes the connection after it. */
 function tlsFaultOf(cause: unknown, hasCertificate: boolean): string | null {
   const code = errorCode(cause, '');
-  const own = 'the server may not trust our client certificate';
+  const own =
+    'the server may not trust our client certificate: use one of a certificate authority that it trusts';
   if (code === 'ECONNRESET' && hasCertificate) return `it closed the connection; ${own} (${code})`;
   if (code !== 'EPROTO') return null;
   const why = hasCertificate

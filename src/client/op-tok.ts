@@ -205,21 +205,33 @@ function adviceFor(
   now: number,
 ): Readonly<Record<string, string>> {
   const credential = `compare the client ID and its ${credentialName(client)} with those at the Authority`;
-  // Keycloak says unauthorized_client for a wrong secret too, with 401 or with words about credentials.
-  const isCredential = answer.status === 401 || /credential|secret/i.test(answer.text);
+  // Keycloak says unauthorized_client for a wrong secret too, and 401 for a client that may not use the grant.
+  const isCredential =
+    /credential|secret/i.test(answer.text) ||
+    (answer.status === 401 && !/service account|grant/i.test(answer.text));
+  const grantType = grantTypes[grant.kind];
+  const asked = scope === '' ? '' : `, the scope "${excerpt(scope)}"`;
+  // Some servers have words of their own (Glewlwyd: scope_invalid), or none.
+  const adviceByStatus = {
+    400: `check what this client may have at the Authority: the grant ${grantType}${asked}, the resource or audience`,
+    401: credential,
+    403: credential,
+  };
   return {
     invalid_client: credential,
     unauthorized_client: isCredential
       ? credential
-      : `allow this client the grant ${grantTypes[grant.kind]} at the Authority`,
-    unsupported_grant_type: `allow the grant ${grantTypes[grant.kind]} at the Authority`,
+      : `allow this client the grant ${grantType} at the Authority`,
+    unsupported_grant_type: `allow the grant ${grantType} at the Authority`,
     invalid_scope: `allow this client the scope "${excerpt(scope)}" at the Authority`,
-    invalid_target: "check the resource or audience against the Authority's configuration",
+    invalid_target:
+      'allow this client the resource or audience at the Authority, or correct it here (resources, audience)',
     ...(clocksAgree(answer, now)
       ? {}
       : { invalid_dpop_proof: "compare this machine's clock with the Authority's" }),
     ...(grant.kind === 'client_credentials' ? {} : { invalid_grant: loginAdvice[grant.kind] }),
     use_dpop_nonce: 'the Authority did not send a nonce, or refused the one it sent',
+    ...(errorOf(answer) === 'invalid_dpop_proof' ? {} : adviceByStatus),
   };
 }
 

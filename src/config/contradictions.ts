@@ -71,7 +71,13 @@ function findTwins(input: unknown): Contradiction[] {
     const earlier = first.get(issuer);
     if (earlier === undefined) first.set(issuer, path.join('.'));
     if (earlier === undefined || typeof issuer !== 'string') return [];
-    return [{ path: [...path, 'issuer'], input: issuer, message: `is the issuer of ${earlier} too` }];
+    return [
+      {
+        path: [...path, 'issuer'],
+        input: issuer,
+        message: `must be its own, because the iss of a token selects the Authority; it is that of ${earlier} too: put the rules of both into one`,
+      },
+    ];
   });
 }
 

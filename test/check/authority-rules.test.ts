@@ -4,12 +4,9 @@ import { createPolicy } from '../../src/assemble/options.ts';
 import { findAuthorityFaults } from '../../src/check/authority-findings.ts';
 import { findAuthorityRuleFaults } from '../../src/check/authority-rules.ts';
 import { loadText, minimum, writeYaml } from '../config/configuration-text.ts';
-import { describeWith } from '../support/debian-parts.ts';
 import { startFakeServer } from '../support/fake-server.ts';
 import { keySetOf, startFaultyAuthority } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
-import { createTemporaryFolder } from '../support/processes.ts';
-import { createCertificateAuthority } from '../support/tls-identities.ts';
 import { ISSUER } from '../support/tokens.ts';
 
 const key = await createKey('ES256');
@@ -65,27 +62,6 @@ describe('an Authority whose tokens cannot pass', () => {
     ]);
   });
 
-  test('takes proofs of no algorithm of ours', async () => {
-    const found = await askOf({ dpop_signing_alg_values_supported: ['ES512'] });
-    expect(found).toMatchObject([
-      {
-        severity: 'error',
-        code: 'proof-algorithms',
-        fault: expect.stringContaining('takes proofs of ES512'),
-      },
-    ]);
-  });
-
-  test('has no key of an algorithm of ours', async () => {
-    expect(await askOf(dpop, { algorithms: ['RS256', 'EdDSA'] })).toMatchObject([
-      {
-        severity: 'error',
-        code: 'authority-algorithms',
-        fault: `No key of the Authority is for an algorithm of [RS256, EdDSA]: it has "${key.thumbprint}" (EC P-256 ES256).`,
-      },
-    ]);
-  });
-
   test('publishes private keys', async () => {
     const keys = { keys: [{ ...key.privateJwk, kid: 'a' }] };
     const [finding] = await askOf(dpop, {}, {}, keys);
@@ -108,33 +84,6 @@ describe('an Authority whose tokens cannot pass', () => {
           'Cannot fetch the keys of authorities.gone: http://127.0.0.1:1/ did not answer: connection refused: nothing listens there (ECONNREFUSED).',
       },
     ]);
-  });
-});
-
-describeWith(['openssl'], 'an Authority whose certificate is not trusted', () => {
-  test('is told with the key to set, and another where it is set', async () => {
-    await using folder = await createTemporaryFolder();
-    const own = await createCertificateAuthority(folder, 'own');
-    const other = await createCertificateAuthority(folder, 'other');
-    const { certificate, key: privateKey } = await own.issue('server');
-    await using server = startFakeServer(() => Response.json({ issuer: ISSUER }), {
-      cert: certificate,
-      key: privateKey,
-    });
-    const mendOf = async (caPath?: string) => {
-      const settings = {
-        issuer: ISSUER,
-        audiences: ['registry'],
-        metadataUrl: `${server.url}/m`,
-        ...(caPath === undefined ? {} : { caPath }),
-      };
-      const [finding] = await findAuthorityFaults(load({ authority: settings }), now);
-      return finding?.mend;
-    };
-    expect(await mendOf()).toContain('name it in authority.caPath');
-    expect(await mendOf(other.certificatePath)).toContain(
-      'authority.caPath does not hold the certificate authority',
-    );
   });
 });
 

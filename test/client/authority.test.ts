@@ -112,14 +112,6 @@ test.each([
   expect(fault.message).toContain(message);
 });
 
-test('an issuer that differs by a slash is refused, and the right one is told', async () => {
-  await using server = serveMetadata(OIDC, (url) => ({ issuer: `${url}/`, token_endpoint: `${url}/token` }));
-  await expect(discoverAuthority(server.url, plainHttp)).rejects.toThrow(
-    `names the issuer ${server.url}/, not ${server.url}; use that exact text`,
-  );
-  expect((await discoverAuthority(`${server.url}/`, plainHttp)).tokenEndpoint).toBe(`${server.url}/token`);
-});
-
 test('a server that is no Authority is told apart from one that fails', async () => {
   await using none = startFakeServer(() => new Response('nothing', { status: 404 }));
   await expect(discoverAuthority(none.url, plainHttp)).rejects.toThrow(

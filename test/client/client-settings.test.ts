@@ -62,12 +62,6 @@ describeWith(['openssl'], 'an Authority that binds to certificates without sayin
     expect(proofs()).toEqual([true]);
   });
 
-  test('fails where bind is dpop', async () => {
-    await expect(request({ bind: 'dpop' })).rejects.toThrow(
-      'make the Authority bind the access tokens of this client by DPoP',
-    );
-  });
-
   test('bind: certificate without a certificate is refused before anything is sent', () => {
     expect(() =>
       openClient(settings({ bind: 'certificate', certificate: null }), 'ourselves', dependencies),

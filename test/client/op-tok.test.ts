@@ -115,11 +115,6 @@ test('a client without a secret names itself in the form, and is known by its ce
   expect(heard?.headers.has('authorization')).toBe(false);
 });
 
-test('a Bearer token for a client without a certificate is refused: it is bound to nothing', async () => {
-  await using server = startFakeServer(() => Response.json({ ...granted, token_type: 'Bearer' }));
-  expect(await faultOf(ask(server))).toContain('which is bound to nothing; let the Authority bind');
-});
-
 describeWith(['openssl'], 'a Bearer token for a client with a certificate', () => {
   test.each([
     ['this certificate', (thumbprint: string) => ({ 'x5t#S256': thumbprint }), null],
@@ -172,10 +167,6 @@ test.each([
 
 test.each([
   ['invalid_client', 401, 'compare the client ID and its secret'],
-  ['unauthorized_client', 400, 'allow this client the grant client_credentials'],
-  ['unauthorized_client', 401, 'compare the client ID and its secret'],
-  ['invalid_scope', 400, 'allow this client the scope "registry.token.issue"'],
-  ['invalid_target', 400, 'check the resource or audience'],
   ['invalid_dpop_proof', 400, "compare this machine's clock"],
 ])('%s comes with what to do', async (error, status, advice) => {
   const description = `no: ${SECRET}`;

@@ -151,7 +151,7 @@ test.each<[key: string, authorities: object, message: string]>([
   [
     'authorities.b.issuer',
     { authorities: { a: one, b: one, c: { ...one, issuer: 'https://a.example/' } } },
-    'is the issuer of authorities.a too, not "https://a.example"',
+    'must be its own, because the iss of a token selects the Authority; it is that of authorities.a too: put the rules of both into one, not "https://a.example"',
   ],
   [
     'authorities.a b',

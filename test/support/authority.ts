@@ -31,6 +31,8 @@ export interface AuthorityOptions {
   readonly deviceCodeLifetime?: number;
   /** Serves https in place of http, and asks for client certificates. */
   readonly tls?: TlsFiles;
+  /** Whether it knows DPoP; the default is true. */
+  readonly dpop?: boolean;
   /** How it takes the secrets; default `client_secret_basic`. */
   readonly secretMethod?: 'client_secret_basic' | 'client_secret_post';
 }
@@ -107,7 +109,7 @@ function createProvider(
   options: AuthorityOptions,
 ): Promise<Provider> {
   const { clients, algorithm = 'ES256', tokenLifetime = 600, deviceCodeLifetime = 600, tls } = options;
-  const { secretMethod = 'client_secret_basic' } = options;
+  const { dpop = true, secretMethod = 'client_secret_basic' } = options;
   const signingKeyId = keys[0]?.kid ?? '';
   const isForPeople = clients.some((client) => client.isForPeople);
   const configuration: Configuration = {
@@ -129,7 +131,7 @@ function createProvider(
       devInteractions: { enabled: isForPeople },
       deviceFlow: { enabled: isForPeople },
       revocation: { enabled: isForPeople },
-      dPoP: { enabled: true },
+      dPoP: { enabled: dpop },
       mTLS: {
         enabled: tls !== undefined,
         certificateBoundAccessTokens: true,
