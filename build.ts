@@ -28,6 +28,8 @@ export async function build({
     entrypoints: ['src/main.ts', 'src/worker.ts'],
     minify: { syntax: true },
     format: 'esm',
+    // The worker shares the code of the program, and what few configurations need is loaded when it is needed.
+    splitting: true,
     bytecode: true,
     metafile: true,
     define: {
