@@ -2,58 +2,53 @@
 
 import { fstatSync } from 'node:fs';
 import { basename } from 'node:path';
-import { check } from './cli/check.ts';
-import { agent } from './cli/client/agent.ts';
-import { CREDENTIAL_HELPER_NAME, dockerCredential } from './cli/client/docker-credential.ts';
-import { dpopProof } from './cli/client/dpop-proof.ts';
-import { kubeletCredentialProvider } from './cli/client/kubelet-credential-provider.ts';
-import { login } from './cli/client/login.ts';
-import { logout } from './cli/client/logout.ts';
-import { token } from './cli/client/token.ts';
-import { type Command, CommandFailure, ConfigurationFault, UsageError } from './cli/command.ts';
-import { dev } from './cli/dev.ts';
-import { explain } from './cli/explain.ts';
-import { keygen } from './cli/keygen.ts';
-import { log } from './cli/log.ts';
-import { serve } from './cli/serve.ts';
-import { status } from './cli/status.ts';
-import { version } from './cli/version.ts';
+import {
+  type Command,
+  CommandFailure,
+  ConfigurationFault,
+  CREDENTIAL_HELPER_NAME,
+  UsageError,
+} from './cli/command.ts';
 import { escapeLines, escapeText } from './platform/escape.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
 
-const commands: readonly Command[] = [
-  serve,
-  dev,
-  check,
-  status,
-  explain,
-  log,
-  keygen,
-  dpopProof,
-  login,
-  logout,
-  token,
-  dockerCredential,
-  agent,
-  kubeletCredentialProvider,
-  version,
-];
+/** By their names. Each is loaded when it is called: a credential helper has no use for the service. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./cli/serve.ts')).serve,
+  dev: async () => (await import('./cli/dev.ts')).dev,
+  check: async () => (await import('./cli/check.ts')).check,
+  status: async () => (await import('./cli/status.ts')).status,
+  explain: async () => (await import('./cli/explain.ts')).explain,
+  log: async () => (await import('./cli/log.ts')).log,
+  keygen: async () => (await import('./cli/keygen.ts')).keygen,
+  'dpop-proof': async () => (await import('./cli/client/dpop-proof.ts')).dpopProof,
+  login: async () => (await import('./cli/client/login.ts')).login,
+  logout: async () => (await import('./cli/client/logout.ts')).logout,
+  token: async () => (await import('./cli/client/token.ts')).token,
+  'docker-credential': async () => (await import('./cli/client/docker-credential.ts')).dockerCredential,
+  agent: async () => (await import('./cli/client/agent.ts')).agent,
+  'kubelet-credential-provider': async () =>
+    (await import('./cli/client/kubelet-credential-provider.ts')).kubeletCredentialProvider,
+  version: async () => (await import('./cli/version.ts')).version,
+};
 
 const exitCodes = { success: 0, failure: 1, usage: 2, configuration: 78 } as const;
 
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...args] = words;
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    process.stdout.write(overview());
+    process.stdout.write(await overview());
     return name === undefined ? exitCodes.usage : exitCodes.success;
   }
-  const command = commands.find((candidate) => candidate.name === name || `--${candidate.name}` === name);
-  if (command === undefined) {
+  const known = name.replace(/^--/, '');
+  const load = Object.hasOwn(commands, known) ? commands[known] : undefined;
+  if (load === undefined) {
     printError(
       `registry-token: unknown command "${escapeText(name)}"; registry-token --help lists the commands`,
     );
     return exitCodes.usage;
   }
+  const command = await load();
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(command.help);
     return exitCodes.success;
@@ -164,9 +159,10 @@ function processUsage(): ProcessUsage {
   };
 }
 
-function overview(): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
+async function overview(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map((load) => load()));
+  const width = Math.max(...all.map(({ name }) => name.length));
+  const lines = all.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
   return `registry-token: a token service for Docker and OCI registries, with sender-constrained access tokens
 
 Usage: registry-token <command> [options]
@@ -178,7 +174,7 @@ registry-token <command> --help explains each with an example.
 
 /** Through a link named as docker names its helpers, the words are those of the helper. */
 function wordsOf(calledAs: string, words: readonly string[]): readonly string[] {
-  return basename(calledAs) === CREDENTIAL_HELPER_NAME ? [dockerCredential.name, ...words] : words;
+  return basename(calledAs) === CREDENTIAL_HELPER_NAME ? ['docker-credential', ...words] : words;
 }
 
 // Who stops reading (`| head`) ends a command's output, and nothing else.

@@ -7,6 +7,9 @@ import { explainError } from '../platform/errors.ts';
 import { settleWithin } from '../platform/wait.ts';
 import type { ProcessUsage } from '../telemetry/metrics.ts';
 
+/** The name that docker gives a helper `registry-token`: a link of this name to the program is the helper. */
+export const CREDENTIAL_HELPER_NAME = 'docker-credential-registry-token';
+
 export interface Command {
   readonly name: string;
   /** One line for the list of commands. */

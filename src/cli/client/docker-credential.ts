@@ -7,7 +7,14 @@ import {
   openOpTokCache,
 } from '../../client/op-tok-as-password.ts';
 import { buildInfo } from '../../telemetry/build-info.ts';
-import { type Command, type CommandContext, ConfigurationFault, readWords, UsageError } from '../command.ts';
+import {
+  type Command,
+  type CommandContext,
+  ConfigurationFault,
+  CREDENTIAL_HELPER_NAME,
+  readWords,
+  UsageError,
+} from '../command.ts';
 import { clientDependencies, finishRefreshes, toClientSettings } from './options.ts';
 import {
   findProfileForHost,
@@ -16,9 +23,6 @@ import {
   type NamedProfile,
   type Profile,
 } from './profile.ts';
-
-/** The name that docker gives a helper `registry-token`: a link of this name to the program is the helper. */
-export const CREDENTIAL_HELPER_NAME = 'docker-credential-registry-token';
 
 /** The user name that goes with the secrets; the service accepts any. */
 export const CREDENTIAL_USER = 'registry-token';

@@ -1,6 +1,6 @@
 /** The samples that name the credential helper: auth.json of containers/image, config.json of docker. */
 import { expect, test } from 'bun:test';
-import { CREDENTIAL_HELPER_NAME } from '../../../src/cli/client/docker-credential.ts';
+import { CREDENTIAL_HELPER_NAME } from '../../../src/cli/command.ts';
 
 test.each(['containers/auth.json', 'docker/config.json'])(
   'etc/%s names our helper, and nothing secret',
