@@ -68,6 +68,10 @@ export function packagedConfiguration(sample: string): string {
       'replay: { store: memory, capacity: 1000000, statePath: /var/lib/registry-token/replay.state }',
     ],
     ['  # auditPath: audit.log             #', '  # auditPath: /var/log/registry-token/audit.log #'],
+    [
+      /^# telemetry: \{ listen: 127\.0\.0\.1:9095 \} .*$/m,
+      'telemetry: { listen: "unix:/run/registry-token/telemetry.sock" } # asked by `registry-token status`',
+    ],
   ] as const;
   return changes.reduce((text, [old, next]) => {
     const changed = text.replace(old, () => next);

@@ -53,18 +53,27 @@ async function findFaultsOf(
     ];
   }
   return [
-    ...keySet.warnings.map(
-      (fault): Finding => ({
-        severity: 'warning',
-        code: 'authority-keys',
-        place: loaded.placeOf([...path, 'issuer']),
-        fault,
-        mend: 'The Authority must publish public keys only. Whoever has read the private ones can sign OpToks.',
-      }),
-    ),
+    ...keySet.warnings.map((fault) => keySetWarning(loaded.placeOf([...path, 'issuer']), fault)),
     ...findHopelessTokens(authority, metadata, keySet, loaded),
     ...(await findClockFault(authority, urls[0], certificateAuthorities, loaded, now)),
   ];
+}
+
+function keySetWarning(place: string, fault: string): Finding {
+  const mend =
+    'The Authority must publish public keys only. Whoever has read the private ones can sign OpToks.';
+  return { severity: 'warning', code: 'authority-keys', place, fault, mend };
+}
+
+/** Of key sets in files. */
+export function findKeySetWarnings(
+  loaded: LoadedConfiguration,
+  warnings: readonly { readonly authority: string; readonly warning: string }[],
+): Finding[] {
+  const places = new Map(authoritiesOf(loaded.configuration).map(({ name, path }) => [name, path]));
+  return warnings.map(({ authority, warning }) =>
+    keySetWarning(loaded.placeOf([...(places.get(authority) ?? []), 'jwksPath']), warning),
+  );
 }
 
 /** What to change where keys cannot be fetched. */

@@ -1,39 +1,42 @@
 /** `check`: the mistakes that keep `serve` from starting, and findings about what clients and registries will meet. */
 
-import { openAuthorityKeys } from '../assemble/authority.ts';
-import { FileReader } from '../assemble/files.ts';
-import { type Material, openMaterial, revokedSets } from '../assemble/material.ts';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { revokedSets } from '../assemble/material.ts';
 import { createPolicy } from '../assemble/options.ts';
-import { checkAuditPath, checkSafety, checkSampleKey } from '../assemble/safety.ts';
 import { certificatesOf } from '../assemble/snapshot.ts';
-import { findAuthorityFaults, findRealmFaults } from '../check/authority-findings.ts';
+import { findAuthorityFaults, findKeySetWarnings, findRealmFaults } from '../check/authority-findings.ts';
 import { findAuthorityRuleFaults } from '../check/authority-rules.ts';
 import { findCertificateEnds } from '../check/certificate-findings.ts';
 import { type ClientReport, reportClients } from '../check/client-report.ts';
 import { findEntitlementsFaults } from '../check/entitlements-findings.ts';
 import type { Finding } from '../check/finding.ts';
 import { findKeyFaults } from '../check/key-findings.ts';
+import { type OpenedConfiguration, openConfiguration } from '../check/open-configuration.ts';
 import { findPolicyFaults } from '../check/policy-findings.ts';
 import { findRegistryFaults } from '../check/registry-findings.ts';
 import { renderRegistrySample } from '../check/registry-sample.ts';
+import { NoUnit, runAsUnit } from '../check/run-as-unit.ts';
+import { findRunningFaults } from '../check/running-service.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationFault, formatPlace } from '../document/mistakes.ts';
 import { withBundle } from '../entitlements/in-force.ts';
-import { SeenSerials } from '../entitlements/seen-serials.ts';
 import { escapeLines, escapeText } from '../platform/escape.ts';
-import { type Command, readOptions } from './command.ts';
+import { type Command, type CommandContext, CommandFailure, readOptions } from './command.ts';
 
 export const check: Command = {
   name: 'check',
   summary: 'validates the configuration, keys and certificates, and says what a registry must be given',
-  help: `Usage: registry-token check [--config FILE] [--registry-config FILE] [--offline] [--strict] [--json]
-       registry-token check --mistakes [--config FILE]
+  help: `Usage: registry-token check [--unit NAME] [--config FILE] [--registry-config FILE] [--offline] [--strict] [--json]
+       registry-token check --mistakes [--unit NAME] [--config FILE]
 
 Reports every mistake that keeps serve from starting, each with its place, and exits with 78. Without mistakes it
 prints what a registry must be given, which stock clients the configuration serves, what the environment overrides,
 and findings: keys others can read, certificates that end, clocks that differ, an Authority or realm that does not
-answer, patterns that match nothing, a registry that does not trust the key.
+answer, patterns that match nothing, a registry that does not trust the key, a running service that has another
+configuration.
 
+  --unit NAME              judges as systemd would start this unit: with its environment, user and sandbox; as root
   --registry-config FILE   the registry's own file (config.yml of distribution, config.json of zot): compares what
                            changes the meaning of its auth section with this configuration
   --offline                makes no network requests
@@ -46,7 +49,8 @@ Exit codes: 0; 1 with an error, under --strict also with a warning; 2 usage; 78 
 Example:
   registry-token check --config /etc/registry-token/registry-token.yaml --registry-config /etc/docker/registry/config.yml
 `,
-  run: async ({ args, env, print }) => {
+  run: async (context) => {
+    const { args, env, print } = context;
     const options = readOptions(args, {
       config: { type: 'string' },
       'registry-config': { type: 'string' },
@@ -54,14 +58,15 @@ Example:
       strict: { type: 'boolean' },
       mistakes: { type: 'boolean' },
       json: { type: 'boolean' },
+      unit: { type: 'string' },
     });
+    if (options.unit !== undefined) return checkAsUnit(options.unit, context);
     const now = () => Date.now() / 1000;
     let loaded: LoadedConfiguration;
-    let material: Material;
-    let contents: Files;
+    let opened: OpenedConfiguration;
     try {
       loaded = loadConfiguration(findConfigurationFile(options.config, env), env);
-      ({ material, contents } = await openAll(loaded, now()));
+      opened = await openConfiguration(loaded, now());
     } catch (cause) {
       if (!(cause instanceof ConfigurationFault) || options.json !== true) throw cause;
       print(
@@ -82,6 +87,7 @@ Example:
       return 78;
     }
     if (options.mistakes === true) return 0;
+    const { material, contents } = opened;
     const registryConfig = options['registry-config'];
     const registry =
       registryConfig === undefined
@@ -100,6 +106,8 @@ Example:
       ...registry.findings,
       ...(options.offline ? [] : await findAuthorityFaults(loaded, now)),
       ...(options.offline ? [] : await findRealmFaults(loaded)),
+      ...(options.offline ? [] : await findRunningFaults(loaded)),
+      ...findKeySetWarnings(loaded, opened.keySetWarnings),
     ];
     const report: Report = {
       findings,
@@ -114,8 +122,36 @@ Example:
   },
 };
 
-/** What was read, by absolute path. */
-type Files = ReadonlyMap<string, Uint8Array>;
+/** The same command, started by systemd as it would start the unit. */
+async function checkAsUnit(unit: string, { args, env, self, print, tell }: CommandContext): Promise<number> {
+  const { values, tokens } = parseArgs({
+    args: [...args],
+    options: { unit: { type: 'string' }, config: { type: 'string' }, 'registry-config': { type: 'string' } },
+    strict: false,
+    tokens: true,
+  });
+  const words = ['check'];
+  for (const token of tokens) {
+    if (token.kind !== 'option' || token.name === 'unit') continue;
+    const isFile = token.name === 'config' || token.name === 'registry-config';
+    words.push(
+      token.rawName,
+      ...(token.value === undefined ? [] : [isFile ? resolve(token.value) : token.value]),
+    );
+  }
+  try {
+    return await runAsUnit(unit.replace(/\.service$/, ''), {
+      self,
+      words,
+      hasConfiguration: values.config !== undefined,
+      env,
+      write: { stdout: print, stderr: tell },
+    });
+  } catch (cause) {
+    if (!(cause instanceof NoUnit)) throw cause;
+    throw new CommandFailure(cause.message);
+  }
+}
 
 interface Report {
   readonly findings: readonly Finding[];
@@ -123,20 +159,6 @@ interface Report {
   readonly clients: readonly ClientReport[];
   readonly overrides: LoadedConfiguration['overrides'];
   readonly revokedLicenses: number;
-}
-
-/** Opens what serve would open. Throws ConfigurationFault with every mistake. */
-async function openAll(
-  loaded: LoadedConfiguration,
-  now: number,
-): Promise<{ readonly material: Material; readonly contents: Files }> {
-  const files = new FileReader(loaded);
-  const material = await openMaterial(loaded, files, { now, seen: new SeenSerials() });
-  openAuthorityKeys(loaded, files, { onRefresh: () => {}, onWarning: () => {} });
-  const mistakes = [...files.mistakes, ...checkSafety(loaded), ...checkAuditPath(loaded)];
-  if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
-  if (mistakes.length > 0 || material === null) throw new ConfigurationFault(mistakes);
-  return { material, contents: files.snapshot.contents };
 }
 
 /** What is worth most comes last: a terminal shows the end. */

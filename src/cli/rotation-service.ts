@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { findConfigurationFile, loadConfiguration } from '../config/load.ts';
 import { readBody } from '../platform/bounded-body.ts';
+import { readCommand } from '../platform/command-output.ts';
 import { explainError } from '../platform/errors.ts';
-import { settleWithin } from '../platform/wait.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,19 +29,8 @@ export async function isCopiedByUnit(keyFile: string, env: Environment): Promise
 
 /** The unit and its drop-ins, in their order. */
 async function readUnit(env: Environment): Promise<string> {
-  try {
-    const child = Bun.spawn(['systemctl', 'cat', '--no-pager', UNIT], {
-      env: { ...env },
-      stdin: 'ignore',
-      stderr: 'ignore',
-      timeout: SYSTEMCTL_MS,
-      maxBuffer: MAX_BYTES,
-    });
-    return await settleWithin(SYSTEMCTL_MS, child.stdout.text(), () => '');
-  } catch {
-    // There is no systemctl.
-    return '';
-  }
+  const output = await readCommand(['systemctl', 'cat', '--no-pager', UNIT], env, SYSTEMCTL_MS);
+  return output?.stdout ?? '';
 }
 
 /**

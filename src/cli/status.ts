@@ -1,26 +1,28 @@
 /** `status`: what a running service holds, part by part, and what to do about it. */
 import { dirname, resolve } from 'node:path';
+import { explainAbsence } from '../check/absent-service.ts';
+import { compareRunning } from '../check/running-service.ts';
+import { isSystemdRunning } from '../check/unit-state.ts';
 import { findConfigurationFile, readTelemetryListen } from '../config/load.ts';
 import { parseTelemetryAddress } from '../config/values.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
-import { shellWord } from '../platform/quoting.ts';
 import { askStatus, formatStatusAddress, NoReport, type StatusAddress } from '../status/ask.ts';
 import { renderParts, renderReport, renderReportJson, summarize } from '../status/render.ts';
-import type { StatusPart, StatusReport } from '../status/report.ts';
-import { worstOf } from '../status/report.ts';
+import { type StatusPart, type StatusReport, worstOf } from '../status/report.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { type Command, CommandFailure, readOptions, UsageError } from './command.ts';
 
 export const status: Command = {
   name: 'status',
   summary: 'says how each part of the running service is, and what to do',
-  help: `Usage: registry-token status [--config FILE] [--address HOST:PORT | --address unix:PATH] [--json]
+  help: `Usage: registry-token status [--config FILE] [--address HOST:PORT | --address unix:PATH] [--unit NAME] [--json]
 
 Asks the running service at telemetry.listen of its configuration, and prints a line for each part: ok, warning or error,
 with a sentence and the command to run next. Where nothing answers, it says so, and what to look at.
 
   --config FILE        the configuration, found as serve finds it
   --address ADDRESS    in place of telemetry.listen
+  --unit NAME          the systemd unit, where nothing answers; default registry-token
   --json               the same for programs
 
 Exit codes: 0 fine; 1 something needs a person, or nothing runs; 2 usage.
@@ -32,19 +34,26 @@ Example:
     const options = readOptions(args, {
       config: { type: 'string' },
       address: { type: 'string' },
+      unit: { type: 'string', default: 'registry-token' },
       json: { type: 'boolean' },
     });
     // https://no-color.org
     const hasColors = terminalColumns !== null && !env.NO_COLOR;
     const address = options.address === undefined ? null : parseAddress(options.address);
     const { file, asked } = findAddress(options.config, env, address);
+    const { unit } = options;
+    const now = Date.now() / 1000;
     try {
-      const report = withVersion(await askStatus(asked));
+      const report = await askAndCompare(asked, unit, now);
       print(options.json ? renderReportJson(report) : renderReport(report, hasColors));
       return report.state === 'ok' ? 0 : 1;
     } catch (cause) {
       if (!(cause instanceof NoReport)) throw cause;
-      const parts = [absentPart(asked, cause, file)];
+      const isAbsent = cause.kind === 'absent';
+      const parts = [
+        absentPart(asked, cause, unit),
+        ...(isAbsent ? await explainAbsence(file, env, unit, now) : []),
+      ];
       print(
         options.json
           ? renderReportJson({ state: 'error', version: null, parts })
@@ -87,24 +96,17 @@ function findAddress(
   }
 }
 
-/** After an upgrade that did not restart the service, this executable is newer than what runs. */
-function withVersion(report: StatusReport): StatusReport {
-  const { version } = buildInfo();
-  if (report.version === version) return report;
-  const part: StatusPart = {
-    name: 'version',
-    state: 'warning',
-    sentence: `${report.version} runs, and this executable is ${version}: the service was not restarted since the upgrade.`,
-    command: `registry-token check --config ${shellWord(report.configuration.path)} && systemctl restart registry-token`,
-    facts: { running: report.version, installed: version },
-  };
-  const parts = [part, ...report.parts];
+/** With what this executable and the files on disk add to it. */
+async function askAndCompare(address: StatusAddress, unit: string, now: number): Promise<StatusReport> {
+  const report = await askStatus(address);
+  const added = await compareRunning(report, buildInfo().version, unit, now);
+  const names = new Set(added.map(({ name }) => name));
+  const parts = [...added, ...report.parts.filter(({ name }) => !names.has(name))];
   return { ...report, state: worstOf(parts), parts };
 }
 
-function absentPart(address: StatusAddress, { kind, message }: NoReport, file: string | null): StatusPart {
+function absentPart(address: StatusAddress, { kind, message }: NoReport, unit: string): StatusPart {
   const where = formatStatusAddress(address);
-  const check = file === null ? '' : `; registry-token check --config ${shellWord(file)}`;
   const sentences = {
     absent: `No service runs that answers on ${where}: ${message}.`,
     forbidden: `Cannot ask the service on ${where}: ${message}; the group registry-token may.`,
@@ -114,7 +116,12 @@ function absentPart(address: StatusAddress, { kind, message }: NoReport, file: s
     name: 'service',
     state: 'error',
     sentence: sentences[kind],
-    command: kind === 'forbidden' ? 'sudo registry-token status' : `systemctl status registry-token${check}`,
+    command:
+      kind === 'forbidden'
+        ? 'sudo registry-token status'
+        : isSystemdRunning()
+          ? `systemctl status ${unit}`
+          : null,
     facts: { address: where, kind },
   };
 }

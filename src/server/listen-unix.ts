@@ -1,6 +1,7 @@
 /** A listener on a socket in the file system, for those on this machine who may write to it: its owner and its group. */
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { errorCode } from '../platform/errors.ts';
 import { settleWithin, waitAtMost } from '../platform/wait.ts';
 import { type Listener, type ListenOptions, MAX_BODY_BYTES } from './listen.ts';
@@ -18,12 +19,13 @@ const CONNECT_MS = 1000;
 /**
  * Listens when it resolves. A socket that a killed process left behind is removed; one that somebody answers is in use.
  * Rejects with a `code`: `EADDRINUSE`, `EEXIST` where something else than a socket is there, a symbolic link included, or
- * the system's. The socket is removed at the stop.
+ * the system's. Its folder is made where only that is missing. The socket is removed at the stop.
  */
 export async function listenUnix({
   path,
   handle,
 }: ListenUnixOptions): Promise<Pick<Listener, 'url' | 'stop'>> {
+  makeFolder(dirname(path));
   await removeStaleSocket(path);
   const server = Bun.serve({
     unix: path,
@@ -39,6 +41,15 @@ export async function listenUnix({
       await server.stop(true);
     },
   };
+}
+
+/** Its folder under /run is gone after a boot, and made by systemd (`RuntimeDirectory=`) or here. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o750 });
+  } catch (cause) {
+    if (errorCode(cause) !== 'EEXIST') throw cause;
+  }
 }
 
 async function removeStaleSocket(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** `/status` and the `status` command, asked of a running service. */
 import { afterAll, describe, expect, test } from 'bun:test';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { StatusReport } from '../../src/status/report.ts';
 import { startConfiguredService } from '../support/configured-service.ts';
 import { run, start } from '../support/processes.ts';
@@ -111,14 +111,90 @@ describe('the command', () => {
     writeFileSync(other, 'telemetry: { listen: "unix:other.sock" }\n');
     const { exitCode, stdout } = await status([], other);
     expect(stdout).toContain(`No service runs that answers on unix:${service.folder.at('other.sock')}`);
-    expect(stdout).toContain('systemctl status registry-token');
+    expect(stdout).toMatch(/^error +configuration +The service would not start: .*other\.yaml:\d+:\d+: /m);
     expect(exitCode).toBe(1);
+  });
+
+  test('names the port that another process has, where nothing runs', async () => {
+    using holder = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } });
+    const other = service.folder.at('taken.yaml');
+    const text = readFileSync(FILE, 'utf8').replace('telemetry.sock', 'taken.sock');
+    writeFileSync(other, text.replace(/"127\.0\.0\.1:\d+"/, `"127.0.0.1:${holder.port}"`));
+    const { exitCode, stdout } = await status([], other);
+    expect(stdout).toMatch(/^ok +configuration /m);
+    expect(stdout).toMatch(
+      new RegExp(
+        `^error +listeners +Port ${holder.port} of 127\\.0\\.0\\.1 \\(server\\.listen\\) is taken`,
+        'm',
+      ),
+    );
+    expect(stdout).toContain(`$ ss -ltnp 'sport = :${holder.port}'`);
+    expect(exitCode).toBe(1);
+  });
+
+  test('says that an upgrade is not in effect, and that a restart would fail', async () => {
+    const report = await (await ask()).text();
+    const file = service.folder.at('upgraded.yaml');
+    const former = report.replace(/"version": "[^"]+"/, '"version": "0.0.9"').replaceAll(FILE, file);
+    using server = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: () => new Response(former) });
+    const askFormer = () => status(['--address', `127.0.0.1:${server.port}`]);
+    writeFileSync(file, readFileSync(FILE));
+    const good = await askFormer();
+    expect(good.stdout).toMatch(
+      /^warning +version +0\.0\.9 runs, and this executable is \S+: the service was not restarted/m,
+    );
+    writeFileSync(
+      file,
+      readFileSync(FILE, 'utf8').replace('"defaultPlan": "community"', '"defaultPlan": "gone"'),
+    );
+    const refused = await askFormer();
+    expect(refused.stdout).toMatch(
+      /^error +version .* does not accept the configuration, so a restart would fail: .*upgraded\.yaml:\d+:\d+: defaultPlan: /m,
+    );
+    expect([good.exitCode, refused.exitCode]).toEqual([1, 1]);
   });
 
   test('says so where somebody else answers', async () => {
     const { exitCode, stdout } = await status(['--address', service.url.slice('http://'.length)]);
     expect(stdout).toContain('it answers 404 to /status');
     expect(exitCode).toBe(1);
+  });
+});
+
+describe('check', () => {
+  const check = async (file: string) => {
+    const { stdout } = await run([...serviceCommand, 'check', '--json', '--config', file]);
+    const { findings } = JSON.parse(stdout) as { findings: { code: string; fault: string; mend: string }[] };
+    return findings.filter(({ code }) => code.startsWith('running-'));
+  };
+
+  test('finds nothing about a running service that uses the file as it is', async () => {
+    expect(await check(FILE)).toEqual([]);
+  });
+
+  test('finds a running service that uses another file', async () => {
+    const other = service.folder.at('copy.yaml');
+    writeFileSync(other, readFileSync(FILE));
+    expect(await check(other)).toEqual([
+      expect.objectContaining({
+        code: 'running-configuration',
+        fault: `The running service uses another file: ${FILE}.`,
+        mend: `registry-token check --config ${FILE}`,
+      }),
+    ]);
+  });
+
+  test('finds a running service that could not take the file, after it was corrected again but not yet reloaded', async () => {
+    const failures = await service.reloads('failure');
+    service.configure({ ...usual, server: { workers: 2 } });
+    await service.untilReloads('failure', failures + 1);
+    const [finding] = await check(FILE);
+    expect(finding?.fault).toMatch(
+      /^The running service: It still runs generation \d+ .*server\.workers: cannot change while the service runs: restart it/,
+    );
+    const successes = await service.reloads('success');
+    service.configure(usual);
+    await service.untilReloads('success', successes + 1);
   });
 });
 

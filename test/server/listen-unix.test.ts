@@ -72,7 +72,11 @@ describe('a listener on a socket', () => {
     expect(lstatSync(path).isSymbolicLink()).toBe(true);
   });
 
-  test('fails with the code of the system where the folder does not exist', async () => {
-    expect(await codeOf(listenUnix({ path: folder.at('none/f.sock'), handle }))).toBe('ENOENT');
+  test('makes its folder where only that is missing, for owner and group', async () => {
+    const path = folder.at('made/f.sock');
+    const listener = await listenUnix({ path, handle });
+    expect(statSync(folder.at('made')).mode & 0o027).toBe(0);
+    await listener.stop(0);
+    expect(await codeOf(listenUnix({ path: folder.at('none/at/all/f.sock'), handle }))).toBe('ENOENT');
   });
 });

@@ -499,6 +499,20 @@ export const brokenSetups: readonly BrokenSetup[] = [
     mend: /^chmod 640 \/.*registry-signing\.pem$/,
   },
   {
+    setup: 'private keys in a key set file',
+    breaks: (site) => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const keys = [{ ...privateKey.export({ format: 'jwk' }), kid: 'a' }];
+      writeFileSync(site.folder.at('authority-jwks.json'), JSON.stringify({ keys }));
+      set(site, 'service', 'authority', { jwksPath: 'authority-jwks.json' });
+    },
+    code: 'authority-keys',
+    severity: 'warning',
+    file: 'registry-token.yaml',
+    fault: /^The key set holds private or secret keys\./,
+    mend: /public keys only/,
+  },
+  {
     setup: 'unreachable Authority',
     breaks: (site) => set(site, 'service', 'authority', { metadataUrl: 'http://127.0.0.1:1/' }),
     code: 'authority',

@@ -1,4 +1,5 @@
 /** A fresh Debian in a folder, by mmdebstrap from this machine's own sources: the essential packages, and passwd. */
+import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inRoot } from './chroot.ts';
 import { type Child, createTemporaryFolder, type Finished, run, runOrFail, start } from './processes.ts';
@@ -14,13 +15,15 @@ export interface DebianRoot extends AsyncDisposable {
   readonly paths: () => Promise<readonly string[]>;
   /** Runs a command in it to its end, as root. */
   readonly run: (...command: readonly string[]) => Promise<Finished>;
-  /** Starts the program of an installed unit as systemd would: its user and its words. */
+  /** Starts the program of an installed unit as systemd would: its user, its words and its folder in /run. */
   readonly startUnit: (unit: Unit, env: Readonly<Record<string, string>>) => Promise<Child>;
 }
 
 /** What starting needs of a unit's text. */
 export interface Unit {
   readonly command: readonly string[];
+  /** Names under /run. */
+  readonly runtimeDirectories: readonly string[];
 }
 
 /** On Debian rpm knows no package, and warns of itself. */
@@ -56,9 +59,13 @@ export async function createDebianRoot(extra: readonly string[] = []): Promise<D
       return found.trim().split('\n').sort();
     },
     run: (...command) => run(inRoot(path, command)),
-    startUnit: async ({ command }, env) => {
+    startUnit: async ({ command, runtimeDirectories }, env) => {
       const identity = await runOrFail(['chroot', path, 'getent', 'passwd', 'registry-token']);
       const [, , user = '', group = ''] = identity.split(':');
+      for (const name of runtimeDirectories) {
+        await mkdir(at(`run/${name}`), { recursive: true, mode: 0o750 });
+        await chown(at(`run/${name}`), Number(user), Number(group));
+      }
       return start(inRoot(path, command, { user: `${user}:${group}` }), { env });
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
@@ -68,5 +75,6 @@ export async function createDebianRoot(extra: readonly string[] = []): Promise<D
 /** Reads what starting needs; the rest of a unit is systemd's. */
 export function readUnit(text: string): Unit {
   const [, command = ''] = /^ExecStart=(.+)$/m.exec(text) ?? [];
-  return { command: command.split(' ') };
+  const [, folders = ''] = /^RuntimeDirectory=(.+)$/m.exec(text) ?? [];
+  return { command: command.split(' '), runtimeDirectories: folders.split(' ').filter(Boolean) };
 }
