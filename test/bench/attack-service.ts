@@ -176,7 +176,12 @@ function configurationOf({ workers, replay }: AttackedOptions, port: number, rev
   ]);
   return {
     server: { listen: `127.0.0.1:${port}`, shutdownGrace: GRACE, workers },
-    authority: { issuer: ISSUER, jwksPath: 'authority-jwks.json', audiences: [AUDIENCE] },
+    authority: {
+      issuer: ISSUER,
+      jwksPath: 'authority-jwks.json',
+      audiences: [AUDIENCE],
+      clockSkew: pick(['5s', '30s', '60s']),
+    },
     senderConstraint: {
       dpop: { maxAge: pick(['20s', '60s', '120s']), nonce: pick(['off', 'off', 'off', 'off', 'required']) },
       replay,
