@@ -50,6 +50,8 @@ interface Marker {
   readonly beat: number;
   /** Whose connection it was seen over. */
   readonly link: OpenLink;
+  /** Before it was seen, in milliseconds of `performance.now()`. */
+  readonly lookedAt: number;
   /** Epoch seconds. */
   readonly since: number;
   /** Seconds of this process's clock. */
@@ -255,9 +257,11 @@ export class RedisReplayStore implements ReplayStore {
     const { clock, minReplicas } = this.#options;
     const known = this.#markers.get(partition.prefix);
     const asked = clock();
+    const lookedAt = performance.now();
+    const passed = known?.link === open ? Math.ceil(lookedAt - known.lookedAt) : -1;
     const answer = await partition.master.command([
       ...['EVALSHA', open.scripts.look, '1', markerOf(partition), run],
-      ...[known?.id ?? '', String(known?.beat ?? 0), known?.link === open ? '1' : '0', order],
+      ...[known?.id ?? '', String(known?.beat ?? 0), String(passed), order],
       ...[String(this.#latest), randomUUID(), minReplicas > 0 ? '1' : '0'],
     ]);
     const [id, since, beat, unsettled, confirmed, time] = (Array.isArray(answer) ? answer : []).map(String);
@@ -266,6 +270,7 @@ export class RedisReplayStore implements ReplayStore {
       id: id ?? '',
       beat: Number(beat),
       link: open,
+      lookedAt,
       since: Number(since) / 1000,
       settledAt: clock() + Number(unsettled) / 1000,
     });

@@ -9,7 +9,10 @@
  * can have had nothing acknowledged since.
  */
 
-/** Without a look for so long, the data may be those of a Redis that was restored, or paused and replaced. */
+/**
+ * Without a look for so long, the data may be those of a Redis that was restored, or paused and replaced, or Redis's clock
+ * was set ahead: the marker's dates are wrong then.
+ */
 const LONGEST_SILENCE_MS = 5000;
 /** Longer than every process takes to notice a new marker. */
 const SETTLING_MS = 1500;
@@ -23,8 +26,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function text(number) return string.format('%.0f', number) end`;
 
 /**
- * KEYS: marker. ARGV: the run of Redis; id and beat of the marker that the caller knows, or '' and 0; 1 where it has looked at that
- * over this very connection; `renew` where entries may have been dropped since, `confirm` where replicas have that marker;
+ * KEYS: marker. ARGV: the run of Redis; id and beat of the marker that the caller knows, or '' and 0; how many milliseconds ago it
+ * looked at that over this very connection, by a clock that cannot be set, or -1; `renew` where entries may have been dropped since, `confirm` where replicas have that marker;
  * the same as `latest` for what it has recorded itself; an id for a new marker; 1 where markers are to be confirmed.
  * Returns id, since, beat, ms until settled, 1 where the marker is confirmed, the time.
  */
@@ -33,11 +36,12 @@ local marker = redis.call('HMGET', KEYS[1], 'id', 'run', 'since', 'latest', 'bea
 local id, run, confirmed = marker[1], marker[2], marker[7]
 local since, latest = tonumber(marker[3] or 0), tonumber(marker[4] or 0)
 local beat, settled = tonumber(marker[5] or 0), tonumber(marker[6] or 0)
-local known, knownBeat, order, mine = ARGV[2], tonumber(ARGV[3]), ARGV[5], tonumber(ARGV[6])
+local known, knownBeat, passed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local order, mine = ARGV[5], tonumber(ARGV[6])
 local isKnown = id == known
 local isNew = not id or run ~= ARGV[1] or beat > now + ${ADJUSTMENT_MS}
   or isKnown and (knownBeat > beat or order ~= '')
-  or now - beat > ${LONGEST_SILENCE_MS} and not (isKnown and ARGV[4] == '1')
+  or now - beat > ${LONGEST_SILENCE_MS} and not (isKnown and now - beat <= passed + ${LONGEST_SILENCE_MS})
 latest = math.max(latest, mine)
 if isNew then
   if order ~= 'confirm' and (known ~= '' or id) then settled = now + ${SETTLING_MS} end

@@ -169,6 +169,24 @@ describeWith(['redis-server', 'faketime'], 'the clocks of Redis and of this mach
     }
   });
 
+  test.concurrent('that were behind when Redis started: once they are corrected, proofs from before that are in doubt', async () => {
+    await using clock = await createMovableClock();
+    // Less than the marker lives.
+    let behind = 900;
+    clock.move(-behind);
+    await using redis = await startRedis({ environment: clock.environment });
+    using opened = await openStore(redis.url, { clock: () => now() - behind });
+    await untilTaken(opened, 5000);
+    expect(opened.store.rememberedSince).toBeLessThan(now() - 800);
+    behind = 0;
+    clock.move(0);
+    const corrected = now();
+    // With no proof sent, only the look of every second can notice it.
+    await until('it is noticed', async () => opened.store.rememberedSince > corrected - 1);
+    await expectNoneAccepted([opened], [{ ...createProof(), issuedAt: corrected - 1 }], 4);
+    await untilAccepted(opened);
+  });
+
   test.concurrent('a difference within clockSkew is none', async () => {
     await using clock = await createMovableClock();
     clock.move(25);
