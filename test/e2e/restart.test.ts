@@ -1,8 +1,11 @@
 /** What a restart makes of proofs: used ones stay used, and no fresh one is lost to a client of RFC 9449. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { describeWith } from '../support/debian-parts.ts';
 import { startFaultyAuthority } from '../support/faulty-authority.ts';
 import { createKey } from '../support/keys.ts';
+import { createMovableClock, type MovableClock } from '../support/movable-clock.ts';
+import { until } from '../support/redis-groups.ts';
 import {
   createProcessClient,
   createServiceProcess,
@@ -139,6 +142,75 @@ describe('after a crash, or without statePath', () => {
     await Bun.sleep(10_000);
     expect((await send(service, used)).status).toBe(401);
     expect(await askWithNonce(service, 0)).toEqual([401, 200]);
+  });
+});
+
+describeWith(['faketime'], 'a clock that is set', () => {
+  /** A service on this clock that has accepted a proof. */
+  async function startUsed(clock: MovableClock, more: Partial<ProcessOptions> = {}) {
+    const service = await startService({ clockSkew: 30, env: clock.environment, ...more });
+    const used = make(0, (await send(service, make(0))).headers.get('dpop-nonce'));
+    expect((await send(service, used)).status).toBe(200);
+    return { service, used };
+  }
+
+  test.each([
+    ['with statePath', kept],
+    ['without statePath', {}],
+    ['with workers', { server: { workers: 2 } }],
+  ])(
+    'ahead after a start at which it was behind, lets no proof in that was used before: %s',
+    async (_title, more) => {
+      await using clock = await createMovableClock();
+      const { service, used } = await startUsed(clock, more);
+      await using _ = service;
+      await service.kill();
+      clock.move(-600);
+      await service.start();
+      clock.move(0);
+      for (let connection = 0; connection < 8; connection += 1)
+        expect((await send(service, used)).error).toBe('use_dpop_nonce');
+      expect(await askWithNonce(service, 0)).toEqual([401, 200]);
+    },
+  );
+
+  test('back while the service runs, is told, and used proofs stay used', async () => {
+    await using clock = await createMovableClock();
+    const { service, used } = await startUsed(clock);
+    await using _ = service;
+    for (const offset of [-20, -50, 0]) {
+      clock.move(offset);
+      expect((await send(service, used)).error).toBe('invalid_dpop_proof');
+    }
+    clock.move(-20);
+    await until('it is told', async () => service.output().includes('"message":"the clock was set back"'));
+    expect((await send(service, used)).error).toBe('invalid_dpop_proof');
+  });
+
+  test('back over a planned restart, is told, and used proofs stay used', async () => {
+    await using clock = await createMovableClock();
+    const { service, used } = await startUsed(clock, kept);
+    await using _ = service;
+    expect(await service.stop()).toBe(0);
+    clock.move(-20);
+    await service.start();
+    expect(service.output()).toMatch(
+      /"seconds":1[5-9][.\d]*,"message":"the clock was set back since the last run"/,
+    );
+    for (const offset of [-20, -5, 0]) {
+      clock.move(offset);
+      expect((await send(service, used)).status).toBe(401);
+    }
+  });
+
+  test('back after a crash, behind the start of the former process, is told', async () => {
+    await using clock = await createMovableClock();
+    const { service } = await startUsed(clock, kept);
+    await using _ = service;
+    await service.kill();
+    clock.move(-100);
+    await service.start();
+    expect(service.output()).toContain('"message":"the clock was set back since the last run"');
   });
 });
 
