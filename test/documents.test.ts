@@ -95,6 +95,35 @@ describe('tables', () => {
   });
 });
 
+test('each command line of the pages names a command and options that it has', async () => {
+  const lines = [read('README.md'), read('etc/README.md')].flatMap((page) =>
+    page
+      .replaceAll('\\\n', ' ')
+      .matchAll(/(?:^|[`( ])registry-token ([a-z]+(?:-[a-z]+)*)((?: [^`|#&;\n]*)?)/gm)
+      .map(([, command = '', rest = '']) => ({ command, rest }))
+      .toArray(),
+  );
+  const asked = new Map<string, Promise<string>>();
+  const helpOf = (command: string) => {
+    const words = command === '' ? ['--help'] : [command, '--help'];
+    const help =
+      asked.get(command) ?? runOrFail([process.execPath, 'run', 'src/main.ts', ...words], { cwd: ROOT });
+    asked.set(command, help);
+    return help;
+  };
+  const commands = [...(await helpOf('')).matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => name);
+  const written = lines.filter(({ command, rest }) => commands.includes(command) || rest.includes(' --'));
+  expect(written.length).toBeGreaterThan(40);
+  for (const { command, rest } of written) {
+    const options = rest.match(/(?<= )--[a-z-]+/g) ?? [];
+    const help = await helpOf(command);
+    expect({ command, unknown: options.filter((option) => !help.includes(option)) }).toEqual({
+      command,
+      unknown: [],
+    });
+  }
+});
+
 test('each runtime dependency has a row with its reason in src/README.md, and no other package has', () => {
   const [, section = ''] = /^## Dependencies\n(.*?)^## /ms.exec(read('src/README.md')) ?? [];
   const rows = [...section.matchAll(/^\| (`.+`) \| .+ \|$/gm)].map(([, names = '']) => names);

@@ -122,6 +122,8 @@ async function makeFirstKey(
   else write(current.key, pair.key, 0o640, { uid: 0, gid: serviceGroup });
   write(current.certificate, pair.certificate, 0o644);
   write(jwks, `${JSON.stringify(keySet, null, 2)}\n`, 0o644);
+  // The bundle of a rotation would let registries trust the old key, and not the new one.
+  if (isThere(folder.bundle)) replaceKeyFile(folder.bundle, pair.certificate, 0o644);
   if (replaced.length > 0)
     tell('The old key was replaced: give every registry the new certificate or key set, and restart it.\n');
   const access =

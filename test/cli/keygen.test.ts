@@ -94,6 +94,13 @@ test('--force replaces all three, and the new key has the right mode whatever th
   expect(readdirSync(folder.path).sort()).toEqual(names);
 });
 
+test('--force leaves the old key in no file for registries, the bundle of a rotation included', async () => {
+  await using folder = await createTemporaryFolder();
+  for (const step of [[], ['--rotate'], ['--switch'], ['--finish', '--force'], ['--force']])
+    expect(await runCommand(keygen, ['--out', folder.path, ...step])).toMatchObject({ exitCode: 0 });
+  expect(read(folder, 'registry-signing-bundle.crt')).toBe(read(folder, 'registry-signing.crt'));
+});
+
 test('a file that cannot be replaced is named, and no half of one is left', async () => {
   await using folder = await createTemporaryFolder();
   mkdirSync(folder.at('registry-signing.pem'));

@@ -1,9 +1,11 @@
-/** "When it does not work" in README.md: each cause brought about, and its text is what the client or the registry prints. */
+/** "When it does not work" in README.md and the runbook: each cause brought about, and its text is what the client or the registry prints. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { parse, stringify } from 'yaml';
-import { describeWith } from '../support/debian-parts.ts';
+import { type Containerd, startContainerd } from '../support/containerd.ts';
+import { describeAsRoot, describeWith } from '../support/debian-parts.ts';
+import { type DockerEngine, startDockerEngine } from '../support/docker-engine.ts';
 import { createHelm } from '../support/helm.ts';
 import { writeImage } from '../support/images.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
@@ -207,6 +209,122 @@ describeWith(
   },
 );
 
+/** Where the runbook's text is the one of the first column, by a part of that text. */
+const causes: Readonly<Record<string, Omit<Trouble, 'printed'> & { readonly sections?: Members }>> = {
+  'An access token from the Authority is required': { claims: null },
+  'The DPoP proof is missing': { claims: {} },
+  'The access token is not valid here': { claims: { cnf: undefined, exp: 1 } },
+  'does not allow repository:other/app': { repository: 'other' },
+  'is revoked': {
+    claims: { cnf: undefined, 'stellaops:license': 'LIC-1' },
+    sections: { revokedLicenses: ['LIC-1'] },
+  },
+  'not in registry.allowedServices': { registry: { service: 'other.example.com' } },
+  'limits.perSubject': { sections: { limits: { perSubject: '1/h' } } },
+  '503 Service Unavailable': { withoutAuthority: true },
+  'authentication required': { registry: { issuer: 'other.example.com' } },
+  'connection refused': { realm: async () => `http://127.0.0.1:${await findFreePort()}/token` },
+  'HTTP response to HTTPS client': { realm: (realm) => realm.replace('http:', 'https:') },
+  'no such host': { realm: () => 'http://nohost.invalid/token' },
+};
+
+const runbook = readFileSync(new URL('../../etc/README.md', import.meta.url), 'utf8')
+  .split('### What clients print')[1]
+  ?.split('\n### ')[0];
+
+/** The texts of each client in each row of the runbook's table. */
+const rows = [...(runbook ?? '').matchAll(/^\| (`.*?) \| (`.*?) \| (`.*?) \| /gm)].map(([, ...cells]) => {
+  const [docker = [], containerd = [], podman = []] = cells.map((cell) =>
+    [...cell.replace(/; helm: .*/, '').matchAll(/`([^`]+)`/g)]
+      .map(([, text = '']) => text)
+      .filter((text) => text !== 'docker login'),
+  );
+  return { docker, containerd, podman };
+});
+
+describeAsRoot(
+  ['containerd', 'ctr', 'docker', 'dockerd', 'docker-registry', 'openssl', 'podman', 'skopeo'],
+  'what the runbook says that clients print',
+  () => {
+    const parts = new AsyncDisposableStack();
+    let folder: TemporaryFolder;
+    let authority: TestKey;
+    let sender: TestKey;
+    let engine: DockerEngine;
+    let containerd: Containerd;
+
+    beforeAll(async () => {
+      folder = parts.use(await createTemporaryFolder());
+      [authority, sender] = await Promise.all([createKey('ES256'), createKey('ES256')]);
+      await runOrFail([BINARY, 'keygen', '--out', folder.path]);
+      const jwk = { ...authority.publicJwk, kid: authority.thumbprint };
+      await writeFile(folder.at('jwks.json'), JSON.stringify({ keys: [jwk] }));
+      engine = parts.use(await startDockerEngine());
+      containerd = parts.use(await startContainerd(null));
+    });
+
+    afterAll(() => parts.disposeAsync());
+
+    test('is tried out for every row', () => {
+      const known = Object.keys(causes);
+      const first = rows.map(({ docker }) => docker.join(' '));
+      expect(first.map((text) => known.find((part) => text.includes(part)) ?? text)).toEqual(known);
+    });
+
+    test.each(Object.entries(causes))('%s', async (text, cause) => {
+      const { claims = UNBOUND, repository = 'team', withoutAuthority = false, sections } = cause;
+      const keys = withoutAuthority
+        ? { metadataUrl: `http://127.0.0.1:${await findFreePort()}/metadata` }
+        : { jwksPath: 'jwks.json' };
+      await using service = await startMinimal(folder, keys, sections);
+      await using registry = await startRegistry({
+        realm: (await cause.realm?.(service.realm)) ?? service.realm,
+        service: SERVICE,
+        issuer: TOKEN_ISSUER,
+        rootCertificatePath: folder.at('registry-signing.crt'),
+        ...cause.registry,
+      });
+      const credentials = () => {
+        if (claims === null) return null;
+        const { header, claims: usual } = opTokMembers(authority, sender, Date.now() / 1000);
+        return `any:${signMembers(header, { ...usual, ...claims }, authority)}`;
+      };
+      const image = `${registry.host}/${repository}/app:1`;
+      // One token uses up the rate.
+      if (sections !== undefined && 'limits' in sections) await containerd.fetch(image, credentials());
+
+      const row = rows.find(({ docker }) => docker.some((printed) => printed.includes(text)));
+      const printedBy = {
+        docker: await askDocker(registry.host, image, credentials()),
+        containerd: (await containerd.fetch(image, credentials())).stderr,
+        podman: await askPodman(image, credentials()),
+      };
+      for (const client of ['docker', 'containerd', 'podman'] as const)
+        for (const printed of row?.[client] ?? []) expect(printedBy[client]).toContain(printed);
+    });
+
+    const askDocker = async (host: string, image: string, credentials: string | null) => {
+      const configuration = folder.at(`docker-${host}`);
+      await mkdir(configuration);
+      const auth = credentials === null ? {} : { [host]: { auth: btoa(credentials) } };
+      await writeFile(`${configuration}/config.json`, JSON.stringify({ auths: auth }));
+      const pulled = await engine.docker(['pull', image], configuration);
+      if (credentials === null) return pulled.stderr;
+      const words = ['login', '--username', 'any', '--password-stdin', host];
+      const input = credentials.slice('any:'.length);
+      return pulled.stderr + (await engine.docker(words, configuration, { input })).stderr;
+    };
+
+    const askPodman = async (image: string, credentials: string | null) => {
+      const places = ['--root', folder.at('podman'), '--runroot', folder.at('podman-run')];
+      const store = ['podman', ...places, '--storage-driver', 'vfs', '--events-backend', 'none'];
+      const access = credentials === null ? [] : ['--creds', credentials];
+      const words = [...store, 'pull', '--tls-verify=false', ...access, image];
+      return (await run(words, { env: { HOME: folder.path } })).stderr;
+    };
+  },
+);
+
 /** No binding: a password that every client can send. */
 const UNBOUND: Members = { cnf: undefined };
 
@@ -215,7 +333,11 @@ interface Service extends AsyncDisposable {
 }
 
 /** Starts the minimal configuration with another Authority, on loopback, and open to OpToks without a binding. */
-async function startMinimal(folder: TemporaryFolder, authority: Members): Promise<Service> {
+async function startMinimal(
+  folder: TemporaryFolder,
+  authority: Members,
+  sections: Members = {},
+): Promise<Service> {
   const port = await findFreePort();
   const realm = `http://127.0.0.1:${port}/token`;
   const minimal = parse(
@@ -230,6 +352,7 @@ async function startMinimal(folder: TemporaryFolder, authority: Members): Promis
       authority: { ...minimal.authority, ...authority },
       senderConstraint: { accept: ['dpop', 'none'] },
       registry: { ...minimal.registry, realm },
+      ...sections,
     }),
   );
   const child = start([BINARY, 'serve', '--config', path]);
