@@ -7,6 +7,7 @@ import type { Peer } from './peer.ts';
 export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
        bun run bench --cells NAME --peer URL --peer-pid N [--peer-header 'NAME: VALUE']…
        bun run bench --overload [--smoke] [--json FILE]
+       bun run bench --cores [--seconds N] [--smoke] [--json FILE]
        bun run bench --curves [--smoke] [--scale FILE] [--json FILE] [--svg FILE]
        bun run bench --soak [--seconds N] [--smoke] [--json FILE]
        bun run bench --attack [--minutes N] [--workers N] [--smoke] [--json FILE]
@@ -19,7 +20,8 @@ The figures are good on a machine that does nothing else meanwhile.
   --peer-pid N    its process, whose CPU time is measured
   --peer-header H a header that it needs, as often as necessary
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
-  --overload      twice the capacity, with limits.inFlight
+  --overload      twice the capacity, the service on one core and the load on another
+  --cores         one to four workers on all cores and on one, the lock under contention, and a model of more cores
   --curves        what a token costs against plans, licences, live proofs and workers, as a picture
   --soak          70 % of the capacity, with reloads, key rotations and hostile requests
   --attack        clients, good and bad, while everything around the service changes and fails
@@ -32,7 +34,7 @@ The figures are good on a machine that does nothing else meanwhile.
 `;
 
 export interface Options {
-  readonly mode: 'cells' | 'overload' | 'curves' | 'soak' | 'attack';
+  readonly mode: 'cells' | 'overload' | 'cores' | 'curves' | 'soak' | 'attack';
   readonly cells: readonly Cell[];
   readonly measure: Omit<MeasureOptions, 'signal'>;
   readonly smoke: boolean;
@@ -56,6 +58,7 @@ export function readOptions(words: readonly string[]): Options {
       'peer-pid': { type: 'string' },
       'peer-header': { type: 'string', multiple: true, default: [] },
       overload: { type: 'boolean', default: false },
+      cores: { type: 'boolean', default: false },
       soak: { type: 'boolean', default: false },
       curves: { type: 'boolean', default: false },
       attack: { type: 'boolean', default: false },
@@ -76,7 +79,9 @@ export function readOptions(words: readonly string[]): Options {
   const chosen = chooseCells(values.cells);
   if (peer !== null && chosen.length !== 1)
     throw new Error('--peer is measured beside one cell: name it with --cells');
-  const [mode = 'cells'] = (['overload', 'curves', 'soak', 'attack'] as const).filter((name) => values[name]);
+  const [mode = 'cells'] = (['overload', 'cores', 'curves', 'soak', 'attack'] as const).filter(
+    (name) => values[name],
+  );
   return {
     mode,
     cells: chosen,

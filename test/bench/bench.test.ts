@@ -5,6 +5,7 @@ import { createTemporaryFolder, type TemporaryFolder } from '../support/processe
 import { decodePart } from '../support/tokens.ts';
 import { keepOtherCoresBusy } from './busy-cores.ts';
 import { type Cell, cells, floorOf, usualCell } from './cells.ts';
+import { modelCores } from './cores.ts';
 import { drawCurves, shorten } from './draw-curves.ts';
 import { prepareFloor } from './floor.ts';
 import { parseMachineTicks, stolenBetween } from './machine-figures.ts';
@@ -151,6 +152,22 @@ describe('the floor', () => {
       expect(childrenOf(process.pid).length).toBe(before.length + 2);
     }
     expect(childrenOf(process.pid)).toEqual(before);
+  });
+});
+
+describe('the model of more cores', () => {
+  const inputs = { cpu: 100, mainCpu: 10, insert: 1 };
+
+  test('is bound by the processors, then by the thread that writes for all, then by the lock', () => {
+    expect(modelCores(2, inputs)).toEqual({ cores: 2, tokensPerSecond: 20_000, weakestLink: 'processors' });
+    expect(modelCores(16, inputs)).toMatchObject({
+      tokensPerSecond: 100_000,
+      weakestLink: 'the main thread',
+    });
+    expect(modelCores(64, { ...inputs, mainCpu: 0.1, insert: 2 })).toMatchObject({
+      tokensPerSecond: 500_000,
+      weakestLink: "the replay store's lock",
+    });
   });
 });
 

@@ -8,7 +8,7 @@ import { startBenchService } from './bench-service.ts';
 import { type Cell, usualCell } from './cells.ts';
 import { prepareLoad, runLoad } from './load.ts';
 import { type Probe, percentile, probe } from './probe.ts';
-import { readMemory } from './process-figures.ts';
+import { readMemory, runOn } from './process-figures.ts';
 import { formatColumns } from './report.ts';
 
 export interface OverloadOptions {
@@ -45,9 +45,12 @@ export async function measureOverload(options: OverloadOptions): Promise<Overloa
   await using folder = await createTemporaryFolder();
   await using service = await startBenchService(folder, cell);
   const { target, pid } = service;
-  runOn(0, pid);
-  // What this process starts from now on inherits it.
-  runOn(1, process.pid);
+  const cores = availableParallelism();
+  if (cores > 1) {
+    runOn('0', pid);
+    runOn('1', process.pid);
+  }
+  using _ = { [Symbol.dispose]: () => runOn(`0-${cores - 1}`, process.pid) };
   const load = async (name: string, count: number, change: Partial<Cell>, forSeconds: number) => {
     using prepared = prepareLoad(folder, { ...target, cell: { ...cell, ...change } }, name, count);
     const issued = await service.countIssued();
@@ -82,20 +85,6 @@ export async function measureOverload(options: OverloadOptions): Promise<Overloa
     after,
     memory,
   };
-}
-
-/** All threads of a process, on one core; on a machine that has no second one, wherever they are. */
-function runOn(core: number, pid: number): void {
-  if (core >= availableParallelism()) return;
-  const { exitCode } = Bun.spawnSync([
-    'taskset',
-    '--all-tasks',
-    '--pid',
-    '--cpu-list',
-    String(core),
-    String(pid),
-  ]);
-  if (exitCode !== 0) throw new Error('taskset (util-linux) failed.');
 }
 
 export function formatOverload(report: OverloadReport): string {

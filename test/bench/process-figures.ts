@@ -4,9 +4,16 @@ import { readFileSync } from 'node:fs';
 /** Of /proc: USER_HZ, which Linux has at 100 on every architecture that Bun runs on. */
 const TICKS_PER_SECOND = 100;
 
-/** Seconds of CPU time so far, user and system, of all threads. */
-export function cpuSeconds(pid: number): number {
-  return parseCpuSeconds(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+/** Seconds of CPU time so far, user and system, of all threads; or of one of them, by its number. */
+export function cpuSeconds(pid: number, thread?: number): number {
+  const folder = thread === undefined ? `/proc/${pid}` : `/proc/${pid}/task/${thread}`;
+  return parseCpuSeconds(readFileSync(`${folder}/stat`, 'utf8'));
+}
+
+/** Keeps all threads of a process, and what it starts from now on, on these cores: `0`, or `0-3`. */
+export function runOn(cores: string, pid: number): void {
+  const words = ['taskset', '--all-tasks', '--pid', '--cpu-list', cores, String(pid)];
+  if (Bun.spawnSync(words).exitCode !== 0) throw new Error(`${words.join(' ')} (util-linux) failed.`);
 }
 
 /** The name in brackets may hold spaces and brackets of its own, so what counts comes after the last. */

@@ -99,6 +99,21 @@ describeWith(['wrk'], 'bun run bench', () => {
     expect(stdout).toInclude('p99 of accepted requests');
   });
 
+  test('--cores measures workers and the lock, and models more cores from that', async () => {
+    const file = folder.at('cores.json');
+    const { exitCode, stdout } = await bench(['--cores', '--smoke', '--json', file]);
+    expect(exitCode).toBe(0);
+    const { workers, lock, model } = JSON.parse(readFileSync(file, 'utf8'));
+    expect(workers.map((row: { onOneCore: boolean }) => row.onOneCore)).toEqual([false, true]);
+    for (const { tokensPerSecond, cpu, mainCpu } of workers) {
+      expect(tokensPerSecond).toBeGreaterThan(0);
+      expect(mainCpu).toBeLessThan(cpu);
+    }
+    for (const { insertsPerSecond } of lock) expect(insertsPerSecond).toBeGreaterThan(0);
+    expect(model).toHaveLength(4);
+    expect(stdout).toMatch(/^64 +\d+ +(?:processors|the main thread|the replay store's lock)$/m);
+  });
+
   test('--curves measures what grows, and draws it', async () => {
     const [scale, json, svg] = ['scale.json', 'curves.json', 'curves.svg'].map((name) => folder.at(name)) as [
       string,

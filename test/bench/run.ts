@@ -5,6 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { attack, formatAttack, isSound } from './attack.ts';
 import { type Options, readOptions, USAGE } from './bench-options.ts';
+import { formatCores, measureCores } from './cores.ts';
 import { fullSizes, measureCurves, readScaleCurves, smokeSizes } from './curves.ts';
 import { drawCurves } from './draw-curves.ts';
 import { measureCell } from './measure.ts';
@@ -30,6 +31,8 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
       return runCells(options, signal);
     case 'overload':
       return runOverload(options, signal);
+    case 'cores':
+      return runCores(options, signal);
     case 'curves':
       return runCurves(options, signal);
     case 'soak':
@@ -68,6 +71,20 @@ async function runOverload({ smoke, json }: Options, signal: AbortSignal): Promi
   if (faulty === 0) return 0;
   process.stderr.write(`${faulty} answers were neither 200 nor 503 with Retry-After.\n`);
   return 1;
+}
+
+async function runCores({ smoke, measure, json }: Options, signal: AbortSignal): Promise<number> {
+  const report = await measureCores({
+    seconds: smoke ? 1 : Math.max(3, measure.seconds),
+    warmUpRequests: smoke ? 300 : 40_000,
+    workers: smoke ? [2] : [1, 2, 4],
+    threads: smoke ? [1, 4] : [1, 2, 8, 64],
+    insertMs: smoke ? 50 : 1000,
+    signal,
+  });
+  process.stdout.write(formatCores(report));
+  await writeJson(json, { machine: readMachine(), ...report });
+  return 0;
 }
 
 async function runCurves(
