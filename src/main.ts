@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import('./cli/check.ts')).check,
   status: async () => (await import('./cli/status.ts')).status,
   explain: async () => (await import('./cli/explain.ts')).explain,
+  entitlements: async () => (await import('./cli/entitlements.ts')).entitlements,
   log: async () => (await import('./cli/log.ts')).log,
   keygen: async () => (await import('./cli/keygen.ts')).keygen,
   'dpop-proof': async () => (await import('./cli/client/dpop-proof.ts')).dpopProof,

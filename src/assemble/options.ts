@@ -8,6 +8,7 @@ import type { RateLimits } from '../authenticate/rate-limits.ts';
 import { normalizeUrl } from '../authenticate/url.ts';
 import { metadataUrlsOf } from '../authority/discovery.ts';
 import type { ClaimRules, Policy } from '../authorize/policy.ts';
+import { policyPlans } from '../config/policy-plans.ts';
 import { type AuthoritySettings, authoritiesOf, type Configuration } from '../config/schema.ts';
 import { createRateLimits } from '../limit/rate-limits.ts';
 import type { RateTable } from '../limit/rate-table.ts';
@@ -87,15 +88,9 @@ export function createPolicy(
   configuration: Configuration,
   ...listed: readonly ReadonlySet<string>[]
 ): Policy {
-  const plans = [...configuration.plans].map(([name, { catalog, lifetime, repositories }]) => ({
-    name,
-    catalog,
-    lifetime: lifetime ?? null,
-    rules: repositories.map((rule, index) => ({ index, ...rule })),
-  }));
   const revoked = [new Set(configuration.revokedLicenses), ...listed];
   return {
-    plans: new Map(plans.map((plan) => [plan.name, plan])),
+    plans: policyPlans(configuration.plans),
     defaultPlan: configuration.defaultPlan ?? null,
     anonymousPlan: configuration.anonymousPlan ?? null,
     revokedLicenses: {

@@ -105,7 +105,15 @@ interface OpenedKey {
   readonly certificates: readonly X509Certificate[];
 }
 
-async function openKeyFile({ key, password }: SigningKeyMaterial): Promise<OpenedKey> {
+/** The private key alone. Throws KeyFault. */
+export async function openPrivateKey(key: Buffer, password: string | null): Promise<KeyObject> {
+  return (await openKeyFile({ key, password })).privateKey;
+}
+
+async function openKeyFile({
+  key,
+  password,
+}: Pick<SigningKeyMaterial, 'key' | 'password'>): Promise<OpenedKey> {
   const bytes = Buffer.from(key);
   if (isDer(bytes)) {
     const { openPkcs12 } = await import('./pkcs12/pkcs12.ts');

@@ -16,8 +16,14 @@ const forms: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['a URL with a password', /\b[a-z]+:\/\/[^\s/:@"]*:[^\s/:@"*]{9,}@/],
 ];
 
-/** Commands whose result is a secret: their standard output is for whoever called them. */
-const printsSecrets = ['token', 'dpop-proof', 'docker-credential', 'kubelet-credential-provider'];
+/** Commands whose result is a secret, or a bundle, which is signed as tokens are: their standard output is for whoever called them. */
+const printsSecrets = [
+  'token',
+  'dpop-proof',
+  'docker-credential',
+  'kubelet-credential-provider',
+  'entitlements',
+];
 
 /** Of the tests' making: passwords, client secrets, private keys. */
 const kept = new Set<string>();
