@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
-import { parse } from 'yaml';
 import { createHelperUser, type HelperUser } from '../support/credential-helper.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import {
@@ -11,6 +10,7 @@ import {
   imageId,
   type RegistryAccess,
 } from '../support/image-clients.ts';
+import { askProvider, readProviderConfiguration } from '../support/kubelet.ts';
 import { type Front, fronts } from '../support/mtls-fronts.ts';
 import { createMtlsParties, type MtlsParties } from '../support/mtls-parties.ts';
 import { createTemporaryFolder, run } from '../support/processes.ts';
@@ -103,24 +103,16 @@ for (const [name, startFront] of Object.entries(fronts))
         });
       });
 
-      describeWith(['skopeo'], 'the kubelet', () => {
+      describeWith(['kubelet-types', 'skopeo'], 'the kubelet', () => {
         test('is given what pulls the image, as the sample has it ask', async () => {
-          const sample = parse(
-            await readFile(new URL('../../etc/kubernetes/credential-provider.yaml', import.meta.url), 'utf8'),
-          );
           await using folder = await createTemporaryFolder();
-          const [{ args, apiVersion }] = sample.providers;
-          const words = args.map((word: string) => (word.endsWith('.yaml') ? alice.profilesPath : word));
+          const configuration = await readProviderConfiguration('without');
           const skopeo = createImageClient('skopeo', folder);
           const certificateFolder = await parties.certificateFolder(parties.alice);
           const target = `${front.registryHost}/team-a/node:1`;
           const image = await parties.newImage();
-          // The kubelet passes its provider no more of its environment than this.
-          const asked = await run([BINARY, ...words], {
-            input: JSON.stringify({ apiVersion, kind: 'CredentialProviderRequest', image: target }),
-          });
-          expect({ exitCode: asked.exitCode, stderr: asked.stderr }).toEqual({ exitCode: 0, stderr: '' });
-          const { username, password } = JSON.parse(asked.stdout).auth[front.registryHost];
+          const { auth } = await askProvider(configuration, alice.profilesPath, { image: target });
+          const { username, password } = auth?.[front.registryHost] ?? {};
           const access = { credentials: `${username}:${password}`, certificateFolder };
           expect(await skopeo.push(image, target, access)).toMatchObject({ exitCode: 0 });
           expect(await skopeo.pull(target, access)).toMatchObject({ id: await imageId(image) });

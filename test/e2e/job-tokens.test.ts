@@ -2,13 +2,15 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { writeCertificate } from '../support/certificates.ts';
 import { describeWith } from '../support/debian-parts.ts';
 import { keySetOf } from '../support/faulty-authority.ts';
 import { writeImage } from '../support/images.ts';
 import { createKey, type TestKey } from '../support/keys.ts';
+import { askProvider, decodeStrictly, readProviderConfiguration } from '../support/kubelet.ts';
 import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
+import { recipeBlock, recipeProfiles } from '../support/recipes.ts';
 import { type Registry, startRegistry } from '../support/registry.ts';
 import {
   REGISTRY_SERVICE,
@@ -24,9 +26,7 @@ const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta
 
 /** The three recipes in one configuration: `authorities` and plans of all of them. */
 const names = ['kubernetes', 'github-actions', 'gitlab'] as const;
-const recipes = names.map((name) =>
-  parse(/## Here\n\n```yaml\n(.*?)```/s.exec(read(`etc/authorities/${name}.md`))?.[1] ?? ''),
-);
+const recipes = names.map((name) => parse(recipeBlock(name, 'Here', 'yaml', 'authorities:')));
 
 describeWith(['docker-registry', 'skopeo', 'openssl'], 'the token of a job as the password', () => {
   const stack = new AsyncDisposableStack();
@@ -89,6 +89,59 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'the token of a job as th
     const refused = await push(token, foreign);
     expect(refused.exitCode).not.toBe(0);
     expect(refused.stderr).toMatch(/403 \(Forbidden\)/);
+  });
+
+  describeWith(['kubelet-types'], 'the kubelet', () => {
+    const profiles = () => {
+      const [profile] = Object.values(recipeProfiles('kubernetes'));
+      const here = { ...profile, registry: registry.host, realm: service.realm };
+      return { pods: here, others: { ...here, realm: 'http://127.0.0.1:1/token' } };
+    };
+
+    async function askFor(image: string, ...annotations: readonly string[]) {
+      await writeFile(folder.at('client.yaml'), stringify({ profiles: profiles() }));
+      const configuration = await readProviderConfiguration('with tokenAttributes');
+      const request = { image, token: tokenOf('kubernetes'), annotations };
+      return { ...(await askProvider(configuration, folder.at('client.yaml'), request)), ...request };
+    }
+
+    test("is given the token of the pod's service account, and pulls with it", async () => {
+      const repository = `${registry.host}/team/pod`;
+      expect(await push(tokenOf('kubernetes'), 'team/pod')).toMatchObject({ exitCode: 0 });
+      const { auth, token, cacheKeyType, cacheDuration } = await askFor(`${repository}:1`);
+      expect(auth).toEqual({ [registry.host]: { username: 'registry-token', password: token } });
+      // The kubelet adds the token or the service account to the key.
+      expect(cacheKeyType).toBe('Registry');
+      expect(cacheDuration).toMatch(/^2m\d+s$/);
+      const words = ['copy', '--insecure-policy', '--src-tls-verify=false', '--src-creds', `pod:${token}`];
+      const pulled = await run(['skopeo', ...words, `docker://${repository}:1`, `oci:${folder.at('pod')}:1`]);
+      expect(pulled).toMatchObject({ exitCode: 0 });
+    });
+
+    test('is told that there is nothing for another registry', async () => {
+      expect((await askFor('docker.io/library/debian:12')).auth ?? null).toBeNull();
+    });
+
+    test('lets the service account choose the profile by its annotation', async () => {
+      const image = `${registry.host}/team/pod:1`;
+      expect((await askFor(image, 'registry-token/profile=pods')).auth).toHaveProperty([registry.host]);
+      await expect(askFor(image, 'registry-token/profile=others')).rejects.toThrow(
+        'the bearer token is not given away',
+      );
+    });
+
+    test('would refuse a response with a member that it does not know', async () => {
+      const response = {
+        apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+        kind: 'CredentialProviderResponse',
+        cacheKeyType: 'Registry',
+        auth: null,
+        cacheFor: '5s',
+      };
+      await expect(decodeStrictly('response', JSON.stringify(response))).rejects.toThrow(
+        'unknown field "cacheFor"',
+      );
+    });
   });
 
   test("each Authority's rules are its own: a token of one does not get the path that it would have at another", async () => {

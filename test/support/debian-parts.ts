@@ -58,6 +58,7 @@ export const goParts = [
   'ctr-2',
   'envoy',
   'helm',
+  'kubelet-types',
   'oras',
   'regctl',
   'registry-3.0',
