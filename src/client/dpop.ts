@@ -8,6 +8,7 @@ import {
   randomUUID,
 } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { CompactSign, calculateJwkThumbprint, type JWK } from 'jose';
 import { errorCode } from '../platform/errors.ts';
 import { PemFault, parsePrivateKeyOrJwk } from '../platform/pem.ts';
@@ -29,14 +30,20 @@ export function generateDpopKey(): Promise<DpopKey> {
   return toDpopKey(generatePrivateKey(), 'the new key');
 }
 
+export interface DpopKeyOptions {
+  readonly mustExist?: boolean;
+  readonly mustBeOwn?: boolean;
+  readonly warn?: (warning: string) => void;
+}
+
 /**
  * Reads the key in a PEM or JWK file. Unless it must exist, a file that does not is created with a P-256 key, readable by its
- * owner alone (0600): as a JWK if its name ends in .jwk or .json, else as PKCS#8. Warns of a file that others can read.
- * Throws ClientFault.
+ * owner alone (0600): as a JWK if its name ends in .jwk or .json, else as PKCS#8. Warns of a file that others can read. With
+ * `mustBeOwn`, a file of another user than this one and root is refused. Throws ClientFault.
  */
 export async function openDpopKey(
   path: string,
-  { mustExist = false, warn = () => {} }: { mustExist?: boolean; warn?: (warning: string) => void } = {},
+  { mustExist = false, mustBeOwn = false, warn = () => {} }: DpopKeyOptions = {},
 ): Promise<{ readonly key: DpopKey; readonly isNew: boolean }> {
   const found = readKeyFile(path);
   if (found === null && mustExist) throw new ClientFault(`the DPoP key ${path} does not exist`);
@@ -46,7 +53,11 @@ export async function openDpopKey(
     throw new ClientFault(
       `the DPoP key ${path} is a link to a file that does not exist, or was just removed`,
     );
-  const { mode } = statSync(path);
+  const { mode, uid } = statSync(path);
+  if (mustBeOwn && uid !== userInfo().uid && uid !== 0)
+    throw new ClientFault(
+      `the DPoP key ${path} belongs to the user ${uid}, who could use what is bound to it`,
+    );
   if ((mode & 0o077) !== 0)
     warn(
       `the DPoP key ${path} can be read by other users (mode ${(mode & 0o777).toString(8)}); chmod 600 it`,

@@ -11,6 +11,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
@@ -96,6 +97,11 @@ export function prepareLoginFile(path: string): void {
   } catch (cause) {
     throw new ClientFault(`cannot create the folder ${dirname(path)}: ${explainError(cause, 'write')}`);
   }
+  const folder = statSync(dirname(path));
+  if (folder.uid !== userInfo().uid && folder.uid !== 0)
+    throw new ClientFault(
+      `the folder ${dirname(path)} belongs to the user ${folder.uid}, who could replace the login; use a folder of this user`,
+    );
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && (!found.isFile() || found.uid !== userInfo().uid))
     throw new ClientFault(

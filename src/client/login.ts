@@ -85,7 +85,7 @@ async function chooseBinding(
   const byMetadata = bind === null && !isKeyNamed && authority.bindsToCertificates;
   if (clientCertificate !== null && (bind === 'certificate' || byMetadata))
     return { dpopKey: null, binding: { 'x5t#S256': certificateThumbprint(clientCertificate.certificate) } };
-  const { key, isNew } = await openDpopKey(dpopKeyPath, { warn });
+  const { key, isNew } = await openDpopKey(dpopKeyPath, { mustBeOwn: true, warn });
   if (isNew) onNewKey(dpopKeyPath, key);
   return { dpopKey: key, binding: { jkt: key.thumbprint } };
 }
@@ -150,7 +150,7 @@ async function openBinding(
       );
     if (!existsSync(dpopKeyPath))
       throw fault(`a DPoP key that is gone (${dpopKeyPath}); run registry-token login again`);
-    const { key } = await openDpopKey(dpopKeyPath, { mustExist: true, warn });
+    const { key } = await openDpopKey(dpopKeyPath, { mustExist: true, mustBeOwn: true, warn });
     if (key.thumbprint === binding.jkt) return key;
     throw fault(`another DPoP key than the one in ${dpopKeyPath}; run registry-token login again`);
   }

@@ -155,4 +155,11 @@ describeAsRoot([], 'a file of another user', () => {
     expect(faultOf(() => readLogin(path))).toContain('it belongs to the user 65534');
     expect(faultOf(() => prepareLoginFile(path))).toContain('is no file of this user');
   });
+
+  test('and a login in a folder of another user is not written', () => {
+    chownSync(folder.path, 65534, 65534);
+    expect(faultOf(() => prepareLoginFile(path))).toContain(
+      'belongs to the user 65534, who could replace the login',
+    );
+  });
 });

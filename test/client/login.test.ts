@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, setDefaultTimeout, test } from 'bun:test';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -202,6 +203,20 @@ test('a login that others can read is refused, and logout removes it', async () 
     message: expect.stringContaining('mode 644'),
   });
   expect(readdirSync(folder.path)).toEqual([]);
+});
+
+describeAsRoot([], 'a DPoP key of another user', () => {
+  test('is not what tokens are bound to: that user could use them', async () => {
+    const source = sourceIn({ isKeyNamed: true });
+    await openDpopKey(source.dpopKeyPath);
+    chownSync(source.dpopKeyPath, 65534, 65534);
+    const refused = `the DPoP key ${source.dpopKeyPath} belongs to the user 65534`;
+    await expect(logInAs('alice', source)).rejects.toThrow(refused);
+    chownSync(source.dpopKeyPath, 0, 0);
+    await logInAs('alice', source);
+    chownSync(source.dpopKeyPath, 65534, 65534);
+    await expect(clientOf(source).requestOpTok()).rejects.toThrow(refused);
+  });
 });
 
 describeAsRoot([], 'a disk that is full', () => {
