@@ -4,9 +4,10 @@
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { cp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
 import { parse, stringify } from 'yaml';
+import { certificateThumbprint } from '../../src/client/op-tok.ts';
 import { shellWords } from '../../src/platform/quoting.ts';
 import { AUTHORITY_SCOPE, startAuthority } from '../support/authority.ts';
 import { writeCertificate } from '../support/certificates.ts';
@@ -60,9 +61,9 @@ interface PeoplesServer extends AsyncDisposable {
   readonly revokes: boolean;
 }
 
-interface Setting {
+interface Setting<Server extends PeoplesServer = PeoplesServer> {
   readonly folder: TemporaryFolder;
-  readonly server: PeoplesServer;
+  readonly server: Server;
   readonly service: RunningService;
   readonly registry: Registry;
   /** Of the person's shell. */
@@ -102,15 +103,15 @@ const loginFilesOf = ({ env }: Setting) => {
     .map((name) => `${folder}/${name}`);
 };
 
-function describeServer(
+function describeServer<Server extends PeoplesServer>(
   name: string,
   parts: readonly Part[],
-  startServer: (certificateAuthority: CertificateAuthority) => Promise<PeoplesServer>,
-  more: (setting: () => Setting) => void = () => {},
+  startServer: (certificateAuthority: CertificateAuthority) => Promise<Server>,
+  more: (setting: () => Setting<Server>) => void = () => {},
 ): void {
   describeWith([...parts, 'docker-registry', 'skopeo', 'openssl'], `a person with ${name}`, () => {
     const stack = new AsyncDisposableStack();
-    let setting: Setting;
+    let setting: Setting<Server>;
 
     beforeAll(async () => {
       const folder = stack.use(await createTemporaryFolder());
@@ -132,7 +133,7 @@ function describeServer(
         }),
       );
       const env = { HOME: folder.path, XDG_CONFIG_HOME: folder.path };
-      await run(['mkdir', '-p', folder.at('registry-token')]);
+      await mkdir(folder.at('registry-token'));
       const profiles = { me: { ...server.profile, registry: registry.host } };
       await writeFile(folder.at('registry-token/client.yaml'), stringify({ profiles }));
       setting = { folder, server, service, registry, env };
@@ -289,6 +290,19 @@ describeServer(
       expect(await runBinary(words, { env })).toMatchObject({ exitCode: 0 });
     });
 
+    test('processes that are interrupted, whenever it is, do not end the login', async () => {
+      const { env, server } = setting();
+      expect(await logInBy(env, server.approve)).toMatchObject({ exitCode: 0 });
+      const words = [BINARY, 'token', '--profile', 'me', '--scope', SCOPE];
+      for (let delay = 0; delay < 200; delay += 10) {
+        await using child = start(words, { env });
+        await Bun.sleep(delay);
+        child.signal(delay % 20 === 0 ? 'SIGINT' : 'SIGTERM');
+        await child.exited;
+      }
+      expect(await runBinary(words.slice(1), { env })).toMatchObject({ exitCode: 0 });
+    });
+
     test('a terminal shows page, code, QR code and the time that is left; a pipe gets no QR code', async () => {
       const { env, server } = setting();
       const command = shellWords([BINARY, 'login', '--profile', 'me']);
@@ -345,16 +359,71 @@ describeServer('Glewlwyd', ['glewlwyd'], async (certificateAuthority) => {
   };
 });
 
-describeServer('Keycloak', ['java', 'keycloak'], async (certificateAuthority) => {
-  const server = await startKeycloak(certificateAuthority);
-  const client = recipeBlock('keycloak', 'People', 'json', '"clientId": "registry-cli"');
-  await server.addClient(JSON.parse(client) as ClientSettings, []);
-  await server.addPerson(alice.name, alice.password, ['enterprise']);
-  return {
-    ...recipeFor('keycloak', server),
-    issuer: server.issuer,
-    approve: (code) => decideAtKeycloak(code, alice, certificateAuthority.certificate),
-    revokes: true,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
-});
+/** A public client whose tokens are bound to the certificate of whoever logs in. */
+const withCertificate: ClientSettings = {
+  clientId: 'registry-cli-certificate',
+  publicClient: true,
+  standardFlowEnabled: false,
+  attributes: {
+    'oauth2.device.authorization.grant.enabled': 'true',
+    'tls.client.certificate.bound.access.tokens': 'true',
+  },
+  defaultClientScopes: ['registry.token.issue', 'roles', 'basic'],
+  optionalClientScopes: ['offline_access'],
+};
+
+interface KeycloakForPeople extends PeoplesServer {
+  readonly certificateAuthority: CertificateAuthority;
+  readonly deny: (code: ShownCode) => Promise<void>;
+}
+
+describeServer<KeycloakForPeople>(
+  'Keycloak',
+  ['java', 'keycloak'],
+  async (certificateAuthority) => {
+    const server = await startKeycloak(certificateAuthority);
+    const client = recipeBlock('keycloak', 'People', 'json', '"clientId": "registry-cli"');
+    await server.addClient(JSON.parse(client) as ClientSettings, []);
+    await server.addClient(withCertificate, []);
+    await server.addPerson(alice.name, alice.password, ['enterprise']);
+    const { certificate } = certificateAuthority;
+    return {
+      ...recipeFor('keycloak', server),
+      issuer: server.issuer,
+      certificateAuthority,
+      approve: (code) => decideAtKeycloak(code, alice, certificate, 'accept'),
+      deny: (code) => decideAtKeycloak(code, alice, certificate, 'cancel'),
+      revokes: true,
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
+  },
+  (setting) => {
+    test('who denies the request is told so', async () => {
+      const { env, server } = setting();
+      const { exitCode, stderr } = await logInBy(env, server.deny);
+      expect(exitCode).toBe(1);
+      expect(stderr).toEndWith('registry-token login: login: the request was denied at the Authority\n');
+    });
+
+    test('logs in with a certificate, and the credential helper gives out what is bound to it', async () => {
+      const { folder, server, env, registry } = setting();
+      const { certificatePath, keyPath, certificate } = await server.certificateAuthority.issue('laptop');
+      const { clientId } = withCertificate;
+      const me = { ...server.profile, clientId, bind: 'certificate', certPath: certificatePath, keyPath };
+      const shell = { ...env, XDG_CONFIG_HOME: folder.at('with-certificate') };
+      await mkdir(folder.at('with-certificate/registry-token'), { recursive: true });
+      const profiles = stringify({ profiles: { me: { ...me, registry: registry.host } } });
+      await writeFile(folder.at('with-certificate/registry-token/client.yaml'), profiles);
+      expect(await logInBy(shell, server.approve)).toMatchObject({ exitCode: 0 });
+      for (let count = 0; count < 2; count += 1) {
+        const get = await runBinary(['docker-credential', 'get'], { env: shell, input: registry.host });
+        expect(get).toMatchObject({ exitCode: 0, stderr: '' });
+        expect(decodeJwt(JSON.parse(get.stdout).Secret)).toMatchObject({
+          cnf: { 'x5t#S256': certificateThumbprint(certificate) },
+          realm_access: { roles: expect.arrayContaining(['enterprise']) },
+        });
+      }
+      expect(await runBinary(['logout', '--profile', 'me'], { env: shell })).toMatchObject({ exitCode: 0 });
+    });
+  },
+);

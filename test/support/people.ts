@@ -33,7 +33,7 @@ export async function decideAtKeycloak(
   { verificationUri, userCode }: ShownCode,
   person: Person,
   ca: string,
-  decision: 'accept' | 'cancel' = 'accept',
+  decision: 'accept' | 'cancel',
 ): Promise<void> {
   const browser = openBrowser(ca);
   const login = await browser.open(`${verificationUri}?user_code=${userCode}`);
