@@ -67,7 +67,8 @@ async function runOverload({ smoke, json }: Options, signal: AbortSignal): Promi
   });
   process.stdout.write(formatOverload(report));
   await writeJson(json, { machine: readMachine(), ...report });
-  const faulty = [report.unloaded, report.loaded, report.after].reduce((sum, { faulty }) => sum + faulty, 0);
+  const { unloaded, half, most, loaded, after } = report;
+  const faulty = [unloaded, half, most, loaded, after].reduce((sum, { faulty }) => sum + faulty, 0);
   if (faulty === 0) return 0;
   process.stderr.write(`${faulty} answers were neither 200 nor 503 with Retry-After.\n`);
   return 1;
