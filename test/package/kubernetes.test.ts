@@ -1,123 +1,219 @@
-/** etc/kubernetes/registry-token.yaml: what an API server would take, and a configuration that the service takes. */
-import { afterAll, describe, expect, test } from 'bun:test';
-import { Deployment } from 'kubernetes-models/apps/v1';
-import { ConfigMap, Service } from 'kubernetes-models/v1';
+/** The overlays of etc/kubernetes: rendered by kustomize, read strictly by the types of the API, and configured as the service takes it. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { parseAllDocuments } from 'yaml';
 import { IMAGE_USER } from '../../etc/package/image.ts';
 import { check } from '../../src/cli/check.ts';
 import { writeCertificate } from '../support/certificates.ts';
 import { describeWith } from '../support/debian-parts.ts';
-import { createTemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, run, runOrFail } from '../support/processes.ts';
+import { PROMETHEUS_RULE, renderPrometheusRule } from '../support/prometheus-rule.ts';
 import { runCommand } from '../support/run-command.ts';
 
-const kinds = { ConfigMap, Deployment, Service } as const;
-const sample = await Bun.file(new URL('../../etc/kubernetes/registry-token.yaml', import.meta.url)).text();
-const objects = new Map(
-  parseAllDocuments(sample, { uniqueKeys: true }).map((document) => {
-    const object = document.toJS();
-    return [object.kind as keyof typeof kinds, object];
-  }),
-);
-const pod = objects.get('Deployment').spec.template.spec;
-const [container] = pod.containers;
+setDefaultTimeout(60_000);
 
-/** Fields that the schema of this kind does not read, as an API server finds unknown ones. Throws where it is invalid. */
-function unknownFields(kind: keyof typeof kinds, object: object): string[] {
-  const unread = new Set<string>();
-  const watch = <Value>(value: Value, path: string): Value => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      return Array.isArray(value)
-        ? (value.map((item, index) => watch(item, `${path}[${index}]`)) as Value)
-        : value;
-    const children = Object.fromEntries(
-      Object.entries(value).map(([key, child]) => [key, watch(child, `${path}.${key}`)]),
-    );
-    for (const key of Object.keys(value)) unread.add(`${path}.${key}`);
-    return new Proxy(children, {
-      get: (target, key) => {
-        unread.delete(`${path}.${String(key)}`);
-        return Reflect.get(target, key);
-      },
-    }) as Value;
-  };
-  const model = new kinds[kind]();
-  const watched = watch(object, kind);
-  Object.setPrototypeOf(watched, Object.getPrototypeOf(model));
-  (watched as unknown as typeof model).validate();
-  return [...unread];
+interface KubernetesObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  // biome-ignore lint/suspicious/noExplicitAny: what a kind has is checked by kubernetes-types.
+  readonly [key: string]: any;
 }
 
-describe('the objects', () => {
-  test.each(['ConfigMap', 'Deployment', 'Service'] as const)(
-    '%s has valid fields and no unknown one',
-    (kind) => {
-      expect(unknownFields(kind, objects.get(kind))).toEqual([]);
+interface Overlay {
+  readonly text: string;
+  readonly objects: readonly KubernetesObject[];
+  /** The one object of this kind and name. */
+  readonly find: (kind: string, name?: string) => KubernetesObject;
+}
+
+const etc = new URL('../../etc', import.meta.url).pathname;
+const overlays = new Map<string, Overlay>();
+const the = (name: string) => overlays.get(name) as Overlay;
+const decode = (text: string) => run(['kubernetes-types'], { input: text });
+
+async function render(name: string): Promise<Overlay> {
+  const text = await runOrFail(['kustomize', 'build', `${etc}/kubernetes/${name}`]);
+  const objects = parseAllDocuments(text).map((document) => document.toJS() as KubernetesObject);
+  return {
+    text,
+    objects,
+    find: (kind, name = 'registry-token') => {
+      const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
+      if (found === undefined) throw new Error(`no ${kind} ${name}`);
+      return found;
+    },
+  };
+}
+
+const podOf = (workload: KubernetesObject) => workload.spec.template.spec;
+
+describeWith(['kubernetes-types', 'kustomize'], 'the overlays of etc/kubernetes', () => {
+  const folder = createTemporaryFolder();
+  beforeAll(async () => {
+    for (const name of ['single', 'highly-available']) overlays.set(name, await render(name));
+  });
+  afterAll(async () => (await folder)[Symbol.asyncDispose]());
+
+  test('single is one replica that is replaced, not doubled', async () => {
+    const read = await decode(the('single').text);
+    expect(read).toEqual({
+      exitCode: 0,
+      stdout: 'v1 ConfigMap registry-token\nv1 Service registry-token\napps/v1 Deployment registry-token\n',
+      stderr: '',
+    });
+    const { spec } = the('single').find('Deployment');
+    expect([spec.replicas, spec.strategy.type]).toEqual([1, 'Recreate']);
+  });
+
+  test('highly-available has two replicas, Redis, a budget, policies, spread and monitoring', async () => {
+    const read = await decode(the('highly-available').text);
+    expect(read).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(read.stdout.trim().split('\n').sort()).toEqual([
+      'apps/v1 Deployment registry-token',
+      'apps/v1 StatefulSet registry-token-redis',
+      'monitoring.coreos.com/v1 PrometheusRule registry-token',
+      'monitoring.coreos.com/v1 ServiceMonitor registry-token',
+      'networking.k8s.io/v1 NetworkPolicy registry-token',
+      'networking.k8s.io/v1 NetworkPolicy registry-token-redis',
+      'policy/v1 PodDisruptionBudget registry-token',
+      'v1 ConfigMap registry-token',
+      'v1 Service registry-token',
+      'v1 Service registry-token-redis',
+    ]);
+    const deployment = the('highly-available').find('Deployment');
+    expect(deployment.spec.replicas).toBe(2);
+    expect(deployment.spec.strategy).toEqual({
+      type: 'RollingUpdate',
+      rollingUpdate: { maxUnavailable: 0, maxSurge: 1 },
+    });
+    const spread = podOf(deployment).topologySpreadConstraints;
+    expect(spread.map(({ topologyKey }: { topologyKey: string }) => topologyKey)).toEqual([
+      'kubernetes.io/hostname',
+      'topology.kubernetes.io/zone',
+    ]);
+  });
+
+  test.each([
+    ['an unknown field', 'readinessProbe:', 'readynessProbe:', 'readynessProbe'],
+    ['another type', 'replicas: 2', 'replicas: two', 'replicas'],
+    ['a repeated field', 'replicas: 2', 'replicas: 2\n  replicas: 3', 'replicas'],
+    ['an unknown field of the Prometheus operator', 'interval: 15s', 'intervall: 15s', 'intervall'],
+  ])('%s is noticed', async (_, from, to, named) => {
+    const { text } = the('highly-available');
+    const read = await decode(text.replace(from, to));
+    expect(read.exitCode).toBe(1);
+    expect(read.stderr).toContain(named);
+  });
+
+  test.each(['single', 'highly-available'])(
+    'every pod of %s runs without root and account, with a root folder that nothing can write to',
+    (name) => {
+      const workloads = the(name).objects.filter(({ kind }) => ['Deployment', 'StatefulSet'].includes(kind));
+      for (const workload of workloads) {
+        const pod = podOf(workload);
+        expect(pod).toMatchObject({
+          automountServiceAccountToken: false,
+          securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+        });
+        for (const { securityContext, resources } of pod.containers) {
+          expect(securityContext).toEqual({
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          });
+          expect(resources.limits.memory).toBeDefined();
+        }
+      }
+      expect(podOf(the(name).find('Deployment')).securityContext.runAsUser).toBe(IMAGE_USER);
     },
   );
 
-  test('a mistaken name or type in them is noticed', () => {
-    const mistaken = structuredClone(objects.get('Deployment'));
-    mistaken.spec.template.spec.containers[0].readynessProbe = {};
-    expect(unknownFields('Deployment', mistaken)).toEqual([
-      'Deployment.spec.template.spec.containers[0].readynessProbe',
-    ]);
-    mistaken.spec.replicas = 'one';
-    expect(() => unknownFields('Deployment', mistaken)).toThrow();
-  });
-
-  test("the pod runs as the image's user, with a root that nothing can write to, and no account of the cluster", () => {
-    expect(pod).toMatchObject({ automountServiceAccountToken: false });
-    expect(pod.securityContext).toMatchObject({
-      runAsNonRoot: true,
-      runAsUser: IMAGE_USER,
-      seccompProfile: { type: 'RuntimeDefault' },
-    });
-    expect(container.securityContext).toEqual({
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'] },
-    });
-    expect(container.resources.limits.memory).toBeDefined();
-  });
-
-  test('what they name in each other is there', () => {
-    const ports = container.ports.map(({ name }: { name: string }) => name);
-    for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'])
-      expect(ports).toContain(container[probe].httpGet.port);
+  test.each(['single', 'highly-available'])('what the objects of %s name in each other is there', (name) => {
+    const { objects, find } = the(name);
+    for (const workload of objects.filter(({ kind }) => ['Deployment', 'StatefulSet'].includes(kind))) {
+      const { labels } = workload.spec.template.metadata;
+      const pod = podOf(workload);
+      const [container] = pod.containers;
+      const ports = container.ports.map((port: { name: string }) => port.name);
+      expect(workload.spec.selector.matchLabels).toEqual(labels);
+      const service = find('Service', workload.metadata.name);
+      expect(service.spec.selector).toEqual(labels);
+      for (const { targetPort } of service.spec.ports) expect(ports).toContain(targetPort);
+      for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'])
+        expect([undefined, ...ports]).toContain(
+          (container[probe]?.httpGet ?? container[probe]?.tcpSocket)?.port,
+        );
+      const volumes = pod.volumes.map((volume: { name: string }) => volume.name).sort();
+      expect(container.volumeMounts.map((mount: { name: string }) => mount.name).sort()).toEqual(volumes);
+      for (const { configMap } of pod.volumes)
+        if (configMap !== undefined) expect(find('ConfigMap', configMap.name).data).toBeDefined();
+    }
+    const [container] = podOf(find('Deployment')).containers;
     expect(container.readinessProbe.httpGet.path).toBe('/readyz');
     expect(container.livenessProbe.httpGet.path).toBe('/healthz');
-    for (const { targetPort } of objects.get('Service').spec.ports) expect(ports).toContain(targetPort);
-    const labels = objects.get('Deployment').spec.template.metadata.labels;
-    expect(objects.get('Service').spec.selector).toEqual(labels);
-    expect(objects.get('Deployment').spec.selector.matchLabels).toEqual(labels);
-    const volumes = pod.volumes.map(({ name }: { name: string }) => name);
-    expect(container.volumeMounts.map(({ name }: { name: string }) => name)).toEqual(volumes);
-    expect(pod.volumes[0].configMap.name).toBe(objects.get('ConfigMap').metadata.name);
   });
-});
 
-describeWith(['openssl'], 'the ConfigMap', () => {
-  const created = createTemporaryFolder();
-  afterAll(async () => (await created)[Symbol.asyncDispose]());
-
-  test('is a configuration that the service takes, its keys where the Secret is mounted', async () => {
-    const folder = await created;
-    await writeCertificate(folder, 'registry-signing');
-    const secrets = '/run/secrets/registry-token/';
-    const text: string = objects.get('ConfigMap').data['registry-token.yaml'];
-    expect(container.volumeMounts.map(({ mountPath }: { mountPath: string }) => `${mountPath}/`)).toContain(
-      secrets,
-    );
-    await Bun.write(folder.at('registry-token.yaml'), text.replaceAll(secrets, ''));
-    const { exitCode, stdout, stderr } = await runCommand(check, [
-      '--config',
-      folder.at('registry-token.yaml'),
-      '--offline',
+  test('policies, budget and monitoring select the pods and ports that there are', () => {
+    const { find } = the('highly-available');
+    const { labels } = find('Deployment').spec.template.metadata;
+    const redis = find('StatefulSet', 'registry-token-redis').spec.template.metadata.labels;
+    expect(find('PodDisruptionBudget').spec).toEqual({ minAvailable: 1, selector: { matchLabels: labels } });
+    const own = find('NetworkPolicy').spec;
+    expect(own.podSelector.matchLabels).toEqual(labels);
+    const others = find('NetworkPolicy', 'registry-token-redis').spec;
+    expect(others.podSelector.matchLabels).toEqual(redis);
+    expect(others.ingress).toEqual([
+      { from: [{ podSelector: { matchLabels: labels } }], ports: [{ protocol: 'TCP', port: 'redis' }] },
     ]);
-    expect({ exitCode, stderr, errors: stdout.match(/^error:.*/gm) }).toEqual({
-      exitCode: 0,
-      stderr: '',
-      errors: null,
+    // Redis reaches nobody.
+    expect(others.policyTypes).toContain('Egress');
+    expect(others.egress).toBeUndefined();
+    const monitor = find('ServiceMonitor').spec;
+    const service = find('Service');
+    expect(service.metadata.labels).toMatchObject(monitor.selector.matchLabels);
+    // The alerts select by this job.
+    expect(service.metadata.labels[monitor.jobLabel]).toBe('registry-token');
+    const names = service.spec.ports.map(({ name }: { name: string }) => name);
+    for (const { port } of monitor.endpoints) expect(names).toContain(port);
+  });
+
+  test('the PrometheusRule is the file of alerts', async () => {
+    expect(await Bun.file(PROMETHEUS_RULE).text()).toBe(renderPrometheusRule());
+    const [rules] = parseAllDocuments(await Bun.file(`${etc}/prometheus/registry-token.rules.yml`).text());
+    expect(the('highly-available').find('PrometheusRule').spec).toEqual(rules?.toJS());
+  });
+
+  describeWith(['openssl'], 'the configuration', () => {
+    beforeAll(async () => {
+      const site = await folder;
+      await writeCertificate(site, 'registry-signing');
+      await Bun.write(site.at('password'), 'correct horse\n');
+    });
+
+    test.each([
+      ['single', 'memory'],
+      ['highly-available', 'redis'],
+    ])('of %s is one that the service takes, its secrets where they are mounted', async (name, store) => {
+      const { find } = the(name);
+      const [container] = podOf(find('Deployment')).containers;
+      const places = container.volumeMounts.map(({ mountPath }: { mountPath: string }) => `${mountPath}/`);
+      const site = await folder;
+      const local = (text: string) =>
+        places
+          .filter((place: string) => place.startsWith('/run/secrets/'))
+          .reduce((all: string, place: string) => all.replaceAll(place, `${site.path}/`), text);
+      const text: string = find('ConfigMap').data['registry-token.yaml'];
+      await Bun.write(site.at('registry-token.yaml'), local(text));
+      const env = Object.fromEntries(
+        (container.env ?? []).map(({ name, value }: Record<string, string>) => [name, local(value ?? '')]),
+      );
+      const words = ['--config', site.at('registry-token.yaml'), '--offline'];
+      const { exitCode, stdout, stderr } = await runCommand(check, words, '', env);
+      expect({ exitCode, stderr, errors: stdout.match(/^error:.*/gm) }).toEqual({
+        exitCode: 0,
+        stderr: '',
+        errors: null,
+      });
+      expect(stdout.includes('REGISTRY_TOKEN_SENDER_CONSTRAINT__REPLAY')).toBe(store === 'redis');
     });
   });
 });

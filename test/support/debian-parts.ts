@@ -59,6 +59,8 @@ export const goParts = [
   'envoy',
   'helm',
   'kubelet-types',
+  'kubernetes-types',
+  'kustomize',
   'oras',
   'regctl',
   'registry-3.0',
