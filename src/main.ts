@@ -63,7 +63,6 @@ async function main(words: readonly string[]): Promise<number> {
       openInput: () => Bun.stdin.stream() as unknown as AsyncIterable<Uint8Array>,
       print: (text) => void process.stdout.write(text),
       printPart,
-      columns: process.stdout.isTTY === true ? process.stdout.columns : null,
       tell,
       isTerminal: process.stderr.isTTY === true,
       terminalColumns: process.stdout.isTTY === true ? process.stdout.columns : null,

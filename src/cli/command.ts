@@ -35,8 +35,6 @@ export interface CommandContext {
   readonly print: (text: string) => void;
   /** The same for a long result; resolves when the reader has it, or once nobody reads, to whether somebody still does. */
   readonly printPart: (text: string) => Promise<boolean>;
-  /** Characters of a line of the terminal that standard output is; null where it is none. */
-  readonly columns: number | null;
   /** Writes anything else to standard error. */
   readonly tell: (text: string) => void;
   /** Whether standard error is a terminal. */

@@ -5,25 +5,19 @@ import { openRevokedLicenses, revokedSets } from '../assemble/material.ts';
 import { type ExaminedOpTok, examineOpTok } from '../assemble/op-tok-caller.ts';
 import { createPolicy } from '../assemble/options.ts';
 import type { Caller } from '../authenticate/authenticate.ts';
-import type { ClaimPath } from '../authenticate/claim-path.ts';
-import { isJsonObject, type JsonObject } from '../authenticate/compact-jws.ts';
-import {
-  type ExplainedChoice,
-  type ExplainedVerdict,
-  type Explanation,
-  explain as explainDecision,
-} from '../authorize/explain.ts';
+import type { JsonObject } from '../authenticate/compact-jws.ts';
+import type { Explanation } from '../authorize/explain.ts';
 import type { Policy } from '../authorize/policy.ts';
 import type { Rule } from '../authorize/rules.ts';
 import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
-import { authoritiesOf } from '../config/schema.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
 import { withBundle } from '../entitlements/in-force.ts';
 import { SeenSerials } from '../entitlements/seen-serials.ts';
+import { DescriptionFault, describedCaller, explainDescribed } from '../explain/description.ts';
+import { explanationLines, placeOfRule } from '../explain/lines.ts';
 import { escapeLines, escapeText } from '../platform/escape.ts';
 import { neverPause } from '../platform/pauses.ts';
 import { Refusal } from '../refusal.ts';
-import { formatScope, parseScopes } from '../request/resource-scope.ts';
 import { type Command, type CommandContext, readWords, UsageError } from './command.ts';
 
 const options = {
@@ -125,8 +119,7 @@ async function askedCaller(
     throw new UsageError('--authority needs --plan or --claim; the iss of a token selects its Authority');
   const nothing = { opTok: null, faults: [], isUnverified: false, hasPlan: plan !== undefined };
   if (anonymous) return { ...nothing, caller: { kind: 'anonymous' } };
-  if (token === undefined)
-    return { ...nothing, caller: describedCaller(values, authority ?? onlyAuthority(policy), policy) };
+  if (token === undefined) return { ...nothing, caller: describe(values, policy) };
   const text = token === '-' ? (await readInput()).trim() : token;
   try {
     const opTok = await examineOpTok(loaded, text, { verify, now: Date.now() / 1000 });
@@ -138,37 +131,25 @@ async function askedCaller(
   }
 }
 
-function onlyAuthority({ claimRules }: Policy): string {
-  const [first, ...others] = claimRules.keys();
-  if (first === undefined || others.length > 0)
-    throw new UsageError(
-      `there are several Authorities (${[...claimRules.keys()].join(', ')}); choose one with --authority`,
-    );
-  return first;
-}
-
-function describedCaller({ plan, license, claim = [] }: Values, authority: string, policy: Policy): Caller {
-  const rules = policy.claimRules.get(authority);
-  if (rules === undefined)
-    throw new UsageError(
-      `there is no Authority ${authority}: there is ${[...policy.claimRules.keys()].join(', ')}`,
-    );
-  const given: [path: ClaimPath, value: string][] = claim.map((pair) => {
+/** Throws UsageError where there are several Authorities, or a claim has no name. */
+function describe({ plan, license, claim = [], authority }: Values, policy: Policy): Caller {
+  const claims = claim.map((pair): [name: string, value: string] => {
     const equals = pair.indexOf('=');
     if (equals < 1) throw new UsageError(`--claim must be NAME=VALUE, not ${pair}`);
-    const name = pair.slice(0, equals);
-    return [rules.named.get(name) ?? [name], pair.slice(equals + 1)];
+    return [pair.slice(0, equals), pair.slice(equals + 1)];
   });
-  if (plan !== undefined) given.push([rules.plan, plan]);
-  if (license !== undefined) given.push([rules.license, license]);
-  return {
-    kind: 'verified',
-    authority,
-    subject: '',
-    clientId: null,
-    opTokJti: null,
-    claims: claimsOf(given),
-  };
+  try {
+    const description = {
+      plan: plan ?? null,
+      license: license ?? null,
+      authority: authority ?? null,
+      claims,
+    };
+    return describedCaller(description, policy);
+  } catch (cause) {
+    if (!(cause instanceof DescriptionFault)) throw cause;
+    throw new UsageError(`${cause.message}${authority === undefined ? '; choose one with --authority' : ''}`);
+  }
 }
 
 function explainAsked(
@@ -188,40 +169,11 @@ function explainAsked(
       faults[0] ?? new Refusal('token-issuer', 'No Authority has the issuer that the OpTok names.'),
     );
   try {
-    return explainDecision(
-      caller,
-      'registry',
-      parseScopes(scopes),
-      hasPlan ? withoutPlanRules(policy) : policy,
-    );
+    return explainDescribed(caller, scopes, policy, hasPlan);
   } catch (cause) {
     if (cause instanceof Refusal) return refused(cause);
     throw cause;
   }
-}
-
-/** An object with these values at their paths; several at one path are a list. */
-function claimsOf(given: readonly (readonly [path: ClaimPath, value: string])[]): JsonObject {
-  const claims: Record<string, unknown> = Object.create(null);
-  for (const [path, value] of given) {
-    let container = claims;
-    for (const name of path.slice(0, -1)) {
-      if (!isJsonObject(container[name])) container[name] = Object.create(null);
-      container = container[name] as Record<string, unknown>;
-    }
-    const name = path.at(-1) ?? '';
-    const before = container[name];
-    container[name] = before === undefined ? value : [before, value].flat();
-  }
-  return claims;
-}
-
-/** The plan that was asked for is explained, whatever the claims would lead to. */
-function withoutPlanRules(policy: Policy): Policy {
-  const claimRules = [...policy.claimRules].map(
-    ([name, rules]) => [name, { ...rules, planRules: [] }] as const,
-  );
-  return { ...policy, claimRules: new Map(claimRules) };
 }
 
 /** What was verified, and every fault. */
@@ -241,66 +193,8 @@ function examinationLines({ opTok, faults, isUnverified }: Asked): string[] {
 }
 
 function renderText(explanation: Explanation, asked: Asked, loaded: LoadedConfiguration): string {
-  const { plan, license, choice, resources, outcome } = explanation;
-  const lines = examinationLines(asked);
-  if (plan !== null)
-    lines.push(`plan ${plan.name} (${loaded.placeOf(['plans', plan.name])}), licence ${license ?? 'none'}`);
-  if (choice !== null) lines.push(...choiceLines(choice, asked.caller, loaded));
-  for (const { resource, isLeftOut, verdicts } of resources) {
-    const meaning = resource.type === 'repository' && resource.name === '' ? " (zot's catalog)" : '';
-    lines.push('', `${resource.type}:${resource.name}${meaning}`);
-    const width = Math.max(...verdicts.map(({ action }) => action.length));
-    for (const verdict of verdicts) {
-      const word = verdict.allowed ? 'allowed' : 'denied ';
-      lines.push(`  ${verdict.action.padEnd(width)}  ${word}  ${reasonOf(verdict, explanation, loaded)}`);
-    }
-    if (isLeftOut)
-      lines.push('  left out of the token: the source of a layer mount is not needed for the push');
-  }
-  lines.push('');
-  if ('granted' in outcome) {
-    const scopes = outcome.granted.access.map(formatScope).join(' ');
-    lines.push(
-      `A token of ${outcome.granted.lifetime} s would be issued for ${scopes === '' ? 'no resource' : scopes}.`,
-    );
-  } else
-    lines.push(`Refused, ${outcome.refused.status} ${outcome.refused.reason}: ${outcome.refused.detail}`);
+  const lines = [...examinationLines(asked), ...explanationLines(explanation, asked.caller, loaded)];
   return `${lines.map(escapeText).join('\n').trimStart()}\n`;
-}
-
-/** Where there are no rules, there is nothing to say: the plan is that of the claim, or the default. */
-function choiceLines(
-  { by, missed }: ExplainedChoice,
-  caller: Caller | null,
-  loaded: LoadedConfiguration,
-): string[] {
-  const name = caller?.kind === 'verified' ? caller.authority : '';
-  const path = authoritiesOf(loaded.configuration).find((authority) => authority.name === name)?.path ?? [];
-  const placeOf = (rule: number) => loaded.placeOf([...path, 'planRules', rule]);
-  const lines = missed.map(
-    ({ rule, plan, why }) => `  not ${plan} by planRules[${rule}] (${placeOf(rule)}): ${why}`,
-  );
-  if (by === null) return lines;
-  if (typeof by === 'object') return [...lines, `  chosen by planRules[${by.rule}] (${placeOf(by.rule)})`];
-  if (missed.length === 0) return [];
-  return [...lines, by === 'claim' ? '  chosen by the claim (claims.plan)' : '  chosen by defaultPlan'];
-}
-
-function reasonOf(verdict: ExplainedVerdict, explanation: Explanation, loaded: LoadedConfiguration): string {
-  const { rule, nearest, because } = verdict;
-  if (rule !== null) {
-    const part = verdict.asked === verdict.action ? '' : `, as part of ${verdict.asked}`;
-    return `by ${rule.pattern} (${placeOfRule(rule, explanation, loaded)})${part}`;
-  }
-  if (verdict.allowed)
-    return `by catalog: true (${loaded.placeOf(['plans', explanation.plan?.name ?? '', 'catalog'])})`;
-  if (nearest === null) return because ?? 'nothing allows it';
-  const place = placeOfRule(nearest.rule, explanation, loaded);
-  return `nearest is ${nearest.rule.pattern} (${place}), which ${nearest.why}`;
-}
-
-function placeOfRule(rule: Rule, { plan }: Explanation, loaded: LoadedConfiguration): string {
-  return loaded.placeOf(['plans', plan?.name ?? '', 'repositories', rule.index, 'pattern']);
 }
 
 function renderJson(explanation: Explanation, asked: Asked, loaded: LoadedConfiguration): string {

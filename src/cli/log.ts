@@ -257,7 +257,7 @@ function outputOf(values: Values, { validAt }: Selection, zone: Zone, context: C
     throw new UsageError(`--last must be a number from 1 to ${MOST_LAST}, not ${last}`);
   const usual = follow ? DEFAULT_LAST_FOLLOWED : json ? null : DEFAULT_LAST;
   const columns = validAt === null ? decisionColumns : tokenColumns;
-  const width = wide ? null : context.columns;
+  const width = wide ? null : context.terminalColumns;
   return {
     last: last === undefined ? usual : Number(last),
     zone,

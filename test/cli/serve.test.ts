@@ -36,7 +36,6 @@ function run(args: readonly string[], env: Readonly<Record<string, string>> = {}
     readInput: async () => '',
     openInput: async function* () {},
     printPart: async () => true,
-    columns: null,
     print: unexpected,
     tell: (line) => {
       text += line;

@@ -41,7 +41,6 @@ async function runToEnd(
       stdout += text;
       return true;
     },
-    columns: null,
     print: (text: string) => {
       stdout += text;
     },

@@ -50,7 +50,6 @@ async function startServing(): Promise<Serving> {
     readInput: async () => '',
     openInput: async function* () {},
     printPart: async () => true,
-    columns: null,
     print: () => {},
     tell: (line) => {
       text += line;
