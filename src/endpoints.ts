@@ -90,19 +90,23 @@ export interface TelemetryParts {
   readonly host: string | null;
   /** The report of `status/`, as JSON. */
   readonly status: () => Promise<string>;
+  /** Answers `/console` and below, and null for paths that it does not have; null where it is off. */
+  readonly console: ((path: string, request: Request) => Promise<Response | null>) | null;
 }
 
 /** Health, readiness, metrics and the state of every part: for the telemetry listener. */
-export function telemetryEndpoints({ handle, host, status }: TelemetryParts): Handle {
+export function telemetryEndpoints({ handle, host, status, console }: TelemetryParts): Handle {
   const passedOn = ['/healthz', '/readyz', '/metrics'];
   return async (request, connection) => {
     const path = pathOf(request.url);
     const accept = request.headers.get('accept');
     if (passedOn.includes(path)) return handle(request, connection);
-    if (path !== '/status') return notFound(path, accept);
+    const isConsole = console !== null && (path === '/console' || path.startsWith('/console/'));
+    if (path !== '/status' && !isConsole) return notFound(path, accept);
     if (!isOwnHost(request.headers.get('host'), host)) return wrongHost(accept);
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return methodNotAllowed(request.method, 'GET, HEAD', accept);
+    if (isConsole) return (await console(path, request)) ?? notFound(path, accept);
     return text(await status(), 'application/json');
   };
 }

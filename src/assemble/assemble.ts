@@ -155,7 +155,7 @@ interface Parts
 function join({ material, inForce, ...parts }: Parts, dependencies: Dependencies): Service {
   const { loaded, generation, authorityKeys, entitlements } = parts;
   const { configuration } = loaded;
-  const { clock, log, audit, counters, replayStore, rateTable } = dependencies;
+  const { clock, log, decisions, counters, replayStore, rateTable } = dependencies;
   const { signingKey } = material;
   const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
   const options = authenticateOptions(configuration);
@@ -194,7 +194,7 @@ function join({ material, inForce, ...parts }: Parts, dependencies: Dependencies
       challenge: challengeOptions(configuration),
       record: (decision) => {
         logDecision(log, decision);
-        if (audit !== null) logDecision(audit, decision);
+        if (decisions !== null) logDecision(decisions, decision);
         warnOfAddress(decision);
         countDecision(counters, decision);
       },

@@ -26,8 +26,10 @@ export interface Context {
   /** One that cannot be set, by which steps of `clock` are noticed; that of the machine if not given. */
   readonly steadyClock?: Clock;
   readonly log: Log;
-  /** Where decisions go beside the log. */
-  readonly audit?: { readonly log: Log; readonly dropped: () => number } | null;
+  /** Where decisions go beside the log: to the audit file, to the console. */
+  readonly decisions?: Log | null;
+  /** Lines that the audit file has lost; null without one. */
+  readonly auditDropped?: (() => number) | null;
   readonly processUsage: () => ProcessUsage;
   /** Where metrics go beside those who scrape. */
   readonly push?: MetricsPush | null;
@@ -37,8 +39,8 @@ export interface Context {
 
 /** What the service stands on, in whichever thread it runs. */
 export interface Dependencies extends Pick<Context, 'clock' | 'log'> {
-  /** Takes decisions alone; null without an audit file. */
-  readonly audit: Log | null;
+  /** Takes decisions alone; null where they go to the log alone. */
+  readonly decisions: Log | null;
   /** Threads that answer requests, each for its share of what is bounded for all. */
   readonly workers: number;
   readonly counters: Counters;
@@ -78,7 +80,8 @@ export function createDependencies(
     clock,
     steadyClock: steady = steadyClock,
     log,
-    audit = null,
+    decisions = null,
+    auditDropped = null,
     processUsage,
     push = null,
     proxies,
@@ -94,7 +97,7 @@ export function createDependencies(
     () => ({
       ...observe(),
       replayCapacity: replayStore.capacity,
-      auditDropped: audit?.dropped() ?? null,
+      auditDropped: auditDropped?.() ?? null,
     }),
     processUsage,
     push,
@@ -109,7 +112,7 @@ export function createDependencies(
     clock,
     clockShift,
     log,
-    audit: audit?.log ?? null,
+    decisions,
     workers: 1,
     counters,
     metrics,

@@ -143,7 +143,8 @@ function searchLine(
   if (match !== null && isMatch(match.record, matcher)) found.push(new Match(match.line, match.record));
 }
 
-function isMatch(record: DecisionRecord, matcher: Matcher): boolean {
+/** Whether a decision is one of those asked for. */
+export function isMatch(record: DecisionRecord, matcher: Matcher): boolean {
   const { since, until, matches } = matcher;
   const { outcome } = record;
   const time = since === null && until === null ? 0 : timeOf(record);

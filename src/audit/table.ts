@@ -140,7 +140,7 @@ function shown(text: string | null): string {
 }
 
 /** The subject, and the client where it is another. */
-function whoOf({ subject, clientId, outcome }: LoggedDecision): string | null {
+export function whoOf({ subject, clientId, outcome }: LoggedDecision): string | null {
   if (subject === null) return outcome === 'issued' ? ANONYMOUS : clientId;
   return clientId === null || clientId === subject ? subject : `${subject} (${clientId})`;
 }
@@ -148,7 +148,7 @@ function whoOf({ subject, clientId, outcome }: LoggedDecision): string | null {
 const ANONYMOUS = 'anonymous';
 
 /** What was asked, and what was granted where that is something else. */
-function accessOf({ asked, granted, outcome }: LoggedDecision): string | null {
+export function accessOf({ asked, granted, outcome }: LoggedDecision): string | null {
   const [ask, grant] = [scopesOf(asked), scopesOf(granted)];
   if (outcome !== 'issued' || ask === grant) return ask;
   return `${ask === '' ? 'nothing' : ask} -> ${grant === '' ? 'nothing' : grant}`;

@@ -4,9 +4,14 @@ import { availableParallelism } from 'node:os';
 import { openAudit } from '../assemble/audit.ts';
 import { watchFiles } from '../assemble/files.ts';
 import { describeOverrides, Runtime } from '../assemble/runtime.ts';
+import { reportClients } from '../check/client-report.ts';
+import { renderRegistrySample } from '../check/registry-sample.ts';
 import { configurationLoader, findConfigurationFile } from '../config/load.ts';
 import { isUnixAddress, type ListenAddress, parseListenAddress, type UnixAddress } from '../config/values.ts';
-import { telemetryEndpoints } from '../endpoints.ts';
+import { type Console, createConsole } from '../console/console.ts';
+import { LastHour } from '../console/last-hour.ts';
+import { RecentDecisions } from '../console/recent-decisions.ts';
+import { type TelemetryParts, telemetryEndpoints } from '../endpoints.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
 import { DescriptorReserve, Descriptors } from '../server/descriptors.ts';
 import { type Listener, listen } from '../server/listen.ts';
@@ -16,6 +21,7 @@ import { connectServiceManager, unitName } from '../server/service-manager.ts';
 import { describeEnd } from '../status/certificates.ts';
 import { describeStatus } from '../status/parts.ts';
 import { renderReportJson } from '../status/render.ts';
+import type { StatusReport } from '../status/report.ts';
 import type { ListenerState, Snapshot, WorkerState } from '../status/snapshot.ts';
 import { buildInfo } from '../telemetry/build-info.ts';
 import { watchEventLoop } from '../telemetry/event-loop.ts';
@@ -72,6 +78,14 @@ Example:
     ending.defer(lines.flush);
     const audit = openAudit(loaded, log);
     if (audit !== null) ending.defer(audit.close);
+    const recent = telemetry?.console === true ? new RecentDecisions() : null;
+    const takers = [audit?.write, recent?.add.bind(recent)].filter((taker) => taker !== undefined);
+    const takeDecisions = (lines: string) => {
+      for (const take of takers) take(lines);
+    };
+    const decisionLines = createLineBatch(takeDecisions);
+    ending.defer(decisionLines.flush);
+    const decisions = takers.length === 0 ? null : createLog('info', 'json', decisionLines.write);
     // From the start on: SIGHUP would end a process that does not wait for it.
     let isReloadWanted = false;
     let reload = async () => {
@@ -86,7 +100,15 @@ Example:
     const clock = () => Date.now() / 1000;
     const proxies = proxiesOf(env);
     for (const variable of describeProxies(env)) log.info('proxy variable in use', { variable });
-    const runtime = await Runtime.create(load, { clock, log, processUsage, audit, push, proxies });
+    const runtime = await Runtime.create(load, {
+      clock,
+      log,
+      decisions,
+      auditDropped: audit?.dropped ?? null,
+      processUsage,
+      push,
+      proxies,
+    });
     ending.defer(() => runtime.close());
     const count = server.workers === 'auto' ? availableParallelism() : server.workers;
     const descriptors = new Descriptors({ threads: count });
@@ -94,8 +116,8 @@ Example:
       count,
       createWorker,
       log,
-      logging: { level: logging.level, format, isForJournal: isJournal, audits: audit !== null },
-      writeLines: { log: lines.write, audit: audit?.write ?? (() => {}) },
+      logging: { level: logging.level, format, isForJournal: isJournal, sendsDecisions: decisions !== null },
+      writeLines: { log: lines.write, decisions: takeDecisions },
     };
     const listeners = await listenOrFail(
       formatAddress(server.listen),
@@ -117,8 +139,13 @@ Example:
           audit === null ? null : { file: audit.path, dropped: audit.dropped(), fault: audit.fault() },
         descriptors: describeDescriptors(descriptors),
       });
-      const status = shareCollection(async () => renderReportJson(describeStatus(await snapshot())));
-      const telemetryListener = await startTelemetry(telemetry.listen, loaded.resolvePath, runtime, status);
+      const report = shareCollection(async () => describeStatus(await snapshot()));
+      const console = recent === null ? null : openConsole(runtime, recent, report, ending);
+      const telemetryListener = await startTelemetry(telemetry.listen, loaded.resolvePath, {
+        handle: runtime.handle,
+        status: async () => renderReportJson(await report()),
+        console,
+      });
       addresses.push({ name: 'telemetry', address: telemetryListener.url });
       ending.defer(() => telemetryListener.stop(0));
     }
@@ -252,22 +279,48 @@ async function openListener(runtime: Runtime, descriptors: Descriptors): Promise
   };
 }
 
+/** How often counts are added to the minutes of the last hour. */
+const SAMPLE_MS = 10_000;
+
+function openConsole(
+  runtime: Runtime,
+  recent: RecentDecisions,
+  report: () => Promise<StatusReport>,
+  ending: AsyncDisposableStack,
+): Console {
+  const { clock, counters } = runtime.dependencies;
+  const lastHour = new LastHour(counters);
+  const timer = setInterval(() => lastHour.sample(clock()), SAMPLE_MS);
+  ending.defer(() => clearInterval(timer));
+  return createConsole({
+    clock,
+    report,
+    recent,
+    lastHour,
+    inForce: () => {
+      const { loaded, generation, endpoints } = runtime.service;
+      return { loaded, generation, policy: endpoints.service.policy };
+    },
+    registrySample: () => renderRegistrySample(runtime.service.loaded, runtime.service.signingKey),
+    clients: () => reportClients(runtime.service.loaded.configuration, null),
+  });
+}
+
 /** Plain HTTP: those who scrape, probe and ask are beside the service. */
 function startTelemetry(
   address: ListenAddress | UnixAddress,
   resolvePath: (path: string) => string,
-  { handle }: Runtime,
-  status: () => Promise<string>,
+  parts: Omit<TelemetryParts, 'host'>,
 ): Promise<Pick<Listener, 'url' | 'stop'>> {
   const advice = 'choose another telemetry.listen';
   if (isUnixAddress(address)) {
     const path = resolvePath(address.path);
     return listenOrFail(`unix:${path}`, advice, () =>
-      listenUnix({ path, handle: telemetryEndpoints({ handle, host: null, status }) }),
+      listenUnix({ path, handle: telemetryEndpoints({ ...parts, host: null }) }),
     );
   }
   return listenOrFail(formatAddress(address), advice, () =>
-    listen({ ...address, handle: telemetryEndpoints({ handle, host: address.host, status }) }),
+    listen({ ...address, handle: telemetryEndpoints({ ...parts, host: address.host }) }),
   );
 }
 

@@ -1,5 +1,7 @@
 /** Rules between keys. They are told beside every other mistake, so that the values may be of any kind here. */
 import type { KeyPath } from '../document/text.ts';
+import { isLoopback } from '../platform/loopback.ts';
+import { isUnixAddress, parseTelemetryAddress } from './values.ts';
 
 export interface Contradiction {
   readonly path: KeyPath;
@@ -20,12 +22,24 @@ export function findContradictions(input: unknown, morePlans: readonly string[] 
     ...(morePlans === null ? [] : findUnknownPlans(input, morePlans)),
     ...findTwoPasswords(input),
     ...findReplayTargets(input),
+    ...findOpenConsole(input),
   ];
 }
 
 function findNoPlans(input: unknown): Contradiction[] {
   if (['plans', 'plansPath', 'entitlements'].some((key) => memberOf(input, key) !== undefined)) return [];
   return [{ path: ['plans'], input: undefined, message: 'is missing; must be a mapping' }];
+}
+
+/** Nobody logs in to the console: who reaches it sees every decision. */
+function findOpenConsole(input: unknown): Contradiction[] {
+  const telemetry = memberOf(input, 'telemetry');
+  const listen = memberOf(telemetry, 'listen');
+  const isShown = memberOf(telemetry, 'console') === true;
+  const address = typeof listen === 'string' ? parseTelemetryAddress(listen) : null;
+  if (!isShown || address === null || isUnixAddress(address) || isLoopback(address.host)) return [];
+  const message = `needs a telemetry.listen on loopback or a Unix socket, not ${listen}: the console asks nobody to log in; reach it by ssh -L 9095:127.0.0.1:9095`;
+  return [{ path: ['telemetry', 'console'], input: true, message }];
 }
 
 function findUnknownPlans(input: unknown, morePlans: readonly string[]): Contradiction[] {

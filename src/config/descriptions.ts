@@ -130,6 +130,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   telemetry: 'A second listener for /metrics, /healthz, /readyz and /status.',
   'telemetry.listen':
     'The address of that listener: host:port, or unix:PATH for a socket that the group of the service may use. The status command asks it.',
+  'telemetry.console':
+    'A page for people at /console of that listener: state, last decisions and why, a try-out. Only on loopback or a Unix socket.',
   logging: 'The log, on standard error.',
   'logging.level': 'The lowest level that is logged.',
   'logging.format': 'json, pretty, or auto: pretty on a terminal, json elsewhere.',

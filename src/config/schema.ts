@@ -207,7 +207,7 @@ export const configurationSchema = z.strictObject({
   plansPath: path.optional(),
   entitlements: entitlements.optional(),
   limits: z.strictObject({ perSubject: rate().optional(), inFlight: z.int().min(1).optional() }).optional(),
-  telemetry: z.strictObject({ listen: telemetryAddress() }).optional(),
+  telemetry: z.strictObject({ listen: telemetryAddress(), console: z.boolean().default(false) }).optional(),
   logging: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

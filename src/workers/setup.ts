@@ -41,8 +41,8 @@ export interface WorkerLogging {
   readonly level: LogLevel;
   readonly format: 'json' | 'pretty';
   readonly isForJournal: boolean;
-  /** Whether its decisions go to the audit file as well. */
-  readonly audits: boolean;
+  /** Whether its decisions go to the main thread as well: for the audit file and the console. */
+  readonly sendsDecisions: boolean;
 }
 
 export interface SharedMemory {

@@ -22,12 +22,12 @@ export async function startWorkerService(
   setup: WorkerSetup,
   main: MainThread<WorkerQuestion>,
 ): Promise<WorkerService<WorkerSetup, FetchedKeySet>> {
-  const { level, format, isForJournal, audits } = setup.logging;
+  const { level, format, isForJournal, sendsDecisions } = setup.logging;
   const lines = createLineBatch((text) => main.writeLines(text, 'log'));
-  const auditLines = createLineBatch((text) => main.writeLines(text, 'audit'));
+  const decisionLines = createLineBatch((text) => main.writeLines(text, 'decisions'));
   const log = createLog(level, format, lines.write, lines.flush, isForJournal);
-  const audit = audits ? createLog('info', 'json', auditLines.write) : null;
-  const dependencies = shareDependencies(setup, main, log, audit);
+  const decisions = sendsDecisions ? createLog('info', 'json', decisionLines.write) : null;
+  const dependencies = shareDependencies(setup, main, log, decisions);
   let service = await assembleFrom(setup, dependencies, null);
   await dependencies.replayStore.open();
   const address = {
@@ -56,7 +56,7 @@ export async function startWorkerService(
       watching[Symbol.dispose]();
       await dependencies.replayStore.close();
       lines.flush();
-      auditLines.flush();
+      decisionLines.flush();
     },
   };
 }
@@ -65,14 +65,14 @@ function shareDependencies(
   setup: WorkerSetup,
   { ask }: MainThread<WorkerQuestion>,
   log: Log,
-  audit: Log | null,
+  decisions: Log | null,
 ): Dependencies {
   const { shared, thread, workers } = setup;
   const clock = () => Date.now() / 1000;
   return {
     clock,
     log,
-    audit,
+    decisions,
     workers,
     counters: new Counters(shared.counters),
     replayStore: openReplayStore(setup, { clock, log }),

@@ -37,7 +37,7 @@ export type FromWorker<Question> =
   | { readonly kind: 'stopped' };
 
 /** What the main thread alone writes to. */
-export type LineTarget = 'log' | 'audit';
+export type LineTarget = 'log' | 'decisions';
 
 /** The way to the main thread. */
 export interface MainThread<Question> {

@@ -9,6 +9,7 @@ import { searchPath } from './processes.ts';
 const packages = {
   apache2: 'apache2',
   caddy: 'caddy',
+  chromium: 'chromium',
   containerd: 'containerd',
   ctr: 'containerd',
   curl: 'curl',

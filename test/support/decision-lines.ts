@@ -48,7 +48,8 @@ export function decisionLine(values: DecisionLine): string {
       subject === null
         ? null
         : { kind: 'verified', authority: 'default', subject, clientId, opTokJti: 'op-1', claims: {} },
-    entitlement: { plan: { name: plan }, license, claims: named, chosenBy: 'claim' },
+    entitlement:
+      subject === null ? null : { plan: { name: plan }, license, claims: named, chosenBy: 'claim' },
     claimed: null,
     grant: refusal === null ? { patterns: ['public/*'] } : null,
     issued:

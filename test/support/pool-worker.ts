@@ -27,7 +27,7 @@ runWorker<PoolWorkerSetup, string, string>(self, async (setup, main) => {
       if (pathname === '/slow') await Bun.sleep(300);
       if (pathname === '/ask')
         return new Response(String(await main.ask('a question').catch((cause) => cause.message)));
-      if (pathname === '/log') main.writeLines(`line of ${setup.thread}\n`, 'audit');
+      if (pathname === '/log') main.writeLines(`line of ${setup.thread}\n`, 'decisions');
       return Response.json({ thread: setup.thread, word });
     },
   });

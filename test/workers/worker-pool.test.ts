@@ -154,7 +154,7 @@ test('lines of a worker come to the main thread, the last ones at its stop', asy
   await site.get('/log');
   await until(() => site.lines.length === 1);
   await site.pool.stop(1000);
-  expect(site.lines).toEqual(['audit: line of 1\n', 'log: last line of 1\n']);
+  expect(site.lines).toEqual(['decisions: line of 1\n', 'log: last line of 1\n']);
 });
 
 describe('a worker that dies', () => {

@@ -17,7 +17,7 @@ setDefaultTimeout(30_000);
 const site = await createInstallation();
 afterAll(() => site[Symbol.asyncDispose]());
 
-const logging = { level: 'info', format: 'json', isForJournal: false, audits: false } as const;
+const logging = { level: 'info', format: 'json', isForJournal: false, sendsDecisions: false } as const;
 const listen = { host: '127.0.0.1', port: 0 };
 const main = { ask: () => Promise.reject(new Error('nothing to ask')), writeLines: () => {} };
 
@@ -109,7 +109,7 @@ test('revocations reach every worker although another part of the reload fails',
     createWorker: () => new Worker(new URL('../../src/worker.ts', import.meta.url)),
     log: site.log,
     logging,
-    writeLines: { log: () => {}, audit: () => {} },
+    writeLines: { log: () => {}, decisions: () => {} },
   });
   runtime.onReplaced = workers.change;
   const statuses = async (license: string) =>
@@ -141,7 +141,7 @@ describe('a worker that is killed', () => {
       },
       log: site.log,
       logging,
-      writeLines: { log: () => {}, audit: () => {} },
+      writeLines: { log: () => {}, decisions: () => {} },
     });
     try {
       const { replayStore, rateTable } = runtime.dependencies;
