@@ -8,6 +8,7 @@ export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells N
        bun run bench --cells NAME --peer URL --peer-pid N [--peer-header 'NAME: VALUE']…
        bun run bench --overload [--smoke] [--json FILE]
        bun run bench --cores [--seconds N] [--smoke] [--json FILE]
+       bun run bench --agent [--rounds N] [--smoke] [--json FILE]
        bun run bench --curves [--smoke] [--scale FILE] [--json FILE] [--svg FILE]
        bun run bench --soak [--seconds N] [--smoke] [--json FILE]
        bun run bench --attack [--minutes N] [--workers N] [--smoke] [--json FILE]
@@ -21,6 +22,7 @@ The figures are good on a machine that does nothing else meanwhile.
   --peer-header H a header that it needs, as often as necessary
   --cells NAMES   only these of: ${cells.map(({ name }) => name).join(', ')}
   --overload      twice the capacity, the service on one core and the load on another
+  --agent         a layer of 2 GiB through the agent, and from the registry itself
   --cores         one to four workers on all cores and on one, the lock under contention, and a model of more cores
   --curves        what a token costs against plans, licences, live proofs and workers, as a picture
   --soak          70 % of the capacity, with reloads, key rotations and hostile requests
@@ -34,7 +36,7 @@ The figures are good on a machine that does nothing else meanwhile.
 `;
 
 export interface Options {
-  readonly mode: 'cells' | 'overload' | 'cores' | 'curves' | 'soak' | 'attack';
+  readonly mode: 'cells' | 'overload' | 'cores' | 'agent' | 'curves' | 'soak' | 'attack';
   readonly cells: readonly Cell[];
   readonly measure: Omit<MeasureOptions, 'signal'>;
   readonly smoke: boolean;
@@ -59,6 +61,7 @@ export function readOptions(words: readonly string[]): Options {
       'peer-header': { type: 'string', multiple: true, default: [] },
       overload: { type: 'boolean', default: false },
       cores: { type: 'boolean', default: false },
+      agent: { type: 'boolean', default: false },
       soak: { type: 'boolean', default: false },
       curves: { type: 'boolean', default: false },
       attack: { type: 'boolean', default: false },
@@ -79,7 +82,7 @@ export function readOptions(words: readonly string[]): Options {
   const chosen = chooseCells(values.cells);
   if (peer !== null && chosen.length !== 1)
     throw new Error('--peer is measured beside one cell: name it with --cells');
-  const [mode = 'cells'] = (['overload', 'cores', 'curves', 'soak', 'attack'] as const).filter(
+  const [mode = 'cells'] = (['overload', 'cores', 'agent', 'curves', 'soak', 'attack'] as const).filter(
     (name) => values[name],
   );
   return {

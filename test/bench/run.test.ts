@@ -168,6 +168,17 @@ describeWith(['wrk'], 'bun run bench', () => {
   });
 });
 
+describeWith(['docker-registry', 'skopeo', 'curl', 'openssl'], 'bun run bench --agent', () => {
+  test('compares a layer through the agent with one from the registry', async () => {
+    const file = folder.at('agent.json');
+    const { exitCode, stdout } = await bench(['--agent', '--smoke', '--json', file]);
+    expect(exitCode).toBe(0);
+    const { direct, throughAgent, ratio } = JSON.parse(readFileSync(file, 'utf8'));
+    expect(ratio.median).toBeCloseTo(throughAgent.median / direct.median, 6);
+    expect(stdout).toInclude('s of CPU for a GiB');
+  });
+});
+
 describe('the bench does not start', () => {
   test.each([
     [['--seconds', '0'], '--seconds is a whole number from 1 to 60, not 0'],

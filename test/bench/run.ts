@@ -3,6 +3,7 @@
  * in the same run. Prints a table and writes the figures as JSON.
  */
 import { writeFile } from 'node:fs/promises';
+import { formatAgent, measureAgent } from './agent.ts';
 import { attack, formatAttack, isSound } from './attack.ts';
 import { type Options, readOptions, USAGE } from './bench-options.ts';
 import { formatCores, measureCores } from './cores.ts';
@@ -33,6 +34,8 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
       return runOverload(options, signal);
     case 'cores':
       return runCores(options, signal);
+    case 'agent':
+      return runAgent(options);
     case 'curves':
       return runCurves(options, signal);
     case 'soak':
@@ -84,6 +87,13 @@ async function runCores({ smoke, measure, json }: Options, signal: AbortSignal):
     signal,
   });
   process.stdout.write(formatCores(report));
+  await writeJson(json, { machine: readMachine(), ...report });
+  return 0;
+}
+
+async function runAgent({ smoke, measure, json }: Options): Promise<number> {
+  const report = await measureAgent({ mebibytes: smoke ? 8 : 2048, rounds: measure.rounds });
+  process.stdout.write(formatAgent(report));
   await writeJson(json, { machine: readMachine(), ...report });
   return 0;
 }
