@@ -4,7 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { type Members, SITE, signBundle, vendorKeySet } from '../support/bundles.ts';
 import { type ConfiguredService, startConfiguredService } from '../support/configured-service.ts';
 import { createKey } from '../support/keys.ts';
-import { createTemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, run } from '../support/processes.ts';
+import { words } from '../support/service-process.ts';
 
 setDefaultTimeout(120_000);
 
@@ -54,4 +55,26 @@ test('every thread decides by the bundle, by the next one, and by the revocation
   await service.untilReloads('success', 2);
   expect(await answers(service, 'L2')).toEqual(['403 plan-denied']);
   expect(await service.metric('registry_token_entitlements_serial')).toBe(3);
+});
+
+test('a service that was killed does not start with an older bundle, and starts again with the newest', async () => {
+  await using folder = await createTemporaryFolder();
+  const carry = (payload: Members) =>
+    writeFileSync(folder.at('bundle.jws'), signBundle(vendor, now, { payload }));
+  writeFileSync(folder.at('vendor.json'), vendorKeySet(vendor));
+  carry({ serial: 4 });
+  const entitlements = { path: folder.at('bundle.jws'), keysPath: folder.at('vendor.json'), site: SITE };
+  await using service = await startConfiguredService({ server: { workers: 2 }, entitlements });
+  carry({ serial: 5, revokedLicenses: ['L1'] });
+  await service.untilReloads('success', 1);
+  service.child.signal('SIGKILL');
+  await service.child.exited;
+  carry({ serial: 4 });
+  const configuration = service.folder.at('registry-token.yaml');
+  const refused = await run([...words, 'serve', '--config', configuration]);
+  expect(refused.exitCode).toBe(78);
+  expect(refused.stderr).toContain('bundle.jws: has the serial 4; this site already had 5');
+  expect((await run([...words, 'check', '--mistakes', '--config', configuration])).exitCode).toBe(78);
+  carry({ serial: 5, revokedLicenses: ['L1'] });
+  expect((await run([...words, 'check', '--mistakes', '--config', configuration])).exitCode).toBe(0);
 });
