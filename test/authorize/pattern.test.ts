@@ -52,5 +52,7 @@ describe('a pattern', () => {
   test('takes no claim longer than a name can be', () => {
     const claims = { tid: 'a'.repeat(256) };
     expect(matches('{claim:tid}', claims.tid, claims)).toBe(false);
+    const path = { project: 'a/'.repeat(150).slice(0, -1) };
+    expect(matches('{path:project}', path.project, path)).toBe(false);
   });
 });

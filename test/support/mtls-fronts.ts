@@ -34,6 +34,7 @@ export interface Front extends AsyncDisposable {
 export interface OwnTlsFront extends Front {
   /** Of the service. */
   readonly configurationPath: string;
+  readonly waitForLog: Child['waitForLine'];
 }
 
 export const fronts = {
@@ -56,6 +57,7 @@ export async function startOwnTls(parties: TlsParties, sections: Section = {}): 
     realm,
     servicePort,
     configurationPath: configurationPathOf(parties, servicePort),
+    waitForLog: service.waitForLine,
     serviceLog: () => settled(service.stderr),
     logs: () => `${service.stdout()}${service.stderr()}${registry.output()}`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
