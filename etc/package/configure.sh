@@ -36,24 +36,25 @@ print_next_steps() {
   echo '  systemctl enable --now registry-token'
 }
 
-# The new executable reads the configuration of the running service before that ends. Mistakes keep the old process.
+# The new executable checks the configuration of the running service before that ends. Errors keep the old process.
 #   upgrade_service COMMAND...: the command that restarts a service
 upgrade_service() {
   [ -d /run/systemd/system ] || return 0
   systemctl --quiet is-active registry-token.service || return 0
-  # As the service is started: the drop-ins of the unit may set keys of the configuration.
-  environment=$(systemctl show --property=Environment --value registry-token.service)
-  if mistakes=$(env -S "$environment" /usr/bin/registry-token check --mistakes --config "$configuration" 2>&1); then
+  # As systemd would start it: the unit and its drop-ins have an environment, a user and a sandbox.
+  if report=$(/usr/bin/registry-token check --unit registry-token --offline 2>&1); then
     "$@" registry-token.service || true
     return 0
   fi
+  # Of a whole report the errors, each with what to do; else everything there is: mistakes.
+  errors=$(printf '%s\n' "$report" | grep -A 1 ': error: ' || printf '%s\n' "$report")
   cat >&2 <<END
 **********************************************************************
 registry-token: the new version does not accept the configuration, so
 the service was NOT restarted: the old version still runs, until it is
 stopped. Correct this, then: systemctl restart registry-token
 
-$mistakes
+$errors
 **********************************************************************
 END
 }

@@ -111,7 +111,7 @@ const DAY = 86_400;
 /** How long a rotation may take: registries are given both keys, and tokens of the old key expire. */
 const ROTATION = 7 * DAY;
 
-function signingKeyPart({ signingKey, unit, now }: Snapshot): StatusPart {
+function signingKeyPart({ signingKey, configuration, unit, now }: Snapshot): StatusPart {
   const { algorithm, keyId, thumbprint, file, onDisk, rotation } = signingKey;
   const facts = {
     algorithm,
@@ -123,6 +123,15 @@ function signingKeyPart({ signingKey, unit, now }: Snapshot): StatusPart {
   };
   const inUse = `${algorithm} ${short(thumbprint)}`;
   const other = onDisk.find((key) => key.thumbprint !== null && key.thumbprint !== thumbprint);
+  const { changedFiles, lastReload } = configuration;
+  const isTried = lastReload !== null && lastReload.mistakes.length > 0;
+  if (other !== undefined && changedFiles.includes(other.file) && !isTried)
+    return part(
+      'signing-key',
+      'warning',
+      `It signs with ${inUse}, and ${other.file} now holds ${short(other.thumbprint ?? '')}: the next reload takes it.`,
+      { command: reloadOf(unit), facts },
+    );
   if (other !== undefined)
     return part(
       'signing-key',
@@ -201,7 +210,7 @@ function authorityPart(authority: AuthorityState, { now }: Snapshot): StatusPart
   };
   if ('file' in source) return part(key, 'ok', `Its keys come from ${source.file}.`, { facts });
   const fault = lastFetch?.fault ?? null;
-  const command = fault === null ? null : fetchCommand(source.url, caFile);
+  const command = fault === null ? null : fetchCommand(source.url, fault);
   if (fetchedAt === null)
     return part(
       key,
@@ -233,9 +242,12 @@ function trustAdvice(fault: string, key: string, caFile: string | null): string 
     : ` ${caFile} (${key}.caPath) does not hold the certificate authority that signed its certificate: add the new one.`;
 }
 
-function fetchCommand(url: string, caFile: string | null): string {
-  const trust = caFile === null ? '' : ` --cacert ${shellWord(caFile)}`;
-  return `curl -sS${trust} ${shellWord(url)}`;
+/** Shows the certificates that it presents, where those are what is wrong; else its answer. */
+function fetchCommand(url: string, fault: string): string {
+  const parsed = URL.parse(url);
+  if (parsed === null || !/CERT|LEAF_SIGNATURE/.test(fault)) return `curl -sS ${shellWord(url)}`;
+  const host = `${parsed.hostname}:${parsed.port === '' ? '443' : parsed.port}`;
+  return `openssl s_client -showcerts -connect ${shellWord(host)} </dev/null`;
 }
 
 /** From this share of its capacity on, the memory of used proofs is worth a look. */
@@ -256,7 +268,7 @@ function replayStorePart({ replayStore, startedAt }: Snapshot): StatusPart {
       'error',
       `No proof can be recorded, so DPoP requests are answered 503: ${fault}.`,
       {
-        command: kind === 'redis' ? 'systemctl status redis-server' : null,
+        command: kind === 'redis' ? 'systemctl start redis-server   # where Redis runs' : null,
         facts,
       },
     );
@@ -388,7 +400,7 @@ function clockPart({ clock, authorities, now }: Snapshot): StatusPart {
       'clock',
       isError ? 'error' : 'warning',
       `This machine's clock is ${duration(off)} ${ahead > 0 ? 'behind' : 'ahead of'} that of ${key}: ${effect}. Synchronize both clocks (NTP).`,
-      { command: 'timedatectl status', facts },
+      { command: 'timedatectl set-ntp true', facts },
     );
   }
   return setBackPart(clock, now, facts, compared.length > 0);
@@ -400,7 +412,7 @@ function setBackPart({ setBack }: ClockState, now: number, facts: Facts, isCompa
       'clock',
       'warning',
       `It was set back by ${duration(setBack.seconds)} at ${formatTime(setBack.at)}: what is dated ahead of it is refused until it catches up.`,
-      { command: 'timedatectl status', facts },
+      { command: 'timedatectl set-ntp true', facts },
     );
   return part('clock', 'ok', isCompared ? 'Agrees with the Authority.' : 'Not compared with another.', {
     facts,

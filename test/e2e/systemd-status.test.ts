@@ -167,6 +167,17 @@ describeAsRoot(['dpkg-deb', 'mmdebstrap', 'systemd-nspawn'], 'beside the package
     expect((await systemctl('start', UNIT)).exitCode).toBe(0);
   });
 
+  test('an upgrade keeps the old process where only root can read a file of the configuration', async () => {
+    const pid = await machine.show('MainPID', UNIT);
+    const file = root.at('etc/registry-token/authority-jwks.json');
+    await chmod(file, 0o600);
+    await cp(await nextPackage({ folder }, deb, '9.0'), root.at('root/next.deb'));
+    const { stderr } = await machine.run('dpkg', '--install', '/root/next.deb');
+    expect(stderr).toMatch(/was NOT restarted[\s\S]*authority-jwks\.json cannot be read: .*\(EACCES\)/);
+    expect(await machine.show('MainPID', UNIT)).toBe(pid);
+    await chmod(file, 0o644);
+  });
+
   test('an upgrade that refuses the configuration is named, with the mistake', async () => {
     const before = await edit('grant: strict', 'grant: sometimes');
     const next = await nextPackage({ folder }, deb, '9.1');

@@ -128,6 +128,29 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
     'systemctl restart registry-token',
   ],
   [
+    'another key on disk that the next reload takes',
+    {
+      configuration: {
+        ...healthy.configuration,
+        changedFiles: ['/etc/registry-token/registry-signing.pem'],
+      },
+      signingKey: {
+        ...healthy.signingKey,
+        onDisk: [
+          {
+            file: '/etc/registry-token/registry-signing.pem',
+            thumbprint: 'B'.repeat(43),
+            fault: null,
+          },
+        ],
+      },
+    },
+    'signing-key',
+    'warning',
+    'the next reload takes it',
+    'systemctl reload registry-token',
+  ],
+  [
     'a rotation that was forgotten',
     {
       signingKey: {
@@ -185,7 +208,7 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
     'authority',
     'warning',
     '/etc/registry-token/ca.pem (authority.caPath) does not hold',
-    'curl -sS --cacert /etc/registry-token/ca.pem',
+    'openssl s_client -showcerts -connect authority.example.com:443',
   ],
   [
     'no keys at all',
@@ -229,7 +252,7 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
     'replay-store',
     'error',
     'answered 503: no connection to Redis',
-    'systemctl status redis-server',
+    'systemctl start redis-server',
   ],
   [
     'a memory of proofs that is nearly full',
