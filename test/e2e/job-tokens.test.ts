@@ -15,6 +15,7 @@ import { type Registry, startRegistry } from '../support/registry.ts';
 import {
   REGISTRY_SERVICE,
   type RunningService,
+  runBinary,
   startService,
   TOKEN_ISSUER,
 } from '../support/running-service.ts';
@@ -79,12 +80,20 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'the token of a job as th
     return run(['skopeo', ...words, image.source, `docker://${registry.host}/${repository}:1`]);
   }
 
+  async function explain(token: string, repository: string): Promise<unknown> {
+    const words = ['explain', '--config', service.configurationPath, '--token', '-', '--verify', '--json'];
+    const { stdout } = await runBinary([...words, `repository:${repository}:pull,push`], { input: token });
+    return JSON.parse(stdout);
+  }
+
   test.each([
     ['kubernetes', 'team/app', 'teams/app'],
     ['github-actions', 'octo-org/octo-repo', 'octo-org/other'],
     ['gitlab', 'team/app/web', 'team/other'],
   ])('of %s pushes to %s, and not to %s', async (name, own, foreign) => {
     const token = tokenOf(name);
+    expect(await explain(token, own)).toMatchObject({ outcome: 'granted', faults: [] });
+    expect(await explain(token, foreign)).toMatchObject({ outcome: 'refused', reason: 'plan-denied' });
     expect(await push(token, own)).toMatchObject({ exitCode: 0 });
     const refused = await push(token, foreign);
     expect(refused.exitCode).not.toBe(0);

@@ -617,6 +617,21 @@ export const brokenSetups: readonly BrokenSetup[] = [
     mend: /^Remove it\.$/,
   },
   {
+    setup: 'rule for every token before others',
+    breaks: (site) =>
+      set(site, 'service', 'authority', {
+        planRules: [
+          { when: {}, plan: 'community' },
+          { when: { ref: 'refs/heads/*' }, plan: 'community' },
+        ],
+      }),
+    code: 'rule-catch-all',
+    severity: 'warning',
+    file: 'registry-token.yaml',
+    fault: /^planRules\[0\] has no conditions, so every token meets it: planRules\[1\] chooses nothing\.$/,
+    mend: /^Put it last, or give it conditions\.$/,
+  },
+  {
     setup: 'realm at which something else answers',
     breaks: (site) => {
       site.challengeRealm = 'another-service';
