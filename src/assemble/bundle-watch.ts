@@ -23,6 +23,11 @@ export class BundleWatch {
     this.#dependencies = dependencies;
   }
 
+  /** Why the serial is not kept for the next start; null where it is. */
+  get fault(): string | null {
+    return this.#fault;
+  }
+
   /** A service comes into force. */
   taken(service: Pick<Service, 'loaded' | 'entitlements'>): void {
     const { log, seenSerials } = this.#dependencies;

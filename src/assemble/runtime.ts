@@ -26,7 +26,13 @@ import { CLOCK_STEP, type Context, createDependencies, type MainDependencies } f
 import { openBundle } from './entitlements.ts';
 import { FileReader, FileSnapshot, fileState, MOST_WAIT_MS, untilStable } from './files.ts';
 import { acceptedBy, largestClockSkew } from './options.ts';
-import { authorityStates, certificatesOf, revocationsState, signingKeyState } from './snapshot.ts';
+import {
+  authorityStates,
+  certificatesOf,
+  entitlementsState,
+  revocationsState,
+  signingKeyState,
+} from './snapshot.ts';
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
@@ -500,6 +506,7 @@ export class Runtime {
         rememberedSince: Number.isFinite(rememberedSince) ? rememberedSince : null,
       },
       revocations: revocationsState(service, this.#inForce.revokedLicenses),
+      entitlements: entitlementsState(service, this.#bundleWatch.fault),
       clock: { setBack: this.#setBack },
     };
   }

@@ -5,6 +5,7 @@ import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { authoritiesOf } from '../config/schema.ts';
+import { expiryOf } from '../entitlements/admission.ts';
 import { thumbprintId } from '../keys/key-ids.ts';
 import { openSigningKey } from '../keys/signing-key.ts';
 import { errorCode } from '../platform/errors.ts';
@@ -13,6 +14,7 @@ import type {
   AuthorityState,
   CertificateState,
   CertificateUse,
+  EntitlementsState,
   KeyOnDisk,
   RevocationsState,
   SigningKeyState,
@@ -98,6 +100,30 @@ export function revocationsState({ loaded }: Service, count: number): Revocation
   if (revokedLicensesPath === undefined) return { count, list: null };
   const file = loaded.resolvePath(revokedLicensesPath);
   return { count, list: { file, modifiedAt: modifiedAt(file) } };
+}
+
+/** null without a bundle. `serialFault`: why its serial is not kept. */
+export function entitlementsState(
+  { loaded, entitlements, newerRevocations }: Service,
+  serialFault: string | null,
+): EntitlementsState | null {
+  const settings = loaded.configuration.entitlements;
+  if (entitlements === null || settings === undefined) return null;
+  const { file, serial, issuer, keyId, issuedAt, note, plans, revokedLicenses } = entitlements;
+  return {
+    file,
+    serial,
+    issuer,
+    keyId,
+    issuedAt,
+    expiresAt: expiryOf(entitlements, settings.maxAge ?? null),
+    onExpiry: settings.onExpiry,
+    note,
+    plans: plans.size,
+    revokedLicenses: revokedLicenses.size,
+    revocationsSerial: newerRevocations?.serial ?? null,
+    serialFault,
+  };
 }
 
 /** What the signing key is, and what its files hold now. `inUse` are the states of the files when they were read. */

@@ -22,6 +22,7 @@ export function describeStatus(snapshot: Snapshot): StatusReport {
     ...snapshot.authorities.map((authority) => authorityPart(authority, snapshot)),
     replayStorePart(snapshot),
     revocationsPart(snapshot),
+    ...entitlementsPart(snapshot),
     ...workersPart(snapshot),
     ...auditFilePart(snapshot.auditFile),
     descriptorsPart(snapshot),
@@ -307,6 +308,44 @@ function revocationsPart({ revocations: { count, list }, configuration }: Snapsh
   const of =
     list === null ? '' : `; list ${list.file}${modified === null ? '' : ` of ${formatTime(modified)}`}`;
   return part('revocations', 'ok', `${counted(count, 'revoked licence')}${of}.`, { facts });
+}
+
+/** Seconds before the end of a bundle from which on it is a warning. */
+const BUNDLE_ENDS_SOON = 7 * DAY;
+
+function entitlementsPart({ entitlements, configuration, now }: Snapshot): StatusPart[] {
+  if (entitlements === null) return [];
+  const { file, serial, issuer, keyId, issuedAt, expiresAt, onExpiry, serialFault, ...rest } = entitlements;
+  const days = Math.floor((now - issuedAt) / DAY);
+  const facts = {
+    file,
+    serial,
+    issuer,
+    keyId,
+    issuedAt: formatTime(issuedAt),
+    ageDays: days,
+    expiresAt: formatTime(expiresAt),
+    ...rest,
+  };
+  const inForce = `Serial ${serial} of ${issuer} (key ${short(keyId)}), ${counted(days, 'day')} old, from ${file}`;
+  const verify = `registry-token entitlements verify --config ${shellWord(configuration.file)}`;
+  const one = (state: PartState, sentence: string, command: string | null = null) => [
+    part('entitlements', state, sentence, { command, facts }),
+  ];
+  const mistake = configuration.lastReload?.mistakes.find(
+    // A place inside it follows the file's name.
+    ({ source }) => source.startsWith(file),
+  );
+  if (mistake !== undefined) return one('error', `${inForce}, stays in force: ${mistake.text}.`, verify);
+  if (now > expiresAt) {
+    const then = onExpiry === 'deny' ? 'every request is answered 503' : 'it stays in use';
+    return one('error', `${inForce}, expired at ${formatTime(expiresAt)}; ${then}. Get a new one.`, verify);
+  }
+  if (serialFault !== null)
+    return one('error', `${inForce}; a restart would accept an older one: ${serialFault}.`, verify);
+  if (now > expiresAt - BUNDLE_ENDS_SOON)
+    return one('warning', `${inForce}, expires at ${formatTime(expiresAt)}. Get a new one.`, verify);
+  return one('ok', `${inForce}; expires at ${formatTime(expiresAt)}.`);
 }
 
 function workersPart({ workers, configuration, unit }: Snapshot): StatusPart[] {

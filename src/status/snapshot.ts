@@ -12,6 +12,8 @@ export interface Snapshot {
   readonly authorities: readonly AuthorityState[];
   readonly replayStore: ReplayStoreState;
   readonly revocations: RevocationsState;
+  /** null where the configuration names no bundle. */
+  readonly entitlements: EntitlementsState | null;
   readonly clock: ClockState;
   readonly listeners: readonly ListenerState[];
   /** Empty where one thread does everything. */
@@ -117,6 +119,26 @@ export interface RevocationsState {
   readonly count: number;
   /** null where the configuration names none. */
   readonly list: { readonly file: string; readonly modifiedAt: number | null } | null;
+}
+
+/** The vendor's bundle in force. */
+export interface EntitlementsState {
+  readonly file: string;
+  readonly serial: number;
+  readonly issuer: string;
+  /** Of the key that signed it. */
+  readonly keyId: string;
+  readonly issuedAt: number;
+  /** By its own end, or by entitlements.maxAge. */
+  readonly expiresAt: number;
+  readonly onExpiry: 'keep' | 'deny';
+  readonly note: string | null;
+  readonly plans: number;
+  readonly revokedLicenses: number;
+  /** Of the newer bundle of which only the revocations are in force; null where there is none. */
+  readonly revocationsSerial: number | null;
+  /** Why a restart will not know the serial; null where it will. */
+  readonly serialFault: string | null;
 }
 
 export interface ClockState {

@@ -3,7 +3,12 @@ import { describe, expect, test } from 'bun:test';
 import { describeStatus } from '../../src/status/parts.ts';
 import { renderReport } from '../../src/status/render.ts';
 import type { PartState } from '../../src/status/report.ts';
-import type { AuthorityState, CertificateState, Snapshot } from '../../src/status/snapshot.ts';
+import type {
+  AuthorityState,
+  CertificateState,
+  EntitlementsState,
+  Snapshot,
+} from '../../src/status/snapshot.ts';
 
 const NOW = 1_800_000_000;
 const DAY = 86_400;
@@ -55,6 +60,7 @@ const healthy: Snapshot = {
   authorities: [authority],
   replayStore: { kind: 'memory', entries: 5, capacity: 1000, fault: null, rememberedSince: NOW - DAY },
   revocations: { count: 3, list: { file: '/etc/registry-token/revoked.txt', modifiedAt: NOW - 60 } },
+  entitlements: null,
   clock: { setBack: null },
   listeners: [{ name: 'server', address: 'http://127.0.0.1:8085' }],
   workers: [
@@ -66,6 +72,21 @@ const healthy: Snapshot = {
 };
 
 const list = '/etc/registry-token/revoked.txt';
+
+const entitlements: EntitlementsState = {
+  file: '/etc/registry-token/entitlements.jws',
+  serial: 7,
+  issuer: 'vendor.example.com',
+  keyId: 'V'.repeat(43),
+  issuedAt: NOW - 3 * DAY,
+  expiresAt: NOW + 30 * DAY,
+  onExpiry: 'keep',
+  note: null,
+  plans: 2,
+  revokedLicenses: 3,
+  revocationsSerial: null,
+  serialFault: null,
+};
 
 /** What is wrong, by part: its state, what its sentence says, and what its command holds. */
 const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, string | null][] = [
@@ -280,6 +301,53 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
     'check --mistakes',
   ],
   [
+    'a bundle that ends soon',
+    { entitlements: { ...entitlements, expiresAt: NOW + 6 * DAY } },
+    'entitlements',
+    'warning',
+    'Serial 7 of vendor.example.com (key VVVVVVVVVVVV), 3 days old',
+    'registry-token entitlements verify --config',
+  ],
+  [
+    'a bundle that has expired',
+    { entitlements: { ...entitlements, expiresAt: NOW - 1, onExpiry: 'deny' } },
+    'entitlements',
+    'error',
+    'every request is answered 503',
+    'entitlements verify',
+  ],
+  [
+    'a serial that is not kept',
+    { entitlements: { ...entitlements, serialFault: 'it cannot be written: the disk is full (ENOSPC)' } },
+    'entitlements',
+    'error',
+    'a restart would accept an older one: it cannot be written',
+    'entitlements verify',
+  ],
+  [
+    'a newer bundle with a mistake',
+    {
+      entitlements,
+      configuration: {
+        ...healthy.configuration,
+        lastReload: {
+          at: NOW,
+          mistakes: [
+            {
+              source: `${entitlements.file}#/serial`,
+              text: `${entitlements.file}#/serial: must be a number`,
+            },
+          ],
+          fault: null,
+        },
+      },
+    },
+    'entitlements',
+    'error',
+    'stays in force: /etc/registry-token/entitlements.jws#/serial: must be a number',
+    'entitlements verify',
+  ],
+  [
     'a worker that is down',
     {
       workers: [
@@ -342,6 +410,18 @@ describe('the report', () => {
       'clock',
       'listeners',
     ]);
+  });
+
+  test('of a service with a bundle tells its serial, age, source and signer', () => {
+    const part = describeStatus({ ...healthy, entitlements }).parts.find(
+      ({ name }) => name === 'entitlements',
+    );
+    expect(part).toMatchObject({
+      state: 'ok',
+      sentence:
+        'Serial 7 of vendor.example.com (key VVVVVVVVVVVV), 3 days old, from /etc/registry-token/entitlements.jws; expires at 2027-02-14T08:00:00Z.',
+      facts: { serial: 7, ageDays: 3, keyId: 'V'.repeat(43), issuedAt: '2027-01-12T08:00:00Z' },
+    });
   });
 
   test.each(ailing)('says %s, why, and what to run', (_, change, name, state, sentence, command) => {
