@@ -1,21 +1,14 @@
 /** Docker's config.json: stores a registry token where docker, the containerd image store of docker, crane and oras read it. */
-import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errorCode } from '../platform/errors.ts';
 import { followLinks, replaceFile } from '../platform/replace-file.ts';
 import { ClientFault } from './client-fault.ts';
+import { withLock } from './files.ts';
 
 const ATTEMPTS = 50;
+/** A lock is held for milliseconds. */
+const LOCK_MS = 20_000;
 
 /** Throws ClientFault if a token could not be stored in this file; called before one is requested. */
 export function checkDockerConfig(path: string, host: string): void {
@@ -36,7 +29,7 @@ export async function storeRegistryToken(
 ): Promise<void> {
   const target = followLink(path);
   makeFolder(target);
-  await withFileLock(`${target}.lock`, pause, () => {
+  await withLock(`${target}.lock`, { maxMs: LOCK_MS, pause }, () => {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const found = read(target);
       const merged = merge(found, path, host, token);
@@ -110,58 +103,4 @@ function followLink(path: string): string {
   } catch (cause) {
     throw new ClientFault(`cannot read ${path} (${errorCode(cause)})`);
   }
-}
-
-/** A lock is held for milliseconds. One that is older was left behind by a process that was killed. */
-const STALE_MS = 10_000;
-const WAIT_MS = 20_000;
-const POLL_MS = 25;
-
-/** Runs `body` while it holds the lock `path`. Throws ClientFault if another process holds it for too long. */
-async function withFileLock<Result>(
-  path: string,
-  pause: (milliseconds: number) => Promise<void>,
-  body: () => Result,
-): Promise<Result> {
-  for (let waited = 0; !take(path); waited += POLL_MS) {
-    if (waited >= WAIT_MS)
-      throw new ClientFault(`another process has held ${path} for more than ${WAIT_MS / 1000} s`);
-    removeStale(path);
-    await pause(POLL_MS);
-  }
-  try {
-    return body();
-  } finally {
-    rmSync(path, { force: true });
-  }
-}
-
-function take(path: string): boolean {
-  try {
-    closeSync(openSync(path, 'wx', 0o600));
-    return true;
-  } catch (cause) {
-    if (errorCode(cause) === 'EEXIST') return false;
-    throw new ClientFault(`cannot create the lock file ${path} (${errorCode(cause)})`);
-  }
-}
-
-/** Two processes may find the same lock stale: each moves it aside, and puts it back if it is a new lock by then. */
-function removeStale(path: string): void {
-  if (!isStale(path)) return;
-  const aside = `${path}.${randomBytes(6).toString('hex')}`;
-  try {
-    renameSync(path, aside);
-    if (!isStale(aside)) linkSync(aside, path);
-  } catch (cause) {
-    if (!['ENOENT', 'EEXIST'].includes(errorCode(cause)))
-      throw new ClientFault(`${path}: ${errorCode(cause)}`);
-  } finally {
-    rmSync(aside, { force: true });
-  }
-}
-
-function isStale(path: string): boolean {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found !== undefined && Date.now() - found.mtimeMs > STALE_MS;
 }

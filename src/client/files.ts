@@ -1,6 +1,7 @@
 /** The files that a client is given: secrets of one line, certificates, keys, and certificate authorities to trust. */
 import { readFileSync } from 'node:fs';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
+import { FileLockFault, type LockWait, withFileLock } from '../platform/file-lock.ts';
 import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
 import type { HttpOptions } from './http.ts';
@@ -58,5 +59,21 @@ function parse<Value>(path: string, text: string, read: (text: string) => Value)
   } catch (cause) {
     if (!(cause instanceof PemFault)) throw cause;
     throw new ClientFault(`${path} ${cause.message}${cause.isEncrypted ? '; decrypt it first' : ''}`);
+  }
+}
+
+/** Runs `body` while this process holds the lock `path`. Throws ClientFault if another holds it for longer than `maxMs`. */
+export async function withLock<Result>(
+  path: string,
+  wait: LockWait,
+  body: () => Result | Promise<Result>,
+): Promise<Result> {
+  try {
+    return await withFileLock(path, wait, body);
+  } catch (cause) {
+    if (!(cause instanceof FileLockFault)) throw cause;
+    if (cause.cause === null)
+      throw new ClientFault(`another process has held ${path} for more than ${wait.maxMs / 1000} s`);
+    throw new ClientFault(`cannot create the lock file ${path}: ${explainError(cause.cause, 'write')}`);
   }
 }

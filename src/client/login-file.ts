@@ -17,9 +17,9 @@ import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { errorCode, explainError } from '../platform/errors.ts';
 import { excerpt } from '../platform/escape.ts';
-import { LockTimeout, withFileLock } from '../platform/file-lock.ts';
 import { replaceFile } from '../platform/replace-file.ts';
 import { ClientFault, type JsonObject } from './client-fault.ts';
+import { withLock } from './files.ts';
 import { isRefreshToken } from './op-tok.ts';
 
 export interface Login {
@@ -118,32 +118,22 @@ export function writeLogin(path: string, login: Login): void {
   }
 }
 
-/** Removes it, and the lock file; called by the holder of the lock. */
 export function removeLogin(path: string): void {
   try {
-    for (const name of [path, lockOf(path)]) rmSync(name, { force: true });
+    rmSync(path, { force: true });
   } catch (cause) {
     throw new ClientFault(`cannot remove the login ${path}: ${explainError(cause, 'write')}`);
   }
 }
 
 /** Throws ClientFault if another process holds the lock for too long. */
-export async function withLoginLock<Result>(
+export function withLoginLock<Result>(
   path: string,
   pause: (milliseconds: number) => Promise<void>,
   body: () => Result | Promise<Result>,
 ): Promise<Result> {
-  try {
-    return await withFileLock(lockOf(path), { maxMs: LOCK_MS, pause }, body);
-  } catch (cause) {
-    if (cause instanceof ClientFault) throw cause;
-    if (cause instanceof LockTimeout)
-      throw new ClientFault(`another process has held ${lockOf(path)} for more than ${LOCK_MS / 1000} s`);
-    throw new ClientFault(`cannot lock ${lockOf(path)}: ${explainError(cause, 'write')}`);
-  }
+  return withLock(`${path}.lock`, { maxMs: LOCK_MS, pause }, body);
 }
-
-const lockOf = (path: string) => `${path}.lock`;
 
 /** Throws ClientFault if the login is for another client, or none at all. */
 export function checkLogin(

@@ -1,10 +1,18 @@
 /** A lock between processes that the kernel frees when its holder ends, however it ends. */
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { openCLibrary } from './c-library.ts';
 
 const POLL_MS = 25;
 
-export class LockTimeout extends Error {}
+/** Why there is no lock: the system's error, or another process that holds it (`cause` is null). */
+export class FileLockFault extends Error {
+  override readonly cause: Error | null;
+
+  constructor(path: string, cause: Error | null) {
+    super(`no lock on ${path}`);
+    this.cause = cause;
+  }
+}
 
 export interface LockWait {
   readonly maxMs: number;
@@ -13,9 +21,8 @@ export interface LockWait {
 }
 
 /**
- * Runs `body` while this process holds the lock `path` (flock(2)): an empty file of mode 0600, which stays. Whoever holds the lock may
- * remove the file. Throws LockTimeout if another holds it for longer than `maxMs`, and the system's error if the file cannot
- * be opened; a symbolic link is not followed.
+ * Runs `body` while this process holds the lock `path` (flock(2)), an empty file of mode 0600 that is there as long. A symbolic link
+ * is not followed. Throws FileLockFault if another process holds it for longer than `maxMs`, or if the file cannot be opened.
  */
 export async function withFileLock<Result>(
   path: string,
@@ -23,16 +30,21 @@ export async function withFileLock<Result>(
   body: () => Result | Promise<Result>,
 ): Promise<Result> {
   const libc = openCLibrary({ flock: { args: ['i32', 'i32'], returns: 'i32' } });
-  const deadline = performance.now() + maxMs;
   try {
-    for (;;) {
-      const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    for (let waited = 0; ; waited += POLL_MS) {
+      const file = open(path);
       try {
-        if (libc.symbols.flock(file, LOCK_EX_NB) === 0 && isStillAt(path, file)) return await body();
+        if (libc.symbols.flock(file, LOCK_EX_NB) === 0 && isStillAt(path, file)) {
+          try {
+            return await body();
+          } finally {
+            if (isStillAt(path, file)) rmSync(path, { force: true });
+          }
+        }
       } finally {
         closeSync(file);
       }
-      if (performance.now() >= deadline) throw new LockTimeout(path);
+      if (waited >= maxMs) throw new FileLockFault(path, null);
       await pause(POLL_MS);
     }
   } finally {
@@ -40,10 +52,18 @@ export async function withFileLock<Result>(
   }
 }
 
+function open(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (cause) {
+    throw new FileLockFault(path, cause as Error);
+  }
+}
+
 /** LOCK_EX | LOCK_NB. */
 const LOCK_EX_NB = 2 | 4;
 
-/** Not where the last holder removed the file: then the lock on it means nothing to those that come later. */
+/** Not where the last holder has removed the file: then a lock on it means nothing to those that come later. */
 function isStillAt(path: string, file: number): boolean {
   const [here, ours] = [statSync(path, { throwIfNoEntry: false }), fstatSync(file)];
   return here?.ino === ours.ino && here.dev === ours.dev;

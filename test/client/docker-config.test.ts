@@ -7,12 +7,11 @@ import {
   readFileSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { checkDockerConfig, storeRegistryToken } from '../../src/client/docker-config.ts';
 import { replaceFile } from '../../src/platform/replace-file.ts';
-import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, run, start, type TemporaryFolder } from '../support/processes.ts';
 
 let folder: TemporaryFolder;
 let path: string;
@@ -158,14 +157,13 @@ test('a file that others change all the time is given up, and left to them', asy
 
 test('the lock that a killed process left behind holds nobody up', async () => {
   writeFileSync(`${path}.lock`, '');
-  const longAgo = Date.now() / 1000 - 60;
-  utimesSync(`${path}.lock`, longAgo, longAgo);
   await store();
   expect(readdirSync(folder.path)).toEqual(['config.json']);
 });
 
 test('the lock of another writer is waited for, and left to him', async () => {
-  writeFileSync(`${path}.lock`, '');
+  await using writer = start(['flock', '--no-fork', `${path}.lock`, 'sh', '-c', 'echo held; exec sleep 60']);
+  await writer.waitForLine(/^held$/);
   let waited = 0;
   const pause = async (milliseconds: number) => {
     waited += milliseconds;

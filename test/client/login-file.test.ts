@@ -143,7 +143,7 @@ test('the holder of the lock removes login and lock', async () => {
 test('a lock that is a link is not followed', async () => {
   symlinkSync(folder.at('nothing'), `${path}.lock`);
   await expect(withLoginLock(path, Bun.sleep, () => {})).rejects.toThrow(
-    `cannot lock ${path}.lock: its symbolic links form a loop (ELOOP)`,
+    `cannot create the lock file ${path}.lock: its symbolic links form a loop (ELOOP)`,
   );
   expect(existsSync(folder.at('nothing'))).toBe(false);
 });

@@ -93,7 +93,7 @@ const refreshTokenIn = (path: string) => readLogin(path)?.refreshToken ?? null;
 test('login, OpToks with a new refresh token each, logout', async () => {
   const source = sourceIn();
   expect(await logInAs('alice')).toBe('alice');
-  expect(readdirSync(folder.path).sort()).toEqual(['me.login', 'me.login.lock', 'me.pem']);
+  expect(readdirSync(folder.path).sort()).toEqual(['me.login', 'me.pem']);
   for (const name of readdirSync(folder.path)) expect(statSync(folder.at(name)).mode & 0o777).toBe(0o600);
 
   const { requestOpTok } = clientOf(source);

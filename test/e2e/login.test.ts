@@ -98,9 +98,7 @@ async function shownBy(child: Child): Promise<ShownCode> {
 
 const loginFilesOf = ({ env }: Setting) => {
   const folder = `${env.HOME}/.local/state/registry-token`;
-  return readdirSync(folder)
-    .filter((name) => !name.endsWith('.lock'))
-    .map((name) => `${folder}/${name}`);
+  return readdirSync(folder).map((name) => `${folder}/${name}`);
 };
 
 function describeServer<Server extends PeoplesServer>(

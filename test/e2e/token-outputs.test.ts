@@ -112,7 +112,15 @@ describeWith(['docker-registry', 'openssl', 'skopeo'], 'a job with a profile', (
     await using home = await createTemporaryFolder();
     const path = home.at('config.json');
     writeFileSync(path, '{}');
-    writeFileSync(`${path}.lock`, '');
+    await using writer = start([
+      'flock',
+      '--no-fork',
+      `${path}.lock`,
+      'sh',
+      '-c',
+      'echo held; exec sleep 60',
+    ]);
+    await writer.waitForLine(/^held$/);
     const scope = ['--scope', 'repository:team-a/app:pull'];
     await using child = start([BINARY, ...byProfile(), ...scope, '--docker-config', path]);
     const issued = () => service.child.stderr().split('"message":"issued"').length;

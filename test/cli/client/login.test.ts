@@ -84,7 +84,6 @@ test('the login is in the state folder, 0600 in 0700, by what it is for', async 
   await runCommand(login, client(), '', env());
   expect(kept()).toEqual([
     expect.stringMatching(/^127\.0\.0\.1-[\da-f]{16}\.login$/),
-    expect.stringMatching(/^127\.0\.0\.1-[\da-f]{16}\.login\.lock$/),
     expect.stringMatching(/^127\.0\.0\.1-[\da-f]{16}\.pem$/),
   ]);
   const state = folder.at('.local/state/registry-token');
@@ -98,9 +97,9 @@ test('the login is in the state folder, 0600 in 0700, by what it is for', async 
 
 test('XDG_STATE_HOME is the state folder if it is absolute, and a named DPoP key has its login beside it', async () => {
   await runCommand(login, client(), '', { ...env(), XDG_STATE_HOME: folder.at('state') });
-  expect(readdirSync(folder.at('state/registry-token'))).toHaveLength(3);
+  expect(readdirSync(folder.at('state/registry-token'))).toHaveLength(2);
   await runCommand(login, client(), '', { ...env(), XDG_STATE_HOME: 'relative' });
-  expect(kept()).toHaveLength(3);
+  expect(kept()).toHaveLength(2);
   await runCommand(login, [...client(), '--dpop-key', folder.at('my.jwk')], '', env());
   expect(existsSync(folder.at('my.jwk.login'))).toBe(true);
   await runCommand(logout, [...client(), '--dpop-key', folder.at('my.jwk')], '', env());
