@@ -36,25 +36,25 @@ print_next_steps() {
   echo '  systemctl enable --now registry-token'
 }
 
-# The new executable checks the configuration of the running service before that ends. Errors keep the old process.
+# The new executable checks the running service before that ends, as systemd would start it. Errors keep the old process.
 #   upgrade_service COMMAND...: the command that restarts a service
 upgrade_service() {
   [ -d /run/systemd/system ] || return 0
   systemctl --quiet is-active registry-token.service || return 0
-  # As systemd would start it: the unit and its drop-ins have an environment, a user and a sandbox.
+  # With the environment, the user and the sandbox of the unit, and not over the network: an Authority that is away is no reason to keep the old version.
   if report=$(/usr/bin/registry-token check --unit registry-token --offline 2>&1); then
     "$@" registry-token.service || true
     return 0
   fi
-  # Of a whole report the errors, each with what to do; else everything there is: mistakes.
-  errors=$(printf '%s\n' "$report" | grep -A 1 ': error: ' || printf '%s\n' "$report")
+  # Each error with how to mend it; all of it where the configuration has mistakes, or the check could not be made.
+  errors=$(printf '%s\n' "$report" | awk '/: error: / { print; mend = 1; next } mend && /^    / { print } { mend = 0 }')
   cat >&2 <<END
 **********************************************************************
-registry-token: the new version does not accept the configuration, so
+registry-token: the new version finds errors in the configuration, so
 the service was NOT restarted: the old version still runs, until it is
 stopped. Correct this, then: systemctl restart registry-token
 
-$errors
+${errors:-$report}
 **********************************************************************
 END
 }

@@ -1,6 +1,8 @@
 /** The package under a real systemd as PID 1, from the installation to the purge: one step after the other. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { generateKeyPairSync } from 'node:crypto';
 import { cp, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { createSelfSignedCertificate } from '../../src/keys/certificate-authoring.ts';
 import { type BootedRoot, bootRoot } from '../support/booted-root.ts';
 import { describeAsRoot } from '../support/debian-parts.ts';
 import { createDebianRoot, type DebianRoot, RPM_ON_DEBIAN } from '../support/debian-root.ts';
@@ -86,6 +88,16 @@ const install = async (dropIn: string) => {
   const lines = (await text(`${EXAMPLES}/${dropIn}`)).split('\n').filter((line) => line.startsWith('#   '));
   const script = lines.map((line) => line.slice(4)).join('\n');
   return machine.run('sh', '-ec', `cd ${EXAMPLES}\n${script}`);
+};
+/** Of an authority, ten days after its end. */
+const endedCertificate = () => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const now = Math.floor(Date.now() / 1000);
+  return createSelfSignedCertificate(privateKey, 'ES256', {
+    commonName: 'Corporate CA',
+    notBefore: now - 20 * 86_400,
+    notAfter: now - 10 * 86_400,
+  });
 };
 /** Files, folders and the user of an installation. */
 const leftovers = async () => {
@@ -188,7 +200,11 @@ describeAsRoot(
       expect(await machine.show('StatusText', UNIT)).toBe(`listening on http://127.0.0.1:${port}`);
     });
 
-    test('a rotation as keygen prints it refuses no pull of a real registry, and restarts nothing', async () => {
+    /**
+     * Follows what keygen prints, from --rotate to --finish, while a real registry is pulled from without pause. `afterSwitch`
+     * does what --switch prints. Returns the answers to the pulls.
+     */
+    const rotateUnderLoad = async (afterSwitch: (printed: string) => Promise<void>) => {
       await using registry = await createRestartableRegistry();
       const trust = (certificates: string) => {
         const token = { realm: REALM, service: SERVICE, issuer: 'registry-token.example.com' };
@@ -196,26 +212,38 @@ describeAsRoot(
         return `auth: ${JSON.stringify({ token: { ...token, rootcertbundle } })}\n`;
       };
       await registry.restart(trust(`${KEYS}.crt`));
-      const image = await writeImage(folder.at('image'));
+      await using site = await createTemporaryFolder();
+      const image = await writeImage(site.at('image'));
       const pushToken = await obtain('repository:public/app:pull,push');
       expect((await push(image.source, `${registry.host}/public/app:1`, pushToken)).exitCode).toBe(0);
-      const before = await mainPid();
 
       const pulling = startPulling(registry);
       expect((await keygen('--rotate')).exitCode).toBe(0);
       await registry.restart(trust(`${KEYS}-bundle.crt`));
-      await edit(CONFIGURATION, '[registry-signing.crt]', '[registry-signing-bundle.crt]');
+      const configuration = await text(CONFIGURATION);
+      await write(
+        CONFIGURATION,
+        configuration.replace('[registry-signing.crt]', '[registry-signing-bundle.crt]'),
+      );
       expect((await systemctl('reload', UNIT)).exitCode).toBe(0);
-      const switched = await keygen('--switch');
-      expect(switched.stdout).toContain('A running service takes it by itself');
+      await afterSwitch((await keygen('--switch')).stdout);
       await until('the use of the new key', async () => pulling.keyIds.size === 2);
       expect((await keygen('--finish')).stderr).toContain('tokens of the old key may be valid until');
       await letTwoHoursPass();
       expect(await keygen('--finish')).toMatchObject({ exitCode: 0, stderr: '' });
       await pulling.end();
-      expect([...pulling.statuses.keys()]).toEqual([200]);
       await registry.restart(trust(`${KEYS}-bundle.crt`));
       expect(await pullStatus(registry, await obtain())).toBe(200);
+      return pulling.statuses;
+    };
+
+    test('a rotation as keygen prints it refuses no pull of a real registry, and restarts nothing', async () => {
+      const before = await mainPid();
+      const statuses = await rotateUnderLoad(async (printed) => {
+        expect(printed).toContain('A running service takes it by itself');
+      });
+      expect([...statuses.keys()]).toEqual([200]);
+      expect(statuses.get(200)).toBeGreaterThan(100);
       expect(await mainPid()).toBe(before);
     });
 
@@ -282,6 +310,29 @@ describeAsRoot(
       expect((await ask()).status).toBe(200);
     });
 
+    test('an upgrade whose check finds an error leaves the old process too, and says how to mend it', async () => {
+      const good = await text(CONFIGURATION);
+      const before = await mainPid();
+      await write('etc/registry-token/ended-ca.pem', endedCertificate());
+      await edit(
+        CONFIGURATION,
+        'jwksPath: authority-jwks.json',
+        'jwksPath: authority-jwks.json\n  caPath: ended-ca.pem',
+      );
+      await until('its reload', async () => (await systemctl('reload', UNIT)).exitCode === 0);
+      const refused = await dpkgInstall(await nextPackage({ folder }, deb, '9.3'));
+      expect(refused.exitCode).toBe(0);
+      expect(refused.stderr).toContain('the service was NOT restarted');
+      expect(refused.stderr).toMatch(
+        /: error: .*ended-ca\.pem ended on .*\n {4}Add the certificate of its successor/,
+      );
+      expect(refused.stderr).not.toContain('Stock clients');
+      expect(await mainPid()).toBe(before);
+      await write(CONFIGURATION, good);
+      expect((await systemctl('restart', UNIT)).exitCode).toBe(0);
+      expect((await ask()).status).toBe(200);
+    });
+
     test('a port below 1024 needs the drop-in, and works with it as printed', async () => {
       const good = await text(CONFIGURATION);
       const free = await Promise.all([443, 843, 943].map(isPortFree));
@@ -295,21 +346,21 @@ describeAsRoot(
       await systemctl('restart', UNIT);
     });
 
-    test('with the key as a credential, keygen prints the restart that it needs, and waits for it', async () => {
+    test('with the key as a credential, keygen prints the restart that it needs, and the rotation refuses no pull', async () => {
       expect(await install('credential.conf')).toMatchObject({ exitCode: 0, stderr: '' });
       expect((await stat(root.at(`${KEYS}.pem`))).mode & 0o777).toBe(0o600);
       expect(await systemctl('reload', UNIT)).toMatchObject({ exitCode: 0, stderr: '' });
-      await keygen('--rotate');
-      const switched = await keygen('--switch');
-      expect(switched.stdout).toContain('systemctl restart registry-token');
-      await letTwoHoursPass();
-      expect((await keygen('--finish')).stderr).toContain('does not sign with');
-      expect((await ask()).status).toBe(200);
-      expect((await systemctl('restart', UNIT)).exitCode).toBe(0);
-      expect((await keygen('--finish')).stderr).toContain('tokens of the old key may be valid until');
-      await letTwoHoursPass();
-      expect((await keygen('--finish')).exitCode).toBe(0);
-      expect((await ask()).status).toBe(200);
+      const before = await mainPid();
+      const statuses = await rotateUnderLoad(async (printed) => {
+        await letTwoHoursPass();
+        expect((await keygen('--finish')).stderr).toContain('does not sign with');
+        expect((await ask()).status).toBe(200);
+        const [, command = ''] = /(systemctl restart registry-token)$/m.exec(printed) ?? [];
+        expect(await machine.run('sh', '-ec', command)).toMatchObject({ exitCode: 0, stderr: '' });
+      });
+      expect([...statuses.keys()]).toEqual([200]);
+      expect(statuses.get(200)).toBeGreaterThan(100);
+      expect(await mainPid()).not.toBe(before);
     });
 
     test('a credential without its file is one failed start that names keygen', async () => {
@@ -422,21 +473,28 @@ async function pullStatus(registry: RestartableRegistry, token: string): Promise
   }
 }
 
-/** Pulls without a pause, each time with a new token, until it is ended. */
+/** Four clients that pull without a pause, each time with a new token, until they are ended. */
 function startPulling(registry: RestartableRegistry) {
   const statuses = new Map<number, number>();
   const keyIds = new Set<unknown>();
   let ended = false;
   const loop = async () => {
     while (!ended) {
-      const token = await obtain();
-      keyIds.add(decodePart(token, 0).kid);
-      const status = await pullStatus(registry, token);
-      if (status !== null) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      // Out of reach while it is restarted; any answer but a token is a failure.
+      const response = await ask().catch(() => null);
+      if (response !== null) {
+        const body = (await response.json()) as { token?: string };
+        if (body.token === undefined) throw new Error(`${response.status}: ${JSON.stringify(body)}`);
+        keyIds.add(decodePart(body.token, 0).kid);
+        const status = await pullStatus(registry, body.token);
+        if (status !== null) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
       await Bun.sleep(5);
     }
   };
-  const running = loop();
+  const running = Promise.all([loop(), loop(), loop(), loop()]);
+  // Reported by end(); until then it is nobody's.
+  running.catch(() => {});
   return {
     statuses,
     keyIds,
