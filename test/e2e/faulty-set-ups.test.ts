@@ -104,15 +104,18 @@ function describeSetUps<Server extends OAuthServer>({
       '%s: the sentence of `%s` says what to change',
       async (_, read, { change, found, mend }) => {
         const changed = typeof change === 'function' ? await change(setting) : change;
-        const sentence = await readers[read](setting, changed);
-        expect(sentence).toMatch(found);
+        const text = await readers[read](setting, changed);
+        expect(text).toMatch(found);
+        const sentence = text
+          .split('\n')
+          .find((line) => (typeof found === 'string' ? line.includes(found) : found.test(line)));
         expect(sentence).toContain(mend);
       },
     );
   });
 }
 
-/** The text that the user reads: what a command prints, or the detail in the log of the service while `token` runs. */
+/** What the user reads, a fault a line: what a command prints, or the detail in the service's log while `token` runs. */
 const readers = {
   check: async (setting: Setting, change: Change) => {
     const path = await writeConfiguration(setting, change);
@@ -198,7 +201,8 @@ async function wrongSecret({ folder }: Setting): Promise<Change> {
   return { profile: { clientSecretPath: await writeSecret(folder, 'wrong', 'not-this-one') } };
 }
 
-const noOpTok: Section = {
+/** Of a profile with an OpTok that exists already. */
+const withoutAuthority: Section = {
   authority: undefined,
   clientId: undefined,
   clientSecretPath: undefined,
@@ -315,7 +319,7 @@ describeSetUps<Glewlwyd>({
     {
       setUp: 'an OpTok that was asked for without a proof',
       change: async (setting) => ({
-        profile: { ...noOpTok, opTokPath: await writeUnboundOpTok(setting, setting.server.issuer) },
+        profile: { ...withoutAuthority, opTokPath: await writeUnboundOpTok(setting, setting.server.issuer) },
       }),
       read: 'log',
       found: 'The OpTok is bound to no sender (it has no cnf); authority.accept is [dpop, mtls].',
@@ -327,7 +331,7 @@ describeSetUps<Glewlwyd>({
         const issuer = await setting.server.addInstance('short', { 'access-token-duration': 1 });
         const opTokPath = await writeUnboundOpTok(setting, issuer);
         await Bun.sleep(2000);
-        return { profile: { ...noOpTok, opTokPath } };
+        return { profile: { ...withoutAuthority, opTokPath } };
       },
       read: 'token',
       found: /the OpTok in \S+ expired \d+ s ago/,
