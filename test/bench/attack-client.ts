@@ -8,8 +8,8 @@ import { type AttackedService, between, licenseOf, pick } from './attack-service
 export interface AttackClients {
   /** One request of a random kind. Resolves when it is answered or lost. */
   readonly act: () => Promise<void>;
-  /** A request of a client that did nothing wrong: whether it got a token. */
-  readonly isServed: () => Promise<boolean>;
+  /** A request of a client that did nothing wrong: the status, or why there is none. */
+  readonly askOnce: () => Promise<string>;
   /** Sends the last proofs that were accepted once more. */
   readonly replayLast: (count: number) => Promise<void>;
   /** From now until the returned function is called, answers may be missing and 503. */
@@ -241,16 +241,16 @@ export async function createAttackClients(
         if (rest < 0) return void (await run());
       }
     },
-    isServed: async () => {
+    askOnce: async () => {
       try {
         const client = pick(clients);
         const iat = Math.floor(Date.now() / 1000);
         const first = await getToken(service.url, make(client, service.revoked() + 1000, {}, { iat }));
-        if (first.status !== 401 || first.nonce === null) return first.status === 200;
+        if (first.status !== 401 || first.nonce === null) return String(first.status);
         const again = make(client, service.revoked() + 1000, {}, { iat, nonce: first.nonce });
-        return (await getToken(service.url, again)).status === 200;
-      } catch {
-        return false;
+        return String((await getToken(service.url, again)).status);
+      } catch (cause) {
+        return cause instanceof Error ? cause.name : 'unknown fault';
       }
     },
     replayLast: async (most) => {
