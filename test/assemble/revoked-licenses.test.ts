@@ -1,7 +1,10 @@
 /** `revokedLicensesPath`: which lines of the file revoke a licence, however long it is and whoever wrote it. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
+import { FileReader, FileSnapshot } from '../../src/assemble/files.ts';
+import { openRevokedLicenses } from '../../src/assemble/material.ts';
 import type { Runtime } from '../../src/assemble/runtime.ts';
+import { loadConfiguration } from '../../src/config/load.ts';
 import { formatMistake } from '../../src/document/mistakes.ts';
 import { noCertificate } from '../support/service.ts';
 import { REALM, SERVICE } from '../support/tokens.ts';
@@ -211,6 +214,23 @@ test('a reload keeps the list in use while its file has the same content, and re
   expect(await runtime.reload()).toEqual([]);
   expect([await statusFor(runtime, 'LIC-1'), await statusFor(runtime, 'LIC-9')]).toEqual([200, 403]);
   expect(runtime.service.revokedLicenses).toBe(1);
+});
+
+test('other work of the thread has its turn, again and again, while a long list is read', async () => {
+  site.write('revoked.txt', Array.from({ length: 100_000 }, (_, index) => `LIC-${index}\n`).join(''));
+  site.configure({ revokedLicensesPath: 'revoked.txt' });
+  const loaded = loadConfiguration(site.folder.at('registry-token.yaml'), {});
+  let turns = 0;
+  let isRead = false;
+  const takeTurns = () => {
+    turns += 1;
+    if (!isRead) setImmediate(takeTurns);
+  };
+  setImmediate(takeTurns);
+  const licenses = await openRevokedLicenses(loaded, new FileReader(loaded, new FileSnapshot()));
+  isRead = true;
+  expect(licenses.size).toBe(100_000);
+  expect(turns).toBeGreaterThan(10);
 });
 
 test('300,000 lines are looked up exactly, and requests are answered while they are read', async () => {
