@@ -136,7 +136,8 @@ function createReplayStore(
   // The former process may have recorded proofs that were dated ahead.
   const rememberedSince = context.clock() + largestClockSkew(loaded.configuration);
   return MemoryReplayStore.create(replay.capacity, rememberedSince, {
-    kept: keptState(loaded, context),
+    kept: keptState(loaded, context.log),
+    clock: context.clock,
     clockShift,
   });
 }
@@ -145,20 +146,18 @@ function createReplayStore(
 export const CLOCK_STEP = 1;
 
 /** null where the configuration names no place. */
-function keptState(
-  { configuration, resolvePath }: LoadedConfiguration,
-  { clock, log }: Pick<Context, 'clock' | 'log'>,
-): KeptState | null {
+function keptState({ configuration, resolvePath }: LoadedConfiguration, log: Log): KeptState | null {
   const { statePath } = configuration.senderConstraint.replay;
   if (statePath === undefined) return null;
   const path = resolvePath(statePath);
   return {
     path,
-    clock,
     onRestored: ({ entries, fault, doubted, setBack }) => {
       if (setBack > CLOCK_STEP) log.warn('the clock was set back since the last run', { seconds: setBack });
       if (fault === null) log.info('used proofs restored', { path, entries });
-      else
+      if (fault === null && doubted > 0)
+        log.warn('the clock was ahead before: for a while proofs need a nonce', { seconds: doubted });
+      if (fault !== null)
         log.warn('used proofs not restored: for a while proofs need a nonce', {
           path,
           fault,

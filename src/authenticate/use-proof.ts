@@ -56,7 +56,11 @@ export async function useProof(
         retryAfter: 5,
       });
     case 'unavailable':
-      throw new Refusal('replay-unavailable', 'The replay store does not answer.', { retryAfter: 1 });
+      throw new Refusal(
+        'replay-unavailable',
+        'The replay store does not answer, or cannot tell whether the proof is new.',
+        { retryAfter: 1 },
+      );
   }
 }
 

@@ -1,6 +1,7 @@
 /** The replay store of one process: memory of a fixed size that all of its threads share, exact until it is full. */
 import type { ReplayStore, ReplayVerdict } from '../authenticate/replay-store.ts';
 import { ThreadLock } from '../platform/thread-lock.ts';
+import { formatTime } from '../platform/time.ts';
 import { ProofTable } from './proof-table.ts';
 import { createReplayMemory, type ReplayMemory, viewReplayMemory } from './replay-memory.ts';
 import { noteClockSkew, SAVED_ENTRY, saveReplayState, takeReplayState } from './replay-state.ts';
@@ -11,7 +12,7 @@ export interface RestoredState {
   readonly entries: number;
   /** Why proofs that were used before are not known; null if they are. */
   readonly fault: string | null;
-  /** Seconds until the date up to which proofs need a nonce; 0 if there is no fault. */
+  /** Seconds until the date up to which proofs need a nonce; 0 if new ones need none. */
   readonly doubted: number;
   /** Seconds by which the clock is behind that of the former process. */
   readonly setBack: number;
@@ -19,6 +20,7 @@ export interface RestoredState {
 
 export interface StoreOptions {
   readonly kept?: KeptState | null;
+  readonly clock?: () => number;
   /** Seconds by which the clock was set ahead since the store was created or opened. */
   readonly clockShift?: () => number;
 }
@@ -26,7 +28,6 @@ export interface StoreOptions {
 /** Where the store is kept from a planned stop to the next start. */
 export interface KeptState {
   readonly path: string;
-  readonly clock: () => number;
   readonly onRestored: (found: RestoredState) => void;
   /** The next process would not know by how much proofs were dated ahead. */
   readonly onNotNoted: (fault: string) => void;
@@ -48,6 +49,7 @@ export class MemoryReplayStore implements ReplayStore {
   readonly #lock: ThreadLock;
   readonly #table: ProofTable;
   readonly #kept: KeptState | null;
+  readonly #clock: () => number;
   readonly #clockShift: () => number;
   /** By the clock as it was when this thread opened the store. */
   #rememberedSince: number;
@@ -60,11 +62,12 @@ export class MemoryReplayStore implements ReplayStore {
     memory: ReplayMemory,
     thread: number,
     rememberedSince: number,
-    { kept = null, clockShift = () => 0 }: StoreOptions,
+    { kept = null, clock = () => 0, clockShift = () => 0 }: StoreOptions,
   ) {
     const views = viewReplayMemory(memory);
     this.memory = memory;
     this.#kept = kept;
+    this.#clock = clock;
     this.#clockShift = clockShift;
     this.#rememberedSince = rememberedSince;
     this.capacity = views.capacity;
@@ -120,14 +123,21 @@ export class MemoryReplayStore implements ReplayStore {
    */
   restore(clockSkew: number): void {
     if (this.#kept === null) return;
-    const { path, clock, onRestored } = this.#kept;
-    const now = clock();
+    const { path, onRestored } = this.#kept;
+    const now = this.#clock();
     const { found, owner, former } = takeReplayState(path, now, clockSkew);
     this.#owner = owner;
     this.#clockSkew = clockSkew;
     const isWhole = 'entries' in found && this.#table.restore(found, now);
-    const doubted = isWhole ? 0 : Math.max(clockSkew, former?.clockSkew ?? 0);
+    let doubted = isWhole ? 0 : Math.max(clockSkew, former?.clockSkew ?? 0);
     this.#rememberedSince = isWhole ? found.rememberedSince : now + doubted;
+    const { unknownUpTo } = this.#table;
+    if (isWhole && unknownUpTo >= now) {
+      // Those that were freed have no nonce of this memory, by which new ones are told from them.
+      this.#table.forgetFreed();
+      this.#rememberedSince = Math.max(this.#rememberedSince, unknownUpTo + 1);
+      doubted = unknownUpTo + 1 - now;
+    }
     const noRoom = 'it has more proofs than senderConstraint.replay.capacity';
     const fault = 'fault' in found ? found.fault : isWhole ? null : noRoom;
     const lastSeen = 'savedAt' in found ? found.savedAt : (former?.startedAt ?? now);
@@ -144,15 +154,18 @@ export class MemoryReplayStore implements ReplayStore {
 
   async open(): Promise<void> {}
 
-  async failing(): Promise<null> {
-    return null;
+  /** Proofs like those that were freed while the clock was ahead cannot be told from them. */
+  async failing(): Promise<string | null> {
+    const { unknownUpTo } = this.#table;
+    if (unknownUpTo < this.#clock()) return null;
+    return `the clock was set back, and proofs dated up to ${formatTime(unknownUpTo)} are refused: restart the service`;
   }
 
   /** Called after the last request was answered: what is recorded later would be missing in the file. */
   async close(): Promise<void> {
     if (this.#kept === null) return;
-    const { path, clock, onSaved } = this.#kept;
-    const savedAt = clock();
+    const { path, onSaved } = this.#kept;
+    const savedAt = this.#clock();
     if (!this.#lock.acquire()) return onSaved({ entries: 0, fault: 'its lock is not to be had' });
     const saved = this.#table.save(savedAt);
     // The lock is kept: nothing may be recorded from here on.

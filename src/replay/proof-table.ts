@@ -3,6 +3,7 @@
  * use after any of its writes: a thread that dies between two of them leaves one entry behind that is never used again.
  * It can still be found, so what was answered `first` is never accepted again.
  */
+import { replayDeadline } from '../authenticate/dpop-proof.ts';
 import type { ReplayVerdict } from '../authenticate/replay-store.ts';
 import { secretHash } from '../platform/secret-hash.ts';
 import { ExpiryList } from './expiry-list.ts';
@@ -64,6 +65,15 @@ export class ProofTable {
     return 'first';
   }
 
+  /** Proofs dated up to then cannot be told from those whose entries were freed. Epoch seconds. */
+  get unknownUpTo(): number {
+    return (this.#state[FREED_UP_TO] ?? 0) - replayDeadline(0);
+  }
+
+  forgetFreed(): void {
+    this.#state[FREED_UP_TO] = 0;
+  }
+
   /** The entries that end at or after `from`, SAVED_ENTRY words each, and up to when others were freed. */
   save(from: number): Pick<ReplayState, 'entries' | 'freedUpTo'> {
     const saved = new Uint32Array(this.count(from) * SAVED_ENTRY);
@@ -72,12 +82,14 @@ export class ProofTable {
       saved.set(this.#entries.subarray(entry * ENTRY, entry * ENTRY + SAVED_ENTRY), at);
       at += SAVED_ENTRY;
     });
-    return { entries: saved.subarray(0, at), freedUpTo: this.#state[FREED_UP_TO] ?? 0 };
+    return { entries: saved.subarray(0, at), freedUpTo: this.#freedBefore(from) };
   }
 
   /** Adds saved entries that end at or after `from` to an empty table. False where there is no room for all of them. */
   restore({ entries, freedUpTo }: Pick<ReplayState, 'entries' | 'freedUpTo'>, from: number): boolean {
     this.#state[FREED_UP_TO] = freedUpTo;
+    // Those that are left out below: the clock may be set back.
+    this.#state[FREED_UP_TO] = this.#freedBefore(from);
     for (let at = 0; at < entries.length; at += SAVED_ENTRY) {
       const [a = 0, b = 0, c = 0, d = 0, when = 0] = entries.subarray(at, at + SAVED_ENTRY);
       if (when < from) continue;
@@ -87,6 +99,11 @@ export class ProofTable {
       this.#add(entry, second, secretHash(this.#secret, this.#bucketBits, a, b, c, d), [a, b, c, d], when);
     }
     return true;
+  }
+
+  /** What was freed, where nothing that ends before `from` is kept. */
+  #freedBefore(from: number): number {
+    return Math.max(this.#state[FREED_UP_TO] ?? 0, Math.ceil(from) - 1);
   }
 
   #add(

@@ -32,6 +32,8 @@ afterAll(() => folder[Symbol.asyncDispose]());
 
 interface Process {
   readonly store: MemoryReplayStore;
+  /** May be set. */
+  readonly clock: { now: number };
   readonly restored: RestoredState[];
   readonly saved: { entries: number; fault: string | null }[];
   readonly notNoted: string[];
@@ -44,14 +46,14 @@ function startAt(now: number, path: string, { capacity = 1000, clockSkew = SKEW 
   const notNoted: Process['notNoted'] = [];
   const kept: KeptState = {
     path,
-    clock: () => now,
     onRestored: (found) => restored.push(found),
     onNotNoted: (fault) => notNoted.push(fault),
     onSaved: (found) => saved.push(found),
   };
-  const store = MemoryReplayStore.create(capacity, now, { kept });
+  const clock = { now };
+  const store = MemoryReplayStore.create(capacity, now, { kept, clock: () => clock.now });
   store.restore(clockSkew);
-  return { store, restored, saved, notNoted };
+  return { store, clock, restored, saved, notNoted };
 }
 
 describe('a planned restart', () => {
@@ -116,6 +118,48 @@ describe('a planned restart', () => {
     for (const name of ['c', 'd']) expect(store.insert(keyOf(name), NOW + 600, NOW + 100)).toBe('first');
     await store.close();
     expect(startAt(NOW + 1, path).store.insert(keyOf('a'), NOW + 10, NOW + 1)).toBe('unavailable');
+  });
+
+  test('with a clock that was ahead at the stop, or at the start, forgets no used proof', async () => {
+    for (const [stop, start] of [
+      [NOW + 800, NOW + 1],
+      [NOW, NOW + 800],
+    ] as const) {
+      const path = folder.at('ahead');
+      const before = startAt(NOW, path);
+      expect(before.store.insert(keyOf('used'), NOW + 640, NOW)).toBe('first');
+      before.clock.now = stop;
+      await before.store.close();
+      const { store, restored } = startAt(start, path);
+      expect(restored[0]?.fault).toBeNull();
+      // Dated 600 s before its deadline.
+      const needsNonce = NOW + 40 < store.rememberedSince;
+      expect(needsNonce || store.insert(keyOf('used'), NOW + 640, NOW + 2) === 'unavailable').toBe(true);
+    }
+  });
+
+  test('ends the refusal of all proofs that follows a clock which was long ahead: they need a nonce instead', async () => {
+    const path = folder.at('long-ahead');
+    const day = 86_400;
+    const before = startAt(NOW, path);
+    for (let index = 0; index < 3; index += 1) {
+      const now = NOW + day + index * 700;
+      before.store.insert(keyOf(`ahead ${index}`), now + 600, now);
+    }
+    before.clock.now = NOW + 10;
+    expect(before.store.insert(keyOf('new'), NOW + 610, NOW + 10)).toBe('unavailable');
+    expect(await before.store.failing()).toMatch(
+      /^the clock was set back, and proofs dated up to \S+ are refused: restart the service$/,
+    );
+    await before.store.close();
+    const { store, restored } = startAt(NOW + 20, path);
+    expect(await store.failing()).toBeNull();
+    const since = NOW + day + 701;
+    expect(store.rememberedSince).toBe(since);
+    expect(restored[0]).toMatchObject({ fault: null, doubted: since - NOW - 20 });
+    expect(store.insert(keyOf('new'), NOW + 620, NOW + 20)).toBe('first');
+    // The last of those days is still known.
+    expect(store.insert(keyOf('ahead 2'), NOW + day + 2000, NOW + 20)).toBe('replayed');
   });
 
   test('nothing is recorded once the file is written', async () => {
