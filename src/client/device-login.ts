@@ -108,12 +108,16 @@ function isText(value: unknown, maxCharacters: number): value is string {
   return typeof value === 'string' && value.trim() !== '' && value.length <= maxCharacters;
 }
 
-/** Polls until the person has decided or the code has expired. Throws ClientFault unless they approved. */
+/**
+ * Polls until the person has decided or the code has expired. `onNoAnswer` is told of faults that may pass. Throws ClientFault unless
+ * the person approved.
+ */
 export async function awaitApproval(
   authority: Authority,
   { deviceCode, expiresAt, ...device }: DeviceAuthorization,
   request: DeviceRequest,
   parts: ClientParts,
+  onNoAnswer: (fault: ClientFault) => void = () => {},
 ): Promise<GrantedOpTok> {
   const grant = { kind: 'device_code', deviceCode } as const;
   const expired = new ClientFault(
@@ -133,8 +137,10 @@ export async function awaitApproval(
       else if (cause.error === 'expired_token') throw expired;
       else if (cause.error === 'access_denied')
         throw new ClientFault(`${STEP}: the request was denied at the Authority`);
-      else if (isPassing(cause)) interval = Math.min(interval * 2, Math.max(interval, LONGEST_BACKOFF_S));
-      else throw cause;
+      else if (isPassing(cause)) {
+        onNoAnswer(cause);
+        interval = Math.min(interval * 2, Math.max(interval, LONGEST_BACKOFF_S));
+      } else throw cause;
     }
   }
 }

@@ -57,7 +57,9 @@ export async function logIn(
   const request = { client, scope, resources, audience, dpopKey, bind } as const;
   const device = await authorizeDevice(authority, request, parts);
   onCode(device);
-  const { refreshToken, accessToken } = await awaitApproval(authority, device, request, parts);
+  const { refreshToken, accessToken } = await awaitApproval(authority, device, request, parts, (fault) =>
+    options.warn(`${fault.message}; trying again`),
+  );
   if (refreshToken === null)
     throw new ClientFault(
       'login: the Authority gave no refresh token, so the login would end with the first OpTok; allow this client the grant ' +

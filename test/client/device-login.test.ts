@@ -276,16 +276,20 @@ test('an Authority that has too much to do is asked ever more seldom', async () 
 test('an Authority that cannot be reached is asked until the code has expired', async () => {
   const port = await findFreePort();
   const parts = createClientParts({ now: NOW });
+  const told: string[] = [];
   const outcome = awaitApproval(
     authorityAt(`http://127.0.0.1:${port}`),
     { ...device, expiresAt: NOW + 100 },
     request,
     parts,
+    ({ message }) => told.push(message),
   );
   expect(await faultOf(outcome)).toBe(
     'login: the code expired before it was approved; run registry-token login again',
   );
   expect(parts.pauses.map((pause) => pause / 1000)).toEqual([5, 10, 20, 40, 25]);
+  expect(told).toHaveLength(5);
+  expect(told[0]).toContain('did not answer: connection refused');
 });
 
 test('a nonce that the Authority asks for at a poll is sent', async () => {

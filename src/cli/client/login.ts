@@ -51,7 +51,9 @@ async function run(context: CommandContext): Promise<number> {
   const dependencies = clientDependencies({ env, tell }, stop.signal);
   const parts = openParts(settings, dependencies);
   using screen = openScreen(context, options['no-qr'], parts.clock);
-  const subject = await logIn(source, { ...dependencies, bind: settings.bind }, parts, screen.show);
+  const { onNewKey } = dependencies;
+  const { show, warn } = screen;
+  const subject = await logIn(source, { bind: settings.bind, onNewKey, warn }, parts, show);
   screen[Symbol.dispose]();
   forgetOpTokAsPassword(settings, openOpTokCache(env.XDG_RUNTIME_DIR));
   const who = subject === null ? '' : ` as ${excerpt(subject, 100)}`;
@@ -65,6 +67,7 @@ async function run(context: CommandContext): Promise<number> {
 
 interface Screen extends Disposable {
   readonly show: (device: DeviceAuthorization) => void;
+  readonly warn: (warning: string) => void;
 }
 
 const CLEAR_LINE = '\r\x1b[K';
@@ -91,6 +94,7 @@ function openScreen(
   };
   return {
     show,
+    warn: (warning) => tell(`${timer === null ? '' : CLEAR_LINE}Warning: ${escapeText(warning)}\n`),
     [Symbol.dispose]: () => {
       if (timer === null) return;
       clearInterval(timer);

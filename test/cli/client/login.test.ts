@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, setDefaultTimeout, test } from 'bun:test
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { dockerCredential } from '../../../src/cli/client/docker-credential.ts';
+import { kubeletCredentialProvider } from '../../../src/cli/client/kubelet-credential-provider.ts';
 import { login } from '../../../src/cli/client/login.ts';
 import { logout } from '../../../src/cli/client/logout.ts';
 import { token } from '../../../src/cli/client/token.ts';
@@ -227,6 +228,40 @@ describeWith(['openssl'], 'a login that is bound to a certificate', () => {
       exitCode: 1,
       stdout: expect.stringContaining('nobody is logged in'),
     });
+  });
+
+  test('serves the kubelet too', async () => {
+    const { certificatePath, keyPath } = await writeCertificate(folder, 'laptop');
+    const thumbprint = certificateThumbprint(readFileSync(certificatePath, 'utf8'));
+    says.claims = { cnf: { 'x5t#S256': thumbprint } };
+    says.tokens = { token_type: 'Bearer' };
+    const me = { authority: authority.url, clientId: 'cli', login: true, certPath: certificatePath, keyPath };
+    const profiles = { me: { ...me, bind: 'certificate', registry: 'registry.example.com' } };
+    writeFileSync(folder.at('client.yaml'), stringify({ profiles }));
+    const file = ['--profiles', folder.at('client.yaml')];
+    await runCommand(login, ['--profile', 'me', ...file], '', env());
+    const request = {
+      apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+      kind: 'CredentialProviderRequest',
+      image: 'registry.example.com/team/app:1',
+    };
+    const { stdout } = await runCommand(kubeletCredentialProvider, file, JSON.stringify(request), env());
+    expect(JSON.parse(stdout).auth['registry.example.com'].password).toStartWith('e30.');
+  });
+
+  test('is chosen by the metadata of the Authority, unless a DPoP key is named', async () => {
+    const { certificatePath, keyPath } = await writeCertificate(folder, 'laptop');
+    const thumbprint = certificateThumbprint(readFileSync(certificatePath, 'utf8'));
+    says.metadata = { tls_client_certificate_bound_access_tokens: true };
+    const words = [...client(), '--cert', certificatePath, '--key', keyPath];
+    says.claims = { cnf: { 'x5t#S256': thumbprint } };
+    says.tokens = { token_type: 'Bearer' };
+    expect(await runCommand(login, words, '', env())).toMatchObject({ exitCode: 0 });
+    says.tokens = {};
+    const byKey = await runCommand(login, [...words, '--dpop-key', folder.at('my.pem')], '', env());
+    expect(byKey).toMatchObject({ exitCode: 0 });
+    const proofs = authority.heardAt('/token').map(({ headers }) => headers.has('dpop'));
+    expect(proofs).toEqual([false, true]);
   });
 
   test('is refused if the Authority binds it to nothing', async () => {
