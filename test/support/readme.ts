@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 /** What the page has, wherever it does, and what the test has in its place. */
 export type ReadmePlace = readonly [found: string, replacement: string];
 
-export type Page = 'README.md' | 'etc/README.md';
+export type Page = 'README.md' | 'etc/README.md' | 'etc/entitlements/README.md';
 
 /** The one shell block of the page that has this text. Throws where there is not one, or where it lacks a place. */
 export async function readCommands(
