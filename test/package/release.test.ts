@@ -1,8 +1,9 @@
 /** The version of a package: from package.json, the commit and its tags, in the order in which dpkg and rpm sort. */
 import { expect, test } from 'bun:test';
 import { describeRelease } from '../../etc/package/release.ts';
+import manifest from '../../package.json' with { type: 'json' };
 import { describeWith } from '../support/debian-parts.ts';
-import { run, runOrFail } from '../support/processes.ts';
+import { createTemporaryFolder, run, runOrFail } from '../support/processes.ts';
 
 const state = {
   base: '0.2.0',
@@ -68,4 +69,34 @@ describeWith(['rpm'], 'rpm', () => {
     const compare = `%{lua: print(rpm.vercmp("${older}", "${newer}"))}`;
     expect(await runOrFail(['rpm', '--eval', compare])).toBe('-1\n');
   });
+});
+
+describeWith(['git'], 'a checkout', () => {
+  test('is a release at its tag alone, and only with its section of CHANGELOG.md', async () => {
+    await using folder = await createTemporaryFolder();
+    const cwd = folder.at('checkout');
+    const root = new URL('../..', import.meta.url).pathname;
+    await runOrFail(['git', 'clone', '--quiet', '--no-tags', '--depth=1', `file://${root}`, cwd]);
+    const git = (...words: readonly string[]) =>
+      runOrFail(['git', '-c', 'user.name=test', '-c', 'user.email=test@example.com', ...words], { cwd });
+    const script = "console.log((await (await import('./etc/package/release.ts')).readRelease()).version)";
+    const release = () => run([process.execPath, '-e', script], { cwd });
+    const commit = async (changelog: string) => {
+      await Bun.write(`${cwd}/CHANGELOG.md`, changelog);
+      await git('commit', '--quiet', '--all', '--message=changelog');
+    };
+    const { version } = manifest;
+    const draft = (of: string) => new RegExp(`^${of.replaceAll('.', '\\.')}-\\d{14}\\.g[0-9a-f]{12}\\n$`);
+
+    await commit('# Changelog\n\n## [Unreleased]\n');
+    expect((await release()).stdout).toMatch(draft(version));
+    await git('tag', `v${version}`);
+    expect((await release()).stderr).toContain(`CHANGELOG.md has no section "## [${version}] - YYYY-MM-DD"`);
+    await commit(`# Changelog\n\n## [${version}] - 2026-11-29\n`);
+    await git('tag', '--force', `v${version}`);
+    expect(await release()).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: '' });
+    await commit('# Changelog\n\n## [Unreleased]\n');
+    const next = version.replace(/\d+$/, (patch) => String(Number(patch) + 1));
+    expect((await release()).stdout).toMatch(draft(next));
+  }, 60_000);
 });

@@ -2,7 +2,7 @@
 import { describe, test } from 'bun:test';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { javaParts } from './oauth-servers.ts';
+import { cachedParts } from './oauth-servers.ts';
 import { searchPath } from './processes.ts';
 
 /** Each with the Debian package that has it. */
@@ -22,6 +22,7 @@ const packages = {
   haproxy: 'haproxy',
   ip: 'iproute2',
   fish: 'fish',
+  git: 'git',
   glewlwyd: 'glewlwyd',
   java: 'openjdk-17-jdk-headless',
   logrotate: 'logrotate',
@@ -120,7 +121,7 @@ function isCached(part: Part): part is keyof typeof cachedFiles {
 }
 
 function isThere(part: Part): boolean {
-  if (isCached(part)) return existsSync(join(javaParts, cachedFiles[part].path));
+  if (isCached(part)) return existsSync(join(cachedParts, cachedFiles[part].path));
   const file = files[part];
   return file === undefined ? Bun.which(part, { PATH: searchPath }) !== null : existsSync(file);
 }

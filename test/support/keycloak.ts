@@ -1,6 +1,6 @@
 /** Keycloak as `.ci/java-parts` has built it, over https, set up by its administration's API. */
 import { join } from 'node:path';
-import { javaParts, type OAuthServer } from './oauth-servers.ts';
+import { cachedParts, type OAuthServer } from './oauth-servers.ts';
 import { findFreePort, start } from './processes.ts';
 import { keepSecret } from './secret-watch.ts';
 import type { CertificateAuthority } from './tls-identities.ts';
@@ -37,7 +37,7 @@ export async function startKeycloak(certificateAuthority: CertificateAuthority):
     ...[`--https-certificate-file=${certificatePath}`, `--https-certificate-key-file=${keyPath}`],
     `--https-trust-store-file=${certificateAuthority.certificatePath}`,
   ];
-  const child = start([join(javaParts, 'keycloak/bin/kc.sh'), ...words], {
+  const child = start([join(cachedParts, 'keycloak/bin/kc.sh'), ...words], {
     env: {
       KC_BOOTSTRAP_ADMIN_USERNAME: 'admin',
       KC_BOOTSTRAP_ADMIN_PASSWORD: password,

@@ -1,7 +1,7 @@
 /** A root with nothing but an executable and a musl, from what `.ci/musl-parts` leaves. */
 import { cp, mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { javaParts } from './oauth-servers.ts';
+import { cachedParts } from './oauth-servers.ts';
 import type { TemporaryFolder } from './processes.ts';
 
 /** Returns its path. The executable is where a package has it. */
@@ -13,7 +13,7 @@ export async function createMuslRoot(
   const root = folder.at(`musl-${version}`);
   for (const path of ['etc/registry-token', 'lib', 'proc', 'tmp', 'usr/bin', 'usr/lib'])
     await mkdir(join(root, path), { recursive: true });
-  const musl = join(javaParts, 'musl');
+  const musl = join(cachedParts, 'musl');
   const loader = 'ld-musl-x86_64.so.1';
   await cp(join(musl, version, loader), join(root, 'lib', loader));
   await symlink(loader, join(root, 'lib/libc.musl-x86_64.so.1'));

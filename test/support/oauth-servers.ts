@@ -8,8 +8,8 @@ export interface OAuthServer extends AsyncDisposable {
   readonly caPath: string | null;
 }
 
-/** Where `.ci/java-parts` leaves what it has built. */
-export const javaParts = join(
+/** Where the scripts of `.ci` leave what they have built or got. */
+export const cachedParts = join(
   process.env.XDG_CACHE_HOME || join(homedir(), '.cache'),
   'registry-token-tests',
 );

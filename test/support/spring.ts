@@ -1,7 +1,7 @@
 /** Spring Authorization Server as Spring Boot configures it, by the properties that the recipe prints. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { javaParts, type OAuthServer } from './oauth-servers.ts';
+import { cachedParts, type OAuthServer } from './oauth-servers.ts';
 import { createTemporaryFolder, findFreePort, start } from './processes.ts';
 
 /** Starts it on a free port. `properties` are those of the recipe. A loaded machine takes its time. */
@@ -17,7 +17,7 @@ export async function startSpring(properties: string, secret: string): Promise<O
     `${text}\nserver.port=${port}\nserver.address=127.0.0.1\n`,
   );
   const child = start(
-    ['java', '-Xmx256m', '-XX:TieredStopAtLevel=1', '-jar', join(javaParts, 'spring.jar')],
+    ['java', '-Xmx256m', '-XX:TieredStopAtLevel=1', '-jar', join(cachedParts, 'spring.jar')],
     { cwd: folder.path },
   );
   await child.waitForStatus(`${issuer}/.well-known/oauth-authorization-server`, 200, 180_000);
