@@ -107,10 +107,14 @@ async function describePort({ host, port }: ListenAddress, env: Environment): Pr
   const local = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
   if (!(await isListening(local, port))) return null;
   const holder = await findHolder(port, env);
+  const effect =
+    holder?.startsWith('registry-token ') === true
+      ? 'a service that was started without this telemetry.listen, or with another configuration'
+      : 'a service cannot start beside it';
   return {
     name: 'listeners',
     state: 'error',
-    sentence: `Port ${port} of ${host} (server.listen) is taken${holder === null ? '' : ` by ${holder}`}: a service cannot start beside it.`,
+    sentence: `Port ${port} of ${host} (server.listen) is taken${holder === null ? '' : ` by ${holder}`}: ${effect}.`,
     command: `ss -ltnp 'sport = :${port}'`,
     facts: { host, port, holder },
   };

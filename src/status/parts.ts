@@ -281,7 +281,7 @@ function replayStorePart({ replayStore, startedAt }: Snapshot): StatusPart {
       { facts },
     );
   const lost =
-    rememberedSince !== null && rememberedSince > startedAt
+    kind === 'redis' && rememberedSince !== null && rememberedSince > startedAt
       ? ` Redis lost entries: proofs from before ${formatTime(rememberedSince)} need a nonce.`
       : '';
   const filled = entries === null || capacity === null ? '' : `: ${entries} of ${capacity} used proofs`;

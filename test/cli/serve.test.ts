@@ -103,6 +103,19 @@ async function faultOf(promise: Promise<unknown>): Promise<Error> {
 }
 
 describe('serve', () => {
+  test('names at the start, and at each reload, what the environment overrides, by key and variable', async () => {
+    site.configure({ logging: { format: 'json' } });
+    const running = await start([], { REGISTRY_TOKEN_SIGNING__LIFETIME: '6m' });
+    const overrides = [
+      'server.listen (REGISTRY_TOKEN_SERVER__LISTEN)',
+      'signing.lifetime (REGISTRY_TOKEN_SIGNING__LIFETIME)',
+    ];
+    expect(await running.waitFor('ready')).toMatchObject({ overrides });
+    running.reload();
+    expect(await running.waitFor('reloaded')).toMatchObject({ overrides });
+    expect(await running.stop()).toBe(0);
+  });
+
   test('answers until it is told to stop, and ends with 0', async () => {
     site.configure({ logging: { format: 'json' } });
     const running = await start();

@@ -1,10 +1,12 @@
 /** `/status` and the `status` command, asked of a running service. */
-import { afterAll, describe, expect, test } from 'bun:test';
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { StatusReport } from '../../src/status/report.ts';
 import { startConfiguredService } from '../support/configured-service.ts';
-import { run, start } from '../support/processes.ts';
+import { findFreePort, run, start } from '../support/processes.ts';
 import { serviceCommand } from '../support/running-service.ts';
+
+setDefaultTimeout(60_000);
 
 const usual = {
   telemetry: { listen: 'unix:telemetry.sock' },
@@ -161,6 +163,29 @@ describe('the command', () => {
   });
 });
 
+test('of several workers, each is reported with its configuration, and a listener of TCP is asked like a socket', async () => {
+  const listen = `127.0.0.1:${await findFreePort()}`;
+  await using several = await startConfiguredService({ server: { workers: 2 }, telemetry: { listen } });
+  const file = several.folder.at('registry-token.yaml');
+  await several.child.waitForStatus(`http://${listen}/healthz`, 200);
+  const of = async () => {
+    const { stdout } = await status(['--json'], file);
+    return (JSON.parse(stdout) as StatusReport).parts.find(({ name }) => name === 'workers');
+  };
+  const workers = (generation: number) =>
+    [1, 2].map((worker) => ({ worker, isListening: true, generation, deaths: 0 }));
+  expect(await of()).toMatchObject({ state: 'ok', sentence: '2 answer.', facts: { workers: workers(1) } });
+  several.child.signal('SIGHUP');
+  await several.untilReloads('success', 1);
+  expect(await of()).toMatchObject({ state: 'ok', facts: { workers: workers(2) } });
+  for (const [host, expected] of [
+    [listen, 200],
+    ['localhost', 200],
+    ['192.0.2.7', 421],
+  ] as const)
+    expect((await fetch(`http://${listen}/status`, { headers: { Host: host } })).status).toBe(expected);
+});
+
 describe('check', () => {
   const check = async (file: string) => {
     const { stdout } = await run([...serviceCommand, 'check', '--json', '--config', file]);
@@ -184,7 +209,7 @@ describe('check', () => {
     ]);
   });
 
-  test('finds a running service that could not take the file, after it was corrected again but not yet reloaded', async () => {
+  test('finds a running service that could not take the file', async () => {
     const failures = await service.reloads('failure');
     service.configure({ ...usual, server: { workers: 2 } });
     await service.untilReloads('failure', failures + 1);
