@@ -12,6 +12,7 @@ import { loadText } from '../config/configuration-text.ts';
 import { ask, expectToken } from '../support/ask.ts';
 import { createKey } from '../support/keys.ts';
 import { createTemporaryFolder } from '../support/processes.ts';
+import { recipeBlock } from '../support/recipes.ts';
 import { authorityKeysOf, createHarness } from '../support/service.ts';
 import { type Members, signMembers } from '../support/tokens.ts';
 
@@ -38,20 +39,13 @@ const recipe = (name: string) => readFileSync(new URL(`${name}.md`, FOLDER), 'ut
 const vectorOf = (name: string): Vector =>
   JSON.parse(readFileSync(new URL(`../vectors/authorities/${name}.json`, import.meta.url), 'utf8'));
 
-/** The block of YAML under a heading. */
-function blockUnder(name: string, heading: string): string {
-  const [, section = ''] =
-    new RegExp(`^## ${heading}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(recipe(name)) ?? [];
-  return /```yaml\n(.*?)```/s.exec(section)?.[1] ?? '';
-}
-
 const base = `signing: { issuer: registry-token.example.com, keyPath: signing.pem }
 registry: { realm: "https://registry.example.com/token", allowedServices: [registry.example.com] }
 `;
 
 async function createSite(name: string) {
   const [authorityKey, clientKey] = await Promise.all([createKey('ES256'), createKey('ES256')]);
-  const { configuration } = loadText(`${blockUnder(name, 'Here')}${base}`);
+  const { configuration } = loadText(`${recipeBlock(name, 'Here', 'yaml', 'plans:')}${base}`);
   const keys = authorityKeysOf(authorityKey);
   const all = ['default', ...Object.keys(configuration.authorities ?? {})];
   const harness = await createHarness({
@@ -137,7 +131,7 @@ describe.each(names.map((name) => [name]))('the recipe of %s', async (name) => {
   );
 
   test('has profiles without mistakes, or a job', async () => {
-    const text = blockUnder(name, 'The client');
+    const text = recipeBlock(name, 'The client', 'yaml', ':');
     const block = parse(text);
     if (!('profiles' in block)) return expect(Object.keys(block)).toHaveLength(1);
     await using folder = await createTemporaryFolder();
@@ -145,12 +139,14 @@ describe.each(names.map((name) => [name]))('the recipe of %s', async (name) => {
     expect(loadProfiles(folder.at('client.yaml')).length).toBeGreaterThan(0);
   });
 
-  if (blockUnder(name, 'People') !== '')
+  if (recipe(name).includes('\n## People\n'))
     test('has a profile without mistakes for people', async () => {
       await using folder = await createTemporaryFolder();
-      await writeFile(folder.at('client.yaml'), blockUnder(name, 'People'));
+      await writeFile(folder.at('client.yaml'), recipeBlock(name, 'People', 'yaml', 'profiles:'));
       const [me] = loadProfiles(folder.at('client.yaml'));
-      const client = parse(blockUnder(name, 'The client')) as { profiles: Record<string, object> };
+      const client = parse(recipeBlock(name, 'The client', 'yaml', ':')) as {
+        profiles: Record<string, object>;
+      };
       const [others] = Object.values(client.profiles);
       expect(me?.profile).toMatchObject({ login: true, registry: 'registry.example.com' });
       expect(others).toMatchObject({ authority: me?.profile.authority });
