@@ -126,15 +126,16 @@ function searchLine(
   }
   const outcome = outcomeAtEnd(block, end);
   if (!hasNeedle || (outcome !== null && !hasOutcome(outcome, matcher))) return;
-  const { sinceText, untilText, matches } = matcher;
+  const { sinceText, untilText, texts } = matcher;
   const line = block.toString('utf8', at, end);
   if (outcome !== null && line.lastIndexOf(BEGINNING) === 0) {
     const time = timeTextOf(line);
     if (time !== null) {
       // Texts of this form are in the order of the times.
       if ((sinceText !== null && time < sinceText) || (untilText !== null && time >= untilText)) return;
-      if (matches === null) {
-        found.push(new Match(line));
+      const claims = texts === null ? -1 : line.indexOf(CLAIMS);
+      if (texts !== null && claims !== -1) {
+        if (texts.every((text) => isBefore(line, text, claims))) found.push(new Match(line));
         return;
       }
     }
@@ -176,6 +177,14 @@ const CLOSE = 0x7d;
 function endsWithBrace(block: Buffer, end: number): boolean {
   const last = block[end - 1];
   return last === CLOSE || (last === CARRIAGE_RETURN && block[end - 2] === CLOSE);
+}
+
+const CLAIMS = ',"claims":';
+
+/** Whether the text is in the line, and not behind `end`. */
+function isBefore(line: string, text: string, end: number): boolean {
+  const at = line.indexOf(text);
+  return at !== -1 && at < end;
 }
 
 /** How each of our lines begins. */

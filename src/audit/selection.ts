@@ -48,6 +48,11 @@ export interface Matcher extends Pick<Selection, 'since' | 'until' | 'outcome'> 
   readonly untilText: string | null;
   /** A line without these bytes is none of those asked for; null where nothing is known of the bytes. */
   readonly needle: Buffer | null;
+  /**
+   * All that times and outcome do not decide, as texts that a line of our own form has before its `claims`: whatever else
+   * has them there, has them with its quotes escaped. Null where that does not say it all.
+   */
+  readonly texts: readonly string[] | null;
   /** What times and outcome do not decide; null where they decide all. */
   readonly matches: ((record: DecisionRecord) => boolean) | null;
 }
@@ -85,8 +90,23 @@ export function createMatcher(selection: Selection): Matcher {
     untilText: until === null ? null : new Date(until).toISOString(),
     outcome,
     needle: needleOf(selection),
+    texts: tests.length === fields.length ? textsOf(fields) : null,
     matches: tests.length === 0 ? null : (record) => tests.every((test) => test(record)),
   };
+}
+
+/** Those that stand before `claims` in a line (`DecisionFields`). */
+const headFields: ReadonlySet<SelectableField> = new Set([
+  'subject',
+  'authority',
+  'clientId',
+  'opTokJti',
+  'plan',
+]);
+
+function textsOf(fields: Selection['fields']): readonly string[] | null {
+  const isPossible = fields.every(([field, value]) => headFields.has(field) && isPlain(`"${value}"`));
+  return isPossible ? fields.map(([field, value]) => `,"${field}":"${value}",`) : null;
 }
 
 /** The bytes that fewest lines have. */

@@ -1,4 +1,5 @@
 /** `log`: decisions from the audit file or the journal. */
+import { existsSync } from 'node:fs';
 import type { LoggedDecision } from '../audit/decision.ts';
 import type { Match } from '../audit/lines.ts';
 import { followMatches, newSearch, type Search, searchSources } from '../audit/search.ts';
@@ -14,9 +15,9 @@ import {
 import { decisionColumns, explainDecision, Table, tokenColumns } from '../audit/table.ts';
 import { clockOf, dateOf, parseTime, timeForms, type Zone, zoneOf } from '../audit/times.ts';
 import { findPatternFault } from '../authorize/pattern.ts';
-import { findConfigurationFile, type LoadedConfiguration, loadConfiguration } from '../config/load.ts';
+import { findConfigurationFile, readLogging } from '../config/load.ts';
 import { ConfigurationFault } from '../document/mistakes.ts';
-import { escapeText } from '../platform/escape.ts';
+import { escapeLines, escapeText } from '../platform/escape.ts';
 import { reasons } from '../refusal.ts';
 import { type Command, type CommandContext, CommandFailure, readWords, UsageError } from './command.ts';
 
@@ -199,24 +200,24 @@ function placeOf(values: Values, positionals: readonly string[], context: Comman
     return { kind: 'input', source: streamSource('standard input', context.openInput) };
   }
   if (paths.length > 0) return { kind: 'files', paths };
-  return configuredPlace(loadConfigurationOrHint(config, context));
+  return configuredPlace(config, context);
 }
 
-function configuredPlace({ configuration: { logging }, resolvePath }: LoadedConfiguration): Place {
-  return logging.auditPath === undefined
-    ? { kind: 'journal', unit: UNIT, level: logging.level }
-    : { kind: 'audit', path: resolvePath(logging.auditPath) };
-}
+/** Where the packages configure it: read where the configuration cannot be. */
+const PACKAGED = '/var/log/registry-token/audit.log';
 
-function loadConfigurationOrHint(
-  config: string | undefined,
-  { env, tell }: CommandContext,
-): LoadedConfiguration {
+/** Mistakes in other keys do not matter: somebody may be looking for them. */
+function configuredPlace(config: string | undefined, { env, tell }: CommandContext): Place {
   try {
-    return loadConfiguration(findConfigurationFile(config, env), env);
+    const { auditPath, level } = readLogging(findConfigurationFile(config, env), env);
+    return auditPath === null ? { kind: 'journal', unit: UNIT, level } : { kind: 'audit', path: auditPath };
   } catch (cause) {
-    if (cause instanceof ConfigurationFault)
-      tell('Without a configuration: --file /var/log/registry-token/audit.log, or --unit registry-token\n');
+    if (!(cause instanceof ConfigurationFault)) throw cause;
+    if (config === undefined && existsSync(PACKAGED)) {
+      tell(`${escapeLines(cause.message)}\nReading ${PACKAGED}.\n`);
+      return { kind: 'audit', path: PACKAGED };
+    }
+    tell(`Without a configuration: --file ${PACKAGED}, or --unit ${UNIT}\n`);
     throw cause;
   }
 }

@@ -140,10 +140,27 @@ export function readTelemetryListen(
   file: string,
   env: Readonly<Record<string, string | undefined>>,
 ): ListenAddress | UnixAddress | null {
-  const { value } = parseConfigurationDocument(decodeText(readConfigurationFile(file), file), file);
-  const input = applyOverrides(value, readOverrides(env, configurationSchema, value).overrides);
-  const listen = memberOf(memberOf(input, 'telemetry'), 'listen');
+  const listen = memberOf(memberOf(readUnchecked(file, env), 'telemetry'), 'listen');
   return typeof listen === 'string' ? parseTelemetryAddress(listen) : null;
+}
+
+/** `logging` alone, for the same reason: the audit file, absolute, and the level, where they are text. */
+export function readLogging(
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly auditPath: string | null; readonly level: string | null } {
+  const logging = memberOf(readUnchecked(file, env), 'logging');
+  const [path, level] = [memberOf(logging, 'auditPath'), memberOf(logging, 'level')];
+  return {
+    auditPath: typeof path === 'string' && path !== '' ? resolve(dirname(file), path) : null,
+    level: typeof level === 'string' ? level : null,
+  };
+}
+
+/** The content with the environment's overrides, whatever is wrong in it. */
+function readUnchecked(file: string, env: Readonly<Record<string, string | undefined>>): unknown {
+  const { value } = parseConfigurationDocument(decodeText(readConfigurationFile(file), file), file);
+  return applyOverrides(value, readOverrides(env, configurationSchema, value).overrides);
 }
 
 /** The content of the file with the environment's overrides, and how the schema finds it. */

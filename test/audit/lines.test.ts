@@ -27,6 +27,8 @@ const at = (second: number) => new Date(Date.parse('2026-11-29T00:00:00.000Z') +
 const values = [
   'alice',
   'ali',
+  '"a',
+  'a"',
   'Zoë',
   'a"b',
   'a\\b',
@@ -43,7 +45,7 @@ const line = fc
     subject: value,
     plan: value,
     license: fc.option(fc.array(value, { minLength: 1, maxLength: 2 })),
-    claims: fc.record({ tid: value, message: value }),
+    claims: fc.record({ tid: value, message: value, plan: value, subject: value }),
     scope: fc.constantFrom(
       'repository:team/a:pull',
       'repository:team/a/b:push',

@@ -128,7 +128,16 @@ describeWith(['logrotate'], 'with rotated files', () => {
     await follower.waitForLine(new RegExp(asked.at(-1) ?? ''), 30_000);
   });
 
-  test('a configuration with mistakes, or none, is told with the way around it', async () => {
+  test('mistakes elsewhere in the configuration do not keep from reading it', async () => {
+    const text = readFileSync(configuration(), 'utf8').replace('"plans"', '"plaans"');
+    writeFileSync(service.folder.at('mistaken.yaml'), text);
+    const mistaken = await run([...words, 'log', '--config', service.folder.at('mistaken.yaml'), '--json']);
+    const { stdout } = await run([...words, 'log', '--config', configuration(), '--json']);
+    expect([mistaken.exitCode, mistaken.stdout]).toEqual([0, stdout]);
+    expect(requestIds(stdout)).toContain(asked.at(-1) ?? '');
+  });
+
+  test('without a configuration the way around it is told', async () => {
     const { exitCode, stderr } = await run([...words, 'log', '--config', service.folder.at('none.yaml')]);
     expect(exitCode).toBe(78);
     expect(stderr).toInclude('--file /var/log/registry-token/audit.log');
