@@ -69,8 +69,8 @@ export function packagedConfiguration(sample: string): string {
     ],
     ['  # auditPath: audit.log             #', '  # auditPath: /var/log/registry-token/audit.log #'],
     [
-      /^# telemetry: \{ listen: 127\.0\.0\.1:9095 \} .*$/m,
-      'telemetry: { listen: "unix:/run/registry-token/telemetry.sock" } # asked by `registry-token status`',
+      /^# telemetry: \{ listen: 127\.0\.0\.1:9095, console: true \}$/m,
+      'telemetry: { listen: "unix:/run/registry-token/telemetry.sock", console: false }',
     ],
   ] as const;
   return changes.reduce((text, [old, next]) => {

@@ -183,6 +183,35 @@ describeAsRoot(
       expect((await stat(root.at(`${KEYS}.pem`))).mode & 0o777).toBe(0o640);
     });
 
+    test('log shows it from the audit file, to a member of adm too, and from the journal', async () => {
+      const log = (...words: readonly string[]) => machine.run(...words, 'log', '--json', '--issued');
+      // The first answer asks for a nonce.
+      const line = (await text('var/log/registry-token/audit.log')).replace(/^.*"refused"\}\n/gm, '');
+      expect(line).toMatch(/^\{.*"issued"\}\n$/);
+      expect(await log('registry-token')).toMatchObject({ exitCode: 0, stdout: line });
+      const asMember = [
+        'setpriv',
+        '--reuid=nobody',
+        '--regid=nogroup',
+        '--groups=adm',
+        '--',
+        'registry-token',
+      ];
+      const member = await log(...asMember);
+      expect(member).toMatchObject({ exitCode: 0, stdout: line });
+      expect(member.stderr).toContain('Reading /var/log/registry-token/audit.log.');
+      const fromJournal = await machine.run(
+        'registry-token',
+        'log',
+        '--json',
+        '--issued',
+        '--unit',
+        'registry-token',
+      );
+      expect(fromJournal.exitCode).toBe(0);
+      expect(JSON.parse(fromJournal.stdout).requestId).toBe(JSON.parse(line).requestId);
+    });
+
     test('a reload with mistakes fails, names them, and leaves the service as it was', async () => {
       expect(await systemctl('reload', UNIT)).toMatchObject({ exitCode: 0, stderr: '' });
       const good = await text(CONFIGURATION);
