@@ -103,6 +103,17 @@ describe('a reload', () => {
     site.clock.now = started;
   });
 
+  test('that raises clockSkew is known to the process after a crash, which may have a smaller one', async () => {
+    const senderConstraint = { replay: { statePath: 'replay.state' } };
+    const withSkew = (clockSkew: number) => ({ authority: { clockSkew }, senderConstraint });
+    site.configure(withSkew(5));
+    const runtime = await site.open();
+    for (const clockSkew of [60, 10]) expect(await reloadWith(runtime, withSkew(clockSkew))).toEqual([]);
+    site.configure(withSkew(5));
+    const { replayStore } = (await site.open()).dependencies;
+    expect(replayStore.rememberedSince).toBe(site.clock.now + 60);
+  });
+
   test('puts a new rate in force, and counts what was taken before it', async () => {
     const limited = (perSubject: string) => ({ limits: { perSubject } });
     const times = async (runtime: Runtime, count: number) => {

@@ -23,6 +23,8 @@ export interface AttackedService extends AsyncDisposable {
   readonly revoked: () => number;
   /** Lines of the log so far, by message and reason. */
   readonly lines: Readonly<Record<string, number>>;
+  /** When the log last told that the replay store is lost, in milliseconds of `performance.now()`. */
+  readonly storeLostAt: () => number;
   /** Lines that contain a compact JWS. */
   readonly secretLines: () => number;
   /** Writes a configuration with a random number of plans. `inPieces`: as a program that writes slowly. */
@@ -70,6 +72,7 @@ export async function createAttackedService(options: AttackedOptions): Promise<A
   let inForce = 0;
   let steps = 0;
   let secretLines = 0;
+  let storeLostAt = Number.NEGATIVE_INFINITY;
   let reading = Promise.resolve();
 
   const readLine = (line: string) => {
@@ -79,6 +82,7 @@ export async function createAttackedService(options: AttackedOptions): Promise<A
     const reason = /"reason":"([^"]*)"/.exec(line)?.[1];
     const kind = reason === undefined ? message : `${message} (${reason})`;
     lines[kind] = (lines[kind] ?? 0) + 1;
+    if (message === 'replay store lost') storeLostAt = performance.now();
     if (message !== 'ready' && message !== 'reloaded') return;
     inForce = Math.max(inForce, Number(/"revokedLicenses":(\d+)/.exec(line)?.[1] ?? 0));
   };
@@ -129,6 +133,7 @@ export async function createAttackedService(options: AttackedOptions): Promise<A
     revokedInForce: () => inForce,
     revoked: () => revoked,
     secretLines: () => secretLines,
+    storeLostAt: () => storeLostAt,
     configure,
     revoke: async (inPieces) => {
       revoked += 1;

@@ -49,6 +49,21 @@ describeWith(['redis-server'], 'used proofs that Redis has forgotten are not acc
     await untilAccepted(two);
   });
 
+  test.concurrent('by a process that has not noticed yet what another one has', async () => {
+    await using redis = await startRedis();
+    using one = await openStore(redis.url);
+    using two = await openStore(redis.url);
+    for (let round = 0; round < 5; round += 1) {
+      await untilAccepted(two);
+      const proof = createProof();
+      expect(await isAccepted(one, proof)).toBe(true);
+      await redis.command('FLUSHALL');
+      // The first makes a new marker.
+      expect(await one.store.failing()).toBeNull();
+      expect(await isAccepted(two, proof)).toBe(false);
+    }
+  });
+
   test.concurrent('nor those that another process had recorded, dated ahead', async () => {
     await using redis = await startRedis();
     using one = await openStore(redis.url);
