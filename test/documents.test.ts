@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { packagedConfiguration } from '../etc/package/contents.ts';
 import { run, runOrFail } from './support/processes.ts';
 import { readReference, withTables } from './support/reference.ts';
 
@@ -157,6 +158,12 @@ test('each sample of etc is linked from etc/README.md', () => {
   const reference = read('etc/README.md');
   const missing = samples.filter((path) => !reference.includes(`](${path.slice('etc/'.length)})`));
   expect(missing).toEqual([]);
+});
+
+test('the sample of the configuration has the lines that a package changes', () => {
+  const packaged = packagedConfiguration(read('etc/registry-token.yaml'));
+  for (const path of ['registry-signing.pem', '/var/lib/registry-token/', '/run/registry-token/'])
+    expect(packaged).toContain(path);
 });
 
 test('the contents of etc/README.md are its sections', () => {
