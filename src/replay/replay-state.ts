@@ -146,6 +146,8 @@ function writeProcess(path: string, { owner, startedAt, clockSkew }: FormerProce
 function readProcess(path: string): FormerProcess | null {
   let content: Buffer;
   try {
+    // A named pipe would be waited for.
+    if (!lstatSync(processPath(path)).isFile()) return null;
     content = readFileSync(processPath(path));
   } catch {
     return null;

@@ -264,6 +264,12 @@ describe('without a state to take over, proofs dated before the start and ahead 
     expect(startAt(NOW + 2, path).store.rememberedSince).toBe(NOW + 2 + 300);
   });
 
+  test('with a named pipe where the process before is noted, which is not waited for', async () => {
+    const path = folder.at('pipe');
+    await runOrFail(['mkfifo', `${path}.owner`]);
+    expect(doubted(path)).toBe('there is none');
+  });
+
   test('a process that is not the last to start with the file notes nothing there, and tells', () => {
     const path = folder.at('not-noted');
     const first = startAt(NOW, path);
