@@ -138,11 +138,6 @@ function authorityRequester(
       known = { authority, client, dpopKey: await chooseDpopKey(authority) };
     }
     const { authority, ...own } = known;
-    const { refreshToken: _, ...opTok } = await requestOpTok(
-      authority,
-      { ...own, grant, bind, scope, resources, audience },
-      parts,
-    );
-    return opTok;
+    return requestOpTok(authority, { ...own, grant, bind, scope, resources, audience }, parts);
   };
 }

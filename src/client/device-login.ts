@@ -4,7 +4,7 @@ import type { Authority } from './authority.ts';
 import { sendToAuthority } from './authority-request.ts';
 import { ClientFault, NoAnswer, parseObject, refused, shownUrl } from './client-fault.ts';
 import { type ClientParts, whyNotLedTo } from './http.ts';
-import { type GrantedOpTok, type OpTokRequest, requestOpTok, setTarget } from './op-tok.ts';
+import { type NewOpTok, type OpTokRequest, requestOpTok, setTarget } from './op-tok.ts';
 
 export interface DeviceAuthorization {
   readonly deviceCode: string;
@@ -20,7 +20,8 @@ export interface DeviceAuthorization {
   readonly interval: number;
 }
 
-export type DeviceRequest = Omit<OpTokRequest, 'grant'>;
+/** What a person is asked to approve. */
+export type DeviceRequest = Pick<OpTokRequest, 'client' | 'scope' | 'resources' | 'audience'>;
 
 const STEP = 'login';
 const MAX_CODE_CHARACTERS = 8192;
@@ -115,10 +116,10 @@ function isText(value: unknown, maxCharacters: number): value is string {
 export async function awaitApproval(
   authority: Authority,
   { deviceCode, expiresAt, ...device }: DeviceAuthorization,
-  request: DeviceRequest,
+  request: Omit<OpTokRequest, 'grant'>,
   parts: ClientParts,
   onNoAnswer: (fault: ClientFault) => void = () => {},
-): Promise<GrantedOpTok> {
+): Promise<NewOpTok> {
   const grant = { kind: 'device_code', deviceCode } as const;
   const expired = new ClientFault(
     `${STEP}: the code expired before it was approved; run registry-token login again`,

@@ -51,14 +51,25 @@ export async function logIn(
   const open = openAuthority(source, parts.http);
   prepareLoginFile(path);
   const { authority, client } = await open();
-  const { dpopKey, binding } = await chooseBinding(source, options, authority, parts);
-  const bind = dpopKey === null ? 'certificate' : 'dpop';
   const scope = scopeOf(source, authority);
-  const request = { client, scope, resources, audience, dpopKey, bind } as const;
+  const request = { client, scope, resources, audience };
   const device = await authorizeDevice(authority, request, parts);
+  const { dpopKey, binding } = await chooseBinding(source, options, authority, parts);
   onCode(device);
-  const { refreshToken, accessToken } = await awaitApproval(authority, device, request, parts, (fault) =>
-    options.warn(`${fault.message}; trying again`),
+  let refreshToken: string | null = null;
+  const { accessToken } = await awaitApproval(
+    authority,
+    device,
+    {
+      ...request,
+      dpopKey,
+      bind: dpopKey === null ? 'certificate' : 'dpop',
+      onRefreshToken: (token) => {
+        refreshToken = token;
+      },
+    },
+    parts,
+    (fault) => options.warn(`${fault.message}; trying again`),
   );
   if (refreshToken === null)
     throw new ClientFault(
@@ -84,6 +95,8 @@ async function chooseBinding(
   authority: Authority,
   { http: { clientCertificate } }: ClientParts,
 ): Promise<{ readonly dpopKey: DpopKey | null; readonly binding: Login['binding'] }> {
+  if (bind === 'certificate' && clientCertificate === null)
+    throw new ClientFault('bind is certificate, and there is no certificate: name it and its key');
   const byMetadata = bind === null && !isKeyNamed && authority.bindsToCertificates;
   if (clientCertificate !== null && (bind === 'certificate' || byMetadata))
     return { dpopKey: null, binding: { 'x5t#S256': certificateThumbprint(clientCertificate.certificate) } };
@@ -122,14 +135,11 @@ export function loginRequester(
         audience,
         dpopKey,
         bind: dpopKey === null ? 'certificate' : 'dpop',
+        onRefreshToken: (refreshToken: string) => {
+          if (refreshToken !== login.refreshToken) writeLogin(path, { ...login, refreshToken });
+        },
       } as const;
-      const { refreshToken, ...opTok } = await requestOpTok(authority, request, {
-        ...parts,
-        http: uninterrupted,
-      });
-      if (refreshToken !== null && refreshToken !== login.refreshToken)
-        writeLogin(path, { ...login, refreshToken });
-      return opTok;
+      return requestOpTok(authority, request, { ...parts, http: uninterrupted });
     });
   };
 }

@@ -39,6 +39,11 @@ export interface OpTokRequest {
   readonly dpopKey: DpopKey | null;
   /** What the OpTok must be bound by; null to accept either. */
   readonly bind: Binding | null;
+  /**
+   * Called with the refresh token that comes with an OpTok, before anything is made of the OpTok: one that was exchanged for it is
+   * used up, whatever is wrong with the rest of the answer.
+   */
+  readonly onRefreshToken?: (refreshToken: string) => void;
 }
 
 export type Binding = 'dpop' | 'certificate';
@@ -59,12 +64,6 @@ export interface NewOpTok extends OpTok {
   readonly isReusable: boolean;
 }
 
-/** An OpTok from the Authority, and what gets the next one without asking anybody. */
-export interface GrantedOpTok extends NewOpTok {
-  /** null if the Authority sent none. */
-  readonly refreshToken: string | null;
-}
-
 const STEP = 'OpTok';
 
 const MAX_TOKEN_CHARACTERS = 64 * 1024;
@@ -77,7 +76,7 @@ export async function requestOpTok(
   authority: Authority,
   request: OpTokRequest,
   parts: ClientParts,
-): Promise<GrantedOpTok> {
+): Promise<NewOpTok> {
   const { client, dpopKey } = request;
   checkAlgorithm(authority, dpopKey);
   const { clientCertificate } = parts.http;
@@ -105,17 +104,12 @@ export async function requestOpTok(
     expires_in: lifetime,
     refresh_token: refreshToken,
   } = parseObject(answer) ?? {};
+  if (isRefreshToken(refreshToken)) request.onRefreshToken?.(refreshToken);
   if (typeof accessToken !== 'string' || !isAccessToken(accessToken) || typeof tokenType !== 'string')
     throw fault('answered 200 without a usable access_token and token_type');
   const expiresAt =
     typeof lifetime === 'number' && lifetime >= 0 ? askedAt + Math.min(lifetime, LONGEST_LIFETIME_S) : null;
-  const granted = {
-    accessToken,
-    expiresAt,
-    isBearer: false,
-    isReusable: true,
-    refreshToken: isRefreshToken(refreshToken) ? refreshToken : null,
-  };
+  const granted = { accessToken, expiresAt, isBearer: false, isReusable: true };
   switch (tokenType.toLowerCase()) {
     case 'dpop':
       if (dpopKey !== null) return { ...granted, dpopKey };

@@ -226,9 +226,15 @@ function startAuthority(answers: readonly (() => Response)[]): FakeServer {
 /** Waits for the approval, with the seconds between the polls. */
 async function wait(server: FakeServer, own: Partial<DeviceAuthorization> = {}) {
   const parts = createClientParts({ now: NOW });
-  const outcome = await awaitApproval(authorityAt(server.url), { ...device, ...own }, request, parts).then(
-    ({ refreshToken }) => refreshToken,
-    (cause: Error) => cause.message,
+  let outcome = 'no refresh token';
+  const onRefreshToken = (refreshToken: string) => {
+    outcome = refreshToken;
+  };
+  const shown = { ...device, ...own };
+  await awaitApproval(authorityAt(server.url), shown, { ...request, onRefreshToken }, parts).catch(
+    (cause: Error) => {
+      outcome = cause.message;
+    },
   );
   return { outcome, seconds: parts.pauses.map((pause) => pause / 1000) };
 }

@@ -315,6 +315,33 @@ test('a refresh token that stays the same is kept, and one that cannot be used i
   expect(seen).toEqual(['r1', 'r1', 'r1', 'r1', 'r2']);
 });
 
+test('a refresh token is kept though the OpTok that came with it cannot be used', async () => {
+  const answers = [
+    { refresh_token: 'r1' },
+    { refresh_token: 'r2', token_type: 'Bearer' },
+    { refresh_token: 'r3', access_token: 'not a token' },
+    { refresh_token: 'r4' },
+  ];
+  let next = 0;
+  await using server = startFakeAuthority(() => Response.json({ ...granted, ...answers[next++] }));
+  const source = sourceIn({ authority: server.url });
+  await logIn(source, options, parts, () => {});
+  const { requestOpTok } = clientOf(source);
+  await expect(requestOpTok()).rejects.toThrow('answered with a Bearer token');
+  await expect(requestOpTok()).rejects.toThrow('without a usable access_token');
+  expect(await requestOpTok()).toMatchObject({ isBearer: false });
+  const sent = server.heardAt('/token').map(({ form }) => form.get('refresh_token'));
+  expect(sent).toEqual([null, 'r1', 'r2', 'r3']);
+});
+
+test('bind: certificate without a certificate is refused, and nobody is asked for a code', async () => {
+  const denied = logIn(sourceIn(), { ...options, bind: 'certificate' }, parts, () => {
+    throw new Error('a code was shown');
+  });
+  await expect(denied).rejects.toThrow('bind is certificate, and there is no certificate');
+  expect(readdirSync(folder.path)).toEqual([]);
+});
+
 test('Ctrl-C does not cut off a refresh: the next refresh token is in its answer', async () => {
   const stop = new AbortController();
   let isFirst = true;

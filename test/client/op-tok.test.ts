@@ -68,7 +68,6 @@ test('the request is one form with one proof, and the secret is form-encoded bef
     expiresAt: NOW + 60,
     isBearer: false,
     isReusable: true,
-    refreshToken: null,
   });
   const [heard] = server.heardAt('/token');
   expect([...(heard?.form ?? [])]).toEqual([
