@@ -1,10 +1,11 @@
 /** The words of `bun run bench`. */
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Cell, cells } from './cells.ts';
 import type { MeasureOptions } from './measure.ts';
 import type { Peer } from './peer.ts';
 
-export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--smoke] [--json FILE]
+export const USAGE = `Usage: bun run bench [--rounds N] [--seconds N] [--cells NAME,NAME] [--before FILE] [--smoke] [--json FILE]
        bun run bench --cells NAME --peer URL --peer-pid N [--peer-header 'NAME: VALUE']…
        bun run bench --overload [--smoke] [--json FILE]
        bun run bench --cores [--seconds N] [--smoke] [--json FILE]
@@ -17,6 +18,7 @@ The figures are good on a machine that does nothing else meanwhile.
 
   --rounds N      how often each cell is loaded, with the floor before and after, 1 to 60; default 6
   --seconds N     how long each time, 1 to 60, default 1; of a soak 60 to 3600, default 600
+  --before FILE   another build of the executable: each cell loads both by turns
   --peer URL      another token service that runs already: loaded by turns with the one cell that --cells names
   --peer-pid N    its process, whose CPU time is measured
   --peer-header H a header that it needs, as often as necessary
@@ -56,6 +58,7 @@ export function readOptions(words: readonly string[]): Options {
       rounds: { type: 'string', default: '6' },
       seconds: { type: 'string' },
       cells: { type: 'string' },
+      before: { type: 'string' },
       peer: { type: 'string' },
       'peer-pid': { type: 'string' },
       'peer-header': { type: 'string', multiple: true, default: [] },
@@ -78,6 +81,8 @@ export function readOptions(words: readonly string[]): Options {
   const seconds = soak ? 1 : wholeNumber('--seconds', values.seconds ?? '1', 1, 60);
   const rounds = wholeNumber('--rounds', values.rounds, 1, 60);
   const { smoke } = values;
+  const { before = null } = values;
+  if (before !== null && !existsSync(before)) throw new Error(`--before: there is no ${before}`);
   const peer = readPeer(values.peer, values['peer-pid'], values['peer-header']);
   const chosen = chooseCells(values.cells);
   if (peer !== null && chosen.length !== 1)
@@ -89,7 +94,16 @@ export function readOptions(words: readonly string[]): Options {
     mode,
     cells: chosen,
     measure: smoke
-      ? { rounds: 1, seconds: 1, floorMs: 10, warmUpSeconds: 1, warmUpRequests: 100, mostRequests: 300, peer }
+      ? {
+          rounds: 1,
+          seconds: 1,
+          floorMs: 10,
+          warmUpSeconds: 1,
+          warmUpRequests: 100,
+          mostRequests: 300,
+          peer,
+          before,
+        }
       : {
           rounds,
           seconds,
@@ -98,6 +112,7 @@ export function readOptions(words: readonly string[]): Options {
           warmUpRequests: 30_000,
           mostRequests: 500_000,
           peer,
+          before,
         },
     smoke,
     soakSeconds,

@@ -29,7 +29,11 @@ const PROOF_AGE = '5m';
 const READY_MS = 15_000;
 
 /** Starts it on a free port, with all that this cell needs, and waits until it takes proofs. */
-export async function startBenchService(folder: TemporaryFolder, cell: Cell): Promise<BenchService> {
+export async function startBenchService(
+  folder: TemporaryFolder,
+  cell: Cell,
+  executable: string = BINARY,
+): Promise<BenchService> {
   await using starting = new AsyncDisposableStack();
   const port = await findFreePort();
   const url = `${cell.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
@@ -45,12 +49,15 @@ export async function startBenchService(folder: TemporaryFolder, cell: Cell): Pr
     JSON.stringify(configurationOf(cell, { port, realm, identity, redisUrl: redis?.url ?? null })),
   );
 
-  const child = Bun.spawn([...withParent, BINARY, 'serve', '--config', folder.at('registry-token.yaml')], {
-    env: { PATH: searchPath },
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: Bun.file(folder.at('service.log')),
-  });
+  const child = Bun.spawn(
+    [...withParent, executable, 'serve', '--config', folder.at('registry-token.yaml')],
+    {
+      env: { PATH: searchPath },
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: Bun.file(folder.at('service.log')),
+    },
+  );
   starting.defer(async () => {
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), 5000);

@@ -4,6 +4,7 @@
  * the limits just before and after it.
  */
 import { createTemporaryFolder } from '../support/processes.ts';
+import { BINARY } from '../support/running-service.ts';
 import { startBareServer } from './bare-server.ts';
 import { startBenchService } from './bench-service.ts';
 import { type Cell, floorOf } from './cells.ts';
@@ -24,6 +25,8 @@ export interface MeasureOptions {
   readonly mostRequests: number;
   /** Loaded by turns with the service; null for none. */
   readonly peer: Peer | null;
+  /** Another build of the executable, loaded by turns with this one; null for none. */
+  readonly before: string | null;
   /** Ends the load and the service. */
   readonly signal: AbortSignal;
 }
@@ -39,6 +42,8 @@ export interface Round {
   /** CPU time of a bare `Bun.serve` for an answer of the same size under the same load, in microseconds. */
   readonly bare: number;
   readonly peer: PeerFigures | null;
+  /** CPU time of the other build for one token, in microseconds. */
+  readonly cpuBefore: number | null;
   readonly p50: number;
   readonly p99: number;
   readonly refused: number;
@@ -59,45 +64,73 @@ const HEADROOM = 2;
 
 /** Starts the service, loads it and ends it, whatever happens. */
 export async function measureCell(cell: Cell, options: MeasureOptions): Promise<Measurement> {
-  await using folder = await createTemporaryFolder();
-  await using service = await startBenchService(folder, cell);
-  const { pid, target } = service;
+  await using now = await prepareService(cell, BINARY, options);
+  await using former = options.before === null ? null : await prepareService(cell, options.before, options);
+  await using bare = await startBareServer(bodyBytes(now.warmUp));
   const floor = await prepareFloor(floorOf(cell), options.floorMs);
-  using prepared = new DisposableStack();
-  const prepare = (name: string, count: number) => {
-    options.signal.throwIfAborted();
-    return prepared.use(prepareLoad(folder, target, name, count));
-  };
-
-  const warmUp = await runLoad(
-    prepare('warm-up', options.warmUpRequests),
-    options.warmUpSeconds,
-    options.signal,
-  );
-  await using bare = await startBareServer(bodyBytes(warmUp));
-  const expected = Math.ceil((warmUp.requests / warmUp.seconds) * options.seconds * HEADROOM);
-  const count = Math.min(options.mostRequests, expected);
-  const loads = Array.from({ length: options.rounds }, (_, index) => prepare(`round-${index}`, count));
   const before = readMachineTicks();
-  const rounds = await measureRounds(loads, floor, async (load) => {
-    const issuedBefore = await service.countIssued();
-    const cpuBefore = cpuSeconds(pid);
-    const result = await runLoad(load, options.seconds, options.signal);
-    const cpu = cpuSeconds(pid) - cpuBefore;
-    const tokens = (await service.countIssued()) - issuedBefore;
-    const { seconds, p50, p99, refused, failed, exhausted } = result;
-    const [tokensPerSecond, cpuPerToken] = [tokens / seconds, (cpu / tokens) * 1e6];
+  const rounds = await measureRounds(options.rounds, floor, async (round) => {
+    const figures = await now.measure(round);
     const bareBefore = cpuSeconds(bare.pid);
-    const { requests } = await runLoad(load, options.seconds, options.signal, bare.url);
+    const { requests } = await runLoad(now.load(round), options.seconds, options.signal, bare.url);
     const bareCpu = ((cpuSeconds(bare.pid) - bareBefore) / requests) * 1e6;
+    const cpuBefore = former === null ? null : (await former.measure(round)).cpuPerToken;
     const peer =
       options.peer === null
         ? null
         : await loadPeer(options.peer, cell.connections, options.seconds, options.signal);
-    const figures = { tokens, tokensPerSecond, cpuPerToken, p50, p99, refused, failed, exhausted };
-    return { ...figures, bare: bareCpu, peer };
+    return { ...figures, bare: bareCpu, peer, cpuBefore };
   });
-  return { rounds, memory: readMemory(pid), stolen: stolenBetween(before, readMachineTicks()) };
+  return { rounds, memory: readMemory(now.pid), stolen: stolenBetween(before, readMachineTicks()) };
+}
+
+interface PreparedService extends AsyncDisposable {
+  readonly pid: number;
+  readonly warmUp: LoadResult;
+  readonly load: (round: number) => PreparedLoad;
+  readonly measure: (round: number) => Promise<Omit<Round, 'floor' | 'bare' | 'peer' | 'cpuBefore'>>;
+}
+
+/** One executable, warm, with the requests of every round. */
+async function prepareService(
+  cell: Cell,
+  executable: string,
+  { signal, rounds, seconds, mostRequests, warmUpRequests, warmUpSeconds }: MeasureOptions,
+): Promise<PreparedService> {
+  await using starting = new AsyncDisposableStack();
+  const folder = starting.use(await createTemporaryFolder());
+  const service = starting.use(await startBenchService(folder, cell, executable));
+  const { pid, target } = service;
+  const prepare = (name: string, count: number) => {
+    signal.throwIfAborted();
+    return starting.use(prepareLoad(folder, target, name, count));
+  };
+  const warmUp = await runLoad(prepare('warm-up', warmUpRequests), warmUpSeconds, signal);
+  const expected = Math.ceil((warmUp.requests / warmUp.seconds) * seconds * HEADROOM);
+  const count = Math.min(mostRequests, expected);
+  const loads = Array.from({ length: rounds }, (_, index) => prepare(`round-${index}`, count));
+  const load = (round: number) => {
+    const found = loads[round];
+    if (found === undefined) throw new Error(`There is no load for round ${round}.`);
+    return found;
+  };
+  const started = starting.move();
+  return {
+    pid,
+    warmUp,
+    load,
+    measure: async (round) => {
+      const issuedBefore = await service.countIssued();
+      const cpuBefore = cpuSeconds(pid);
+      const result = await runLoad(load(round), seconds, signal);
+      const cpu = cpuSeconds(pid) - cpuBefore;
+      const tokens = (await service.countIssued()) - issuedBefore;
+      const { p50, p99, refused, failed, exhausted } = result;
+      const [tokensPerSecond, cpuPerToken] = [tokens / result.seconds, (cpu / tokens) * 1e6];
+      return { tokens, tokensPerSecond, cpuPerToken, p50, p99, refused, failed, exhausted };
+    },
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  };
 }
 
 /** Without its head, which is about as long. */
@@ -108,14 +141,14 @@ function bodyBytes({ bytes, requests }: LoadResult): number {
 }
 
 async function measureRounds(
-  loads: readonly PreparedLoad[],
+  count: number,
   floor: Floor,
-  measure: (load: PreparedLoad) => Promise<Omit<Round, 'floor'>>,
+  measure: (round: number) => Promise<Omit<Round, 'floor'>>,
 ): Promise<Round[]> {
   const rounds: Round[] = [];
   let before = await floor();
-  for (const load of loads) {
-    const round = await measure(load);
+  for (let number = 0; number < count; number += 1) {
+    const round = await measure(number);
     const after = await floor();
     rounds.push({ ...round, floor: (before + after) / 2 });
     before = after;

@@ -16,6 +16,8 @@ export interface Row {
   readonly bare: number;
   /** The floor and the bare answer. */
   readonly limit: number;
+  /** CPU time for one token, in that of the other build, round by round; null without one. */
+  readonly before: Spread | null;
   /** CPU time for one token, in that of the peer, round by round; null without a peer. */
   readonly peer: { readonly cpu: Spread; readonly speed: Spread } | null;
   readonly p50: number;
@@ -48,6 +50,9 @@ export function createRow(cell: Cell, measurement: Measurement): Row {
       ? []
       : [{ cpu: cpuPerToken / peer.cpuPerToken, speed: tokensPerSecond / peer.tokensPerSecond }],
   );
+  const ratios = rounds.flatMap(({ cpuPerToken, cpuBefore }) =>
+    cpuBefore === null ? [] : [cpuPerToken / cpuBefore],
+  );
   return {
     cell,
     measurement,
@@ -56,6 +61,7 @@ export function createRow(cell: Cell, measurement: Measurement): Row {
     floor: median((round) => round.floor),
     bare: median((round) => round.bare),
     limit: median(limitOf),
+    before: ratios.length === 0 ? null : spreadOf(ratios),
     peer:
       peers.length === 0
         ? null
@@ -112,17 +118,24 @@ export function formatReport({ machine, bun, rows }: Report): string {
     '',
     ...formatColumns(lines),
     ...remarksOn(rows),
+    ...rows.flatMap(formatBefore),
     ...rows.flatMap(formatPeer),
     '',
   ].join('\n');
 }
 
+function formatSpread({ median, low, high }: Spread): string {
+  return `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`;
+}
+
+function formatBefore({ cell, before }: Row): string[] {
+  return before === null ? [] : [`${cell.name}: ${formatSpread(before)} of the CPU for a token before`];
+}
+
 function formatPeer({ cell, peer }: Row): string[] {
   if (peer === null) return [];
-  const spread = ({ median, low, high }: Spread) =>
-    `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`;
   return [
-    `${cell.name}: ${spread(peer.cpu)} of the peer's CPU for a token, ${spread(peer.speed)} of its tokens/s`,
+    `${cell.name}: ${formatSpread(peer.cpu)} of the peer's CPU for a token, ${formatSpread(peer.speed)} of its tokens/s`,
   ];
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describeWith } from '../support/debian-parts.ts';
 import { createTemporaryFolder, run, type TemporaryFolder } from '../support/processes.ts';
+import { BINARY } from '../support/running-service.ts';
 import { startBareServer } from './bare-server.ts';
 import type { Cell } from './cells.ts';
 
@@ -46,6 +47,17 @@ describeWith(['wrk', 'redis-server'], 'bun run bench --smoke', () => {
       expect(row.peer).toBeNull();
     }
     for (const name of names) expect(stdout).toMatch(new RegExp(`^${name} +\\d+ +\\d+ .* 0$`, 'm'));
+  });
+
+  test('--before loads another build by turns', async () => {
+    const file = folder.at('before.json');
+    const words = ['--smoke', '--cells', 'mtls-new', '--before', BINARY, '--json', file];
+    const { exitCode, stdout } = await bench(words);
+    expect(exitCode).toBe(0);
+    const [{ measurement, before }] = JSON.parse(readFileSync(file, 'utf8')).rows;
+    const [{ cpuPerToken, cpuBefore }] = measurement.rounds;
+    expect(before.median).toBeCloseTo(cpuPerToken / cpuBefore, 6);
+    expect(stdout).toMatch(/^mtls-new: [\d.]+ \(.*\) of the CPU for a token before$/m);
   });
 
   test('measures the cells that are named', async () => {
@@ -188,6 +200,7 @@ describe('the bench does not start', () => {
     [['--soak', '--seconds', '59'], '--seconds is a whole number from 60 to 3600, not 59'],
     [['--attack', '--workers', '1'], '--workers is a whole number from 2 to 64, not 1'],
     [['--attack', '--minutes', '0'], '--minutes is a whole number from 1 to 120, not 0'],
+    [['--before', '/nowhere/registry-token'], '--before: there is no /nowhere/registry-token'],
     [['--peer', 'http://127.0.0.1:1/', '--peer-pid', '9'], '--peer is measured beside one cell'],
     [
       ['--cells', 'tls', '--peer', 'http://10.1.2.3/', '--peer-pid', '9'],
