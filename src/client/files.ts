@@ -1,6 +1,6 @@
 /** The files that a client is given: secrets of one line, certificates, keys, and certificate authorities to trust. */
 import { readFileSync } from 'node:fs';
-import { errorCode, explainError } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { FileLockFault, type LockWait, withFileLock } from '../platform/file-lock.ts';
 import { PemFault, parseCertificates, parsePrivateKey } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
@@ -13,7 +13,7 @@ export function readTextFile(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new ClientFault(`cannot read ${what} from ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot read ${what} from ${path}: ${explainError(cause, 'read')}`);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { settleWithin } from '../platform/wait.ts';
 import { ClientFault } from './client-fault.ts';
 import type { DpopKey } from './dpop.ts';
@@ -122,7 +122,7 @@ function readOnce(path: string): { readonly text: string; readonly isSettled: bo
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
-    throw fault(errorCode(cause));
+    throw fault(explainError(cause, 'read'));
   }
   try {
     const before = fstatSync(file);
@@ -136,7 +136,7 @@ function readOnce(path: string): { readonly text: string; readonly isSettled: bo
     const after = fstatSync(file);
     return { text, isSettled: after.size === before.size && after.mtimeMs === before.mtimeMs };
   } catch (cause) {
-    throw cause instanceof ClientFault ? cause : fault(errorCode(cause));
+    throw cause instanceof ClientFault ? cause : fault(explainError(cause, 'read'));
   } finally {
     closeSync(file);
   }

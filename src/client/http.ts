@@ -1,8 +1,7 @@
 /** One HTTP exchange of a client: bounded in time and size, never redirected, never in plain text. */
 
 import { readBody } from '../platform/bounded-body.ts';
-import { errorCode } from '../platform/errors.ts';
-import { excerpt } from '../platform/escape.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { isLoopback, isSecureUrl } from '../platform/loopback.ts';
 import { fetchProxy, type Proxies, whoFailed } from '../platform/proxy.ts';
 import { ClientFault, type HttpAnswer, NoAnswer, shownUrl } from './client-fault.ts';
@@ -131,22 +130,5 @@ function faultOf(cause: unknown): string {
   if (!(cause instanceof Error)) return 'unknown fault';
   if (cause.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
   if (cause.name === 'AbortError') return 'it was interrupted';
-  const code = errorCode(cause, '');
-  if (code === '') return excerpt(cause.message);
-  const hint = hints[code];
-  return hint === undefined ? excerpt(code) : `${hint} (${code})`;
+  return explainError(cause, 'connect');
 }
-
-const untrusted = 'its certificate authority is not trusted; name a file with it (--ca, caPath)';
-
-const hints: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connection refused',
-  ENOTFOUND: 'unknown host name',
-  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT: untrusted,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
-  CERT_HAS_EXPIRED: 'its certificate has expired',
-};

@@ -74,7 +74,7 @@ test('a server that is not there is named with the reason', async () => {
   const server = startFakeServer(() => new Response());
   await server[Symbol.asyncDispose]();
   await expect(get(`${server.url}/path`)).rejects.toThrow(
-    `discovery: ${server.url}/path did not answer: connection refused (ECONNREFUSED)`,
+    `discovery: ${server.url}/path did not answer: connection refused: nothing listens there (ECONNREFUSED)`,
   );
 });
 
@@ -130,7 +130,7 @@ test.each([
   [
     'nothing listens',
     async () => `127.0.0.1:${await findFreePort()}`,
-    'cannot be used: connection refused (ECONNREFUSED)',
+    'cannot be used: connection refused: nothing listens there (ECONNREFUSED)',
   ],
   [
     'it refuses a tunnel',

@@ -389,7 +389,7 @@ describeSetUps<Glewlwyd>({
       change: { profile: { caPath: undefined } },
       read: 'token',
       found: 'its certificate authority is not trusted',
-      mend: 'name a file with it (--ca, caPath)',
+      mend: 'name a file with that authority (caPath, --ca)',
     },
     {
       setUp: 'an issuer with a slash too many in the configuration',

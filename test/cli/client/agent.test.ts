@@ -83,7 +83,7 @@ test('a secret that is not there is told before anything is opened', async () =>
     ...['--client-secret-path', folder.at('none')],
   );
   expect(exitCode).toBe(1);
-  expect(stderr).toContain(`${folder.at('none')} (ENOENT)`);
+  expect(stderr).toContain(`${folder.at('none')}: no such file (ENOENT)`);
 });
 
 test('an address in use is told, with the option that names another', async () => {

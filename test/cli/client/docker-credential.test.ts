@@ -175,7 +175,7 @@ describeWith(['openssl'], 'the credential helper', () => {
     await site.authority[Symbol.asyncDispose]();
     const { exitCode, stdout, stderr } = await call('get', 'registry.example.com');
     expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' });
-    expect(stdout).toContain('connection refused (ECONNREFUSED)\n');
+    expect(stdout).toContain('connection refused: nothing listens there (ECONNREFUSED)\n');
   });
 
   test('mistakes in the profiles are there too, each at its place', async () => {

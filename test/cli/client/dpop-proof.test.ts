@@ -85,7 +85,7 @@ test.each([
     'two\nlines\n',
     'standard input must hold the access token on one line, and nothing else',
   ],
-  [['--access-token-path', '/nonexistent/token'], '', '/nonexistent/token (ENOENT)'],
+  [['--access-token-path', '/nonexistent/token'], '', '/nonexistent/token: no such file (ENOENT)'],
   [['--url', 'ftp://registry.example.com/'], '', 'the URL of a proof must be http or https'],
 ])('%j fails without making a key', async (args, input, message) => {
   await using folder = await createTemporaryFolder();

@@ -167,11 +167,11 @@ describe('with oidc-provider and the service', () => {
   test.each([
     [
       ['--client-secret-path', '/nonexistent/secret'],
-      'cannot read the client secret from /nonexistent/secret (ENOENT)',
+      'cannot read the client secret from /nonexistent/secret: no such file (ENOENT)',
     ],
     [
       ['--ca', '/nonexistent/ca.pem'],
-      'cannot read the certificate authority from /nonexistent/ca.pem (ENOENT)',
+      'cannot read the certificate authority from /nonexistent/ca.pem: no such file (ENOENT)',
     ],
   ])('%j is a failure that names the file', async (more, message) => {
     expect(await get(...more)).toMatchObject({ exitCode: 1, stderr: `${message}\n` });

@@ -254,7 +254,12 @@ test('a registry that is not there is told, with the reason', async () => {
   const answer = await fetch(`${parties.url}/v2/a/manifests/1`);
   expect(answer.status).toBe(502);
   expect(await answer.json()).toEqual({
-    errors: [{ code: 'UNAVAILABLE', message: expect.stringContaining('connection refused (ECONNREFUSED)') }],
+    errors: [
+      {
+        code: 'UNAVAILABLE',
+        message: expect.stringContaining('connection refused: nothing listens there (ECONNREFUSED)'),
+      },
+    ],
   });
 });
 
