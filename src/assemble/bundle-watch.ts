@@ -98,8 +98,9 @@ function phaseOf(expiry: number, now: number): Phase {
 
 /** For the log. */
 function describeBundle(bundle: Bundle) {
-  const { serial, issuer, keyId, issuedAt, expiresAt, note, plans, revokedLicenses } = bundle;
+  const { file, serial, issuer, keyId, issuedAt, expiresAt, note, plans, revokedLicenses } = bundle;
   return {
+    file,
     serial,
     issuer,
     keyId,

@@ -37,12 +37,14 @@ export async function openBundle(
   if (entitlements === undefined) return null;
   const keys = files.readText('entitlements.keysPath', entitlements.keysPath);
   const bytes = files.read('entitlements.path', entitlements.path, howToGetBundle);
+  await pause();
   const keySet = keys === null ? null : parseKeys(keys, files);
   if (keySet === null || bytes === null) return null;
   const file = loaded.resolvePath(entitlements.path);
   const isSame = [entitlements.path, entitlements.keysPath]
     .map(loaded.resolvePath)
     .every((path) => hasSameContent(path, files.snapshot.contents, before?.contents));
+  await pause();
   try {
     const bundle =
       isSame && before?.entitlements ? before.entitlements : await readBundle(bytes, file, keySet, pause);

@@ -131,6 +131,11 @@ export class Runtime {
 
   readonly handle: Handle = createEndpoints(() => this.#service.endpoints);
 
+  /** What every thread answers by, for the log. */
+  get inForce() {
+    return describeInForce(this.#inForce);
+  }
+
   get service(): Service {
     return this.#service;
   }
@@ -245,7 +250,7 @@ export class Runtime {
     const { file, overrides } = this.#service.loaded;
     log.info('reloaded', {
       configuration: file,
-      ...describeInForce(this.#inForce),
+      ...this.inForce,
       ...describeOverrides(overrides),
     });
     this.logWarnings();
@@ -321,7 +326,7 @@ export class Runtime {
       if (file !== null && state !== undefined)
         this.#filesInUse = new Map([...this.#filesInUse, [file, state]]);
       await this.#take(revoked.service);
-      log.warn('only the revocations are reloaded', describeInForce(this.#inForce));
+      log.warn('only the revocations are reloaded', this.inForce);
     }
     return all;
   }

@@ -12,6 +12,7 @@ import { type Console, createConsole } from '../console/console.ts';
 import { LastHour } from '../console/last-hour.ts';
 import { RecentDecisions } from '../console/recent-decisions.ts';
 import { type TelemetryParts, telemetryEndpoints } from '../endpoints.ts';
+import { withBundle } from '../entitlements/in-force.ts';
 import { describeProxies, proxiesOf } from '../platform/proxy.ts';
 import { DescriptorReserve, Descriptors } from '../server/descriptors.ts';
 import { type Listener, listen } from '../server/listen.ts';
@@ -177,13 +178,11 @@ Example:
       () => void reload(),
     );
     const { version, commit } = buildInfo();
-    const { generation, revokedLicenses } = runtime.service;
     log.info('ready', {
       url: listeners.url,
       descriptors: descriptors.limit === Infinity ? null : descriptors.limit,
       configuration: file,
-      generation,
-      revokedLicenses,
+      ...runtime.inForce,
       ...describeOverrides(loaded.overrides),
       version,
       commit,
@@ -298,8 +297,12 @@ function openConsole(
     recent,
     lastHour,
     inForce: () => {
-      const { loaded, generation, endpoints } = runtime.service;
-      return { loaded, generation, policy: endpoints.service.policy };
+      const { loaded, entitlements, generation, endpoints } = runtime.service;
+      return {
+        loaded: withBundle(loaded, entitlements),
+        generation,
+        policy: endpoints.service.policy,
+      };
     },
     registrySample: () => renderRegistrySample(runtime.service.loaded, runtime.service.signingKey),
     clients: () => reportClients(runtime.service.loaded.configuration, null),

@@ -3,6 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { entitlements } from '../../src/cli/entitlements.ts';
+import { explain } from '../../src/cli/explain.ts';
 import { keygen } from '../../src/cli/keygen.ts';
 import { SITE, signBundle, vendorKeySet } from '../support/bundles.ts';
 import { createKey } from '../support/keys.ts';
@@ -231,6 +232,31 @@ describe('verify', () => {
     expect((await run()).exitCode).toBe(2);
     expect((await run('judge')).stderr).toContain('sign, verify, diff, inspect');
   });
+});
+
+test('explain names the rule of a bundle by a JSON pointer', async () => {
+  const file = await made('explained', {
+    defaultPlan: 'a/b',
+    plans: { 'a/b': { repositories: [{ pattern: 'other/*' }, { pattern: 'vendor/*' }] } },
+    revokedLicenses: ['L1'],
+  });
+  const config = write('explain.yaml', {
+    authority: { issuer: 'https://a.example', jwksPath: keys, audiences: ['x'] },
+    signing: { issuer: 'x', keyPath: key },
+    registry: { realm: 'https://r.example/token' },
+    entitlements: { path: file, keysPath: keys, site: SITE, statePath: 'explain.state' },
+  });
+  const explained = (...args: string[]) => runCommand(explain, ['--config', config, ...args]);
+  const granted = await explained('repository:vendor/app:pull');
+  expect([granted.exitCode, granted.stderr]).toEqual([0, '']);
+  expect(cut(granted.stdout)).toContain('plan a/b (explained.jws#/plans/a~1b)');
+  expect(cut(granted.stdout)).toContain('by vendor/* (explained.jws#/plans/a~1b/repositories/1/pattern)');
+  expect((await explained('--license', 'L1', 'repository:vendor/app:pull')).stdout).toContain(
+    'license-revoked',
+  );
+  rmSync(file);
+  const refused = await explained('repository:vendor/app:pull').catch((cause: unknown) => cause);
+  expect(refused).toMatchObject({ exitCode: 78 });
 });
 
 describe('diff', () => {
