@@ -11,7 +11,7 @@ import { createPauses } from '../platform/pauses.ts';
 import { formatTime } from '../platform/time.ts';
 import { settleWithin } from '../platform/wait.ts';
 import { type CertificateFile, describeEnd, EndReminder, groupByFile } from '../status/certificates.ts';
-import type { CertificateState, ReloadState, Snapshot } from '../status/snapshot.ts';
+import type { CertificateState, ReloadMistake, ReloadState, Snapshot } from '../status/snapshot.ts';
 import { nameFault } from '../telemetry/log.ts';
 import type { Observations } from '../telemetry/metrics.ts';
 import {
@@ -222,13 +222,14 @@ export class Runtime {
       if (mistakes.length === 0) result = 'success';
       this.#lastReload = {
         at: this.dependencies.clock(),
-        mistakes: mistakes.map(describeMistake),
+        mistakes: someOf(mistakes),
+        count: mistakes.length,
         fault: null,
       };
       return mistakes;
     } catch (cause) {
       const fault = cause instanceof ReloadIncomplete ? cause.message : nameFault(cause);
-      this.#lastReload = { at: this.dependencies.clock(), mistakes: [], fault };
+      this.#lastReload = { at: this.dependencies.clock(), mistakes: [], count: 0, fault };
       throw cause;
     } finally {
       this.dependencies.metrics.reloaded(result);
@@ -577,8 +578,16 @@ export function describeOverrides(overrides: LoadedConfiguration['overrides']): 
   return texts.length === 0 ? {} : { overrides: texts };
 }
 
-function describeMistake(mistake: Mistake) {
-  return { source: mistake.source, text: formatMistake(mistake) };
+/** Of the mistakes of a reload, those that `status` names. */
+const MOST_NAMED = 20;
+
+/** The first of each file, then others. */
+function someOf(mistakes: readonly Mistake[]): ReloadMistake[] {
+  const firsts = new Map(mistakes.toReversed().map((mistake) => [mistake.source, mistake]));
+  const isFirst = (mistake: Mistake) => firsts.get(mistake.source) === mistake;
+  return [...mistakes.filter(isFirst), ...mistakes.filter((mistake) => !isFirst(mistake))]
+    .slice(0, MOST_NAMED)
+    .map((mistake) => ({ source: mistake.source, text: formatMistake(mistake) }));
 }
 
 function shareRevocations({ serial, revokedLicenses }: Bundle): NewerRevocations {

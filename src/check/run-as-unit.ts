@@ -48,25 +48,67 @@ export async function runAsUnit(unit: string, run: UnitRun): Promise<number> {
       `systemd has no unit ${unit}.service; systemctl list-units 'registry-token*' lists them`,
     );
   const runAs = `${unit}-check`;
-  const { properties, configuration } = readUnitSettings(shown.stdout, unit, runAs);
-  const named = run.hasConfiguration || configuration === null ? [] : ['--config', configuration];
+  const settings = readUnitSettings(shown.stdout, unit, runAs);
+  const named =
+    run.hasConfiguration || settings.configuration === null ? [] : ['--config', settings.configuration];
+  const words = [...run.self, ...run.words, ...named];
+  let { properties } = settings;
+  for (;;) {
+    const ended = await runTransient(runAs, properties, words, run.env);
+    const unknown = unknownSetting(ended);
+    const known = properties.filter((property) => !property.startsWith(`${unknown}=`));
+    if (unknown !== null && known.length < properties.length) {
+      properties = known;
+      continue;
+    }
+    run.write.stdout(ended.stdout);
+    run.write.stderr(ended.stderr);
+    const fault = setupFaults[ended.exitCode];
+    if (fault !== undefined)
+      throw new NoUnit(
+        `systemd could not start it as ${unit}.service: ${fault} (exit status ${ended.exitCode})`,
+      );
+    return ended.exitCode;
+  }
+}
+
+interface Ended {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function runTransient(
+  runAs: string,
+  properties: readonly string[],
+  words: readonly string[],
+  env: Environment,
+): Promise<Ended> {
   const child = Bun.spawn(
     [
       ...['systemd-run', `--unit=${runAs}`, '--pipe', '--wait', '--collect', '--quiet'],
       ...properties.map((property) => `--property=${property}`),
-      ...['--', ...run.self, ...run.words, ...named],
+      ...['--', ...words],
     ],
-    { env: { ...run.env }, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe', timeout: RUN_MS },
+    { env: { ...env }, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe', timeout: RUN_MS },
   );
   const [exitCode, stdout, stderr] = await Promise.all([
     child.exited,
     child.stdout.text(),
     child.stderr.text(),
   ]);
-  run.write.stdout(stdout);
-  run.write.stderr(stderr);
-  const fault = setupFaults[exitCode];
-  if (fault !== undefined)
-    throw new NoUnit(`systemd could not start it as ${unit}.service: ${fault} (exit status ${exitCode})`);
-  return exitCode;
+  return { exitCode, stdout, stderr };
+}
+
+/**
+ * A setting that this version of systemd does not have, of those that systemd-run was given; null where it started the command.
+ * In a unit's file systemd ignores such a one.
+ */
+function unknownSetting({ exitCode, stdout, stderr }: Ended): string | null {
+  if (exitCode !== 1 || stdout !== '') return null;
+  return (
+    /^(?:Unknown assignment: |Failed to start transient service unit: Cannot set property )(\w+)/m.exec(
+      stderr,
+    )?.[1] ?? null
+  );
 }

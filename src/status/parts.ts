@@ -75,9 +75,10 @@ function configurationPart({ configuration, unit }: Snapshot): StatusPart {
     lastReloadAt: lastReload === null ? null : formatTime(lastReload.at),
     mistakes: lastReload?.mistakes.map(({ text }) => text) ?? [],
   };
-  const [mistake, ...others] = lastReload?.mistakes ?? [];
+  const [mistake] = lastReload?.mistakes ?? [];
   if (lastReload !== null && mistake !== undefined) {
-    const more = others.length === 0 ? '' : ` (and ${counted(others.length, 'more mistake')})`;
+    const others = lastReload.count - 1;
+    const more = others === 0 ? '' : ` (and ${counted(others, 'more mistake')})`;
     return part(
       'configuration',
       'error',

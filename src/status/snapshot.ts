@@ -38,7 +38,10 @@ export interface ConfigurationState {
 
 export interface ReloadState {
   readonly at: number;
+  /** Some of them where there are many; of each file at least the first. */
   readonly mistakes: readonly ReloadMistake[];
+  /** How many there are. */
+  readonly count: number;
   /** Why not every thread uses the configuration, or what else went wrong. */
   readonly fault: string | null;
 }

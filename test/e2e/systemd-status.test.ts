@@ -104,7 +104,10 @@ describeAsRoot(['dpkg-deb', 'mmdebstrap', 'systemd-nspawn'], 'beside the package
     expect(await checkUnit('--mistakes')).toMatchObject({ exitCode: 0, stderr: '' });
     await mkdir(root.at(DROP_INS), { recursive: true });
     const dropIn = root.at(`${DROP_INS}/lifetime.conf`);
-    await writeFile(dropIn, '[Service]\nEnvironment=REGISTRY_TOKEN_SIGNING__LIFETIME="5 moons"\n');
+    await writeFile(
+      dropIn,
+      '[Service]\nOfAnotherSystemd=yes\nEnvironment=REGISTRY_TOKEN_SIGNING__LIFETIME="5 moons"\n',
+    );
     await systemctl('daemon-reload');
     expect((await machine.run('registry-token', 'check', '--mistakes')).exitCode).toBe(0);
     const { exitCode, stderr } = await checkUnit('--mistakes');

@@ -46,7 +46,7 @@ const healthy: Snapshot = {
     loadedAt: NOW - 3600,
     overrides: [],
     changedFiles: [],
-    lastReload: { at: NOW - 3600, mistakes: [], fault: null },
+    lastReload: { at: NOW - 3600, mistakes: [], count: 0, fault: null },
   },
   signingKey: {
     algorithm: 'ES256',
@@ -103,6 +103,7 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
               text: 'registry-token.yaml:3:1: sever: unknown key',
             },
           ],
+          count: 1,
           fault: null,
         },
       },
@@ -125,7 +126,7 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
     {
       configuration: {
         ...healthy.configuration,
-        lastReload: { at: NOW, mistakes: [], fault: 'worker 2 does not start' },
+        lastReload: { at: NOW, mistakes: [], count: 0, fault: 'worker 2 does not start' },
       },
     },
     'configuration',
@@ -291,6 +292,7 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
         lastReload: {
           at: NOW,
           mistakes: [{ source: list, text: `${list}:7:1: no final line end` }],
+          count: 1,
           fault: null,
         },
       },
@@ -338,6 +340,7 @@ const ailing: readonly [string, Partial<Snapshot>, string, PartState, string, st
               text: `${entitlements.file}#/serial: must be a number`,
             },
           ],
+          count: 1,
           fault: null,
         },
       },
