@@ -26,12 +26,12 @@ import { type Command, type CommandContext, CommandFailure, readOptions } from '
 
 export const check: Command = {
   name: 'check',
-  summary: 'validates the configuration, keys and certificates, and says what a registry must be given',
+  summary: 'validates the configuration, keys and certificates, and prints what the registry needs',
   help: `Usage: registry-token check [--unit NAME] [--config FILE] [--registry-config FILE] [--offline] [--strict] [--json]
        registry-token check --mistakes [--unit NAME] [--config FILE]
 
 Reports every mistake that keeps serve from starting, each with its place, and exits with 78. Without mistakes it
-prints what a registry must be given, which stock clients the configuration serves, what the environment overrides,
+prints what the registry needs, which stock clients the configuration supports, what the environment overrides,
 and findings: keys others can read, certificates that end, clocks that differ, an Authority or realm that does not
 answer, patterns that match nothing, a registry that does not trust the key, a running service that has another
 configuration.
@@ -40,11 +40,11 @@ configuration.
   --registry-config FILE   the registry's own file (config.yml of distribution, config.json of zot): compares what
                            changes the meaning of its auth section with this configuration
   --offline                makes no network requests
-  --strict                 exit 1 for a warning too
-  --mistakes               prints the mistakes alone, without network requests; nothing where serve would start
-  --json                   the same for programs
+  --strict                 exits with 1 for warnings too
+  --mistakes               prints only the mistakes, without network requests; prints nothing if serve would start
+  --json                   prints the report as JSON
 
-Exit codes: 0; 1 with an error, under --strict also with a warning; 2 usage; 78 the configuration has mistakes.
+Exit codes: 0; 1 if there is an error, with --strict also a warning; 2 usage; 78 the configuration has mistakes.
 
 Example:
   registry-token check --config /etc/registry-token/registry-token.yaml --registry-config /etc/docker/registry/config.yml

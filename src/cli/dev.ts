@@ -46,20 +46,20 @@ const GRACE = 1000;
 
 export const dev: Command = {
   name: 'dev',
-  summary: 'everything for a try-out on loopback, with the commands to copy',
+  summary: 'runs everything for a try-out on loopback, and prints the commands to copy',
   help: `Usage: registry-token dev [--dir DIR] [--listen 127.0.0.1:8085]
                           [--authority-listen 127.0.0.1:8086] [--registry 127.0.0.1:5000]
 
 Runs the service and a development Authority on loopback, with fresh keys, a configuration for each and one for
 docker-registry, and prints the commands that get a token and push and pull an image with it. It runs until Ctrl-C, and
-leaves nothing running. Edits of DIR/registry-token.yaml take effect at once. For development only: whoever can read
-the folder can get tokens.
+leaves nothing running. Edits of DIR/registry-token.yaml take effect at once. For development only: anyone who can
+read the folder can get tokens.
 
   --dir DIR                     keeps the files in DIR, and uses its keys again the next time; by default they are
                                 in a temporary folder and removed at the end
   --listen HOST:PORT            the address of the service
   --authority-listen HOST:PORT  the address of the development Authority
-  --registry HOST:PORT          the address that the registry is going to listen on
+  --registry HOST:PORT          the address that the registry will listen on
 
 Each address is on loopback: 127.0.0.1, [::1] or localhost. REGISTRY_TOKEN_* variables are ignored.
 
@@ -87,7 +87,7 @@ Example:
     });
     try {
       const kept = await runUntil(stopped, options.dir, addresses, context);
-      context.tell(kept === null ? '\nStopped; nothing is left behind.\n' : `\nStopped. ${kept} is kept.\n`);
+      context.tell(kept === null ? '\nStopped. All files were removed.\n' : `\nStopped. ${kept} is kept.\n`);
       return 0;
     } catch (cause) {
       if (cause instanceof FolderFault) throw new CommandFailure(cause.message);

@@ -40,16 +40,16 @@ export const explain: Command = {
 Shows for each resource and action whether it is allowed, by which pattern, and on which line of the configuration. If
 it is denied, shows the nearest pattern and why it did not match. The service's own code decides.
 
-  --token OPTOK      takes plan, licence and claims from this OpTok; - reads it from standard input.
+  --token OPTOK      uses plan, licence and claims of this OpTok; - reads it from standard input.
                      It is not verified without --verify, which lists its header, its claims and every fault
                      of its signature, header and claims (its sender is never verified)
-  --plan P           takes this plan. Default, without --token: defaultPlan
-  --license L        takes this licence
+  --plan P           uses this plan. Default, without --token: defaultPlan
+  --license L        uses this licence
   --claim NAME=VALUE a further claim, for {claim:NAME}, {path:NAME} and planRules; may be repeated, also
                      with the same name: a list
   --authority NAME   the Authority whose planRules and claims apply; needed without --token if there are several
   --anonymous        a request without credentials (anonymousPlan)
-  --json             the same for programs
+  --json             prints the result as JSON
 
 Exit codes: 0 a token would be issued, 1 it would be refused, 2 usage, 78 the configuration has mistakes.
 
@@ -111,9 +111,7 @@ async function askedCaller(
   const { token, plan, license, claim = [], authority, anonymous = false, verify = false } = values;
   const described = plan !== undefined || license !== undefined || claim.length > 0;
   if (Number(token !== undefined) + Number(described) + Number(anonymous) > 1)
-    throw new UsageError(
-      '--token, --anonymous, and --plan with --license and --claim are alternatives: use one',
-    );
+    throw new UsageError('--token, --anonymous and --plan (with --license and --claim) cannot be combined');
   if (verify && token === undefined) throw new UsageError('--verify needs --token');
   if (authority !== undefined && (token !== undefined || anonymous))
     throw new UsageError('--authority needs --plan or --claim; the iss of a token selects its Authority');

@@ -120,7 +120,7 @@ export async function finishRotation(
   if (now < until && !force)
     throw new CommandFailure(
       `tokens of the old key may be valid until ${new Date(until * 1000).toISOString()}; nothing was changed. ` +
-        'Run it after that, or with --force if the old key must go at once',
+        'Run it after that, or with --force if the old key must be removed at once',
     );
   const certificate = readCertificate(current.certificate);
   if (!force) await checkService(folder, now, await thumbprintId(certificate.publicKey), askThumbprint);
@@ -149,7 +149,7 @@ async function checkService(
     const reason = cause instanceof Error ? cause.message : 'unknown fault';
     throw new CommandFailure(
       `cannot ask the running service which key it signs with, and nothing was changed: ${reason}; start it, name its ` +
-        'configuration with --config, or run it with --force where the service is elsewhere',
+        'configuration with --config, or use --force if the service runs elsewhere',
     );
   }
   if (thumbprint === expected) return;
@@ -213,10 +213,10 @@ ${byCertificate}     jwks: ${yamlText(jwks)}    # 3.x
      signing: { additionalKeys: [${yamlText(bundle)}] }
 2. When every registry has both, and not before:
      ${command} --switch
-   It says whether the service takes the new key by itself or must be restarted; no configuration needs an edit.
-3. An hour later, when no token of the old key is valid any more:
+   It says whether the service picks up the new key or must be restarted. No configuration has to be edited.
+3. An hour later, when tokens of the old key have expired:
      ${command} --finish
-   and give every registry the new ${byCertificate === '' ? jwks : bundle} again.
+   then give every registry the new ${byCertificate === '' ? jwks : bundle} again.
 `;
 }
 
@@ -224,12 +224,12 @@ function explainSwitch({ directory, current, last }: KeyFolder, isCopied: boolea
   const next = isCopied
     ? `The unit gives the service a copy of the key, made at its start (LoadCredential=): it signs with the old key until
      systemctl restart registry-token
-Do that now. Registries need nothing now.`
-    : `A running service takes it by itself, and says "reloaded" in its log. Registries need nothing now.`;
+Do that now. There is nothing to do at the registries now.`
+    : `A running service picks it up and logs "reloaded". There is nothing to do at the registries now.`;
   return `The new key is now ${current.key}; the old one is ${last.key}.
 ${next}
 
-An hour from now, when no token of the old key is valid any more:
+An hour from now, when tokens of the old key have expired:
      registry-token keygen --out ${shellWord(directory)} --finish
 `;
 }

@@ -44,10 +44,10 @@ Creates the key that signs registry tokens, and writes into DIR, which is create
   registry-jwks.json     its public key, for the jwks of a 3.x registry
 and prints the lines for both configurations.
 
-Another key takes its place in three steps, without a refused pull; each prints what to do next:
+Replacing the key takes three steps, and no pull is refused. Each step prints what to do next:
   --rotate   creates registry-signing-next.pem and .crt beside it; registry-signing-bundle.crt and
              registry-jwks.json then hold both keys. Give them to every registry before you continue
-  --switch   makes the next key the current one; a running service takes it by itself, or the output says how
+  --switch   makes the next key the current one. A running service picks it up, or the output says what to do
   --finish   an hour later: removes the old key, also from the bundle and the key set, but not before the running
              service signs with the new key, as its /.well-known/jwks.json says
 
@@ -57,10 +57,10 @@ Another key takes its place in three steps, without a refused pull; each prints 
   --days N               how long the certificate is valid, 1 to ${MAX_DAYS}; default ${DEFAULT_DAYS}
   --config FILE          with --finish: the configuration that says where the service listens; default
                          DIR/registry-token.yaml, then the one that serve would read
-  --force                replaces files that exist, and the old key is lost; with --finish: neither waits nor asks the
-                         service
+  --force                replaces existing files, and the old key is lost; with --finish: does not wait and does not
+                         ask the service
 
-Exit codes: 0 written, 1 a file exists already, is missing or cannot be written, 2 usage.
+Exit codes: 0 written, 1 a file already exists, is missing or cannot be written, 2 usage.
 
 Example:
   registry-token keygen --out /etc/registry-token

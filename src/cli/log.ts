@@ -57,12 +57,12 @@ const MOST_LAST = 100_000;
 
 export const log: Command = {
   name: 'log',
-  summary: 'shows who was issued or refused what, and why',
+  summary: 'shows who was issued or refused which tokens, and why',
   help: `Usage: registry-token log [--config FILE | --file FILE… | --unit UNIT] [options]
 
-Shows decisions: the audit file with its rotated ones (logging.auditPath), or without one the systemd journal of
-${UNIT}. Files compressed by gzip or zstd are read as they are. The table has the last ${DEFAULT_LAST}; a single decision is
-shown with everything that is known of it, why it was made and what to do.
+Shows decisions from the audit file and its rotated files (logging.auditPath); without an audit file, from the systemd
+journal of ${UNIT}. gzip and zstd are decompressed. The table shows the last ${DEFAULT_LAST} decisions. A single decision is
+shown with everything known about it, why it was made and what to do.
 
   --since T         only decisions since then: a duration before now (90s, 30m, 1h, 2d), today, yesterday,
                     14:30, 2026-11-29, or 2026-11-29T14:30:00 with or without Z or +01:00.
@@ -82,15 +82,15 @@ shown with everything that is known of it, why it was made and what to do.
   --request-id ID   only this request, as X-Request-ID or a client's message has it; 8 characters are enough
   --jti J           only the registry token with this jti
   --tokens-of L     tokens issued for the licence L that are still good, and until when: after a revocation
-  --follow          goes on with each new decision
-  --last N          so many instead of ${DEFAULT_LAST} (with --follow: ${DEFAULT_LAST_FOLLOWED})
-  --explain         shows everything that is known of each decision
+  --follow          keeps running and shows each new decision
+  --last N          shows the last N instead of ${DEFAULT_LAST} (with --follow: ${DEFAULT_LAST_FOLLOWED})
+  --explain         shows everything known about each decision
   --json            prints the lines as they are; all of them without --last
-  --wide            makes columns as wide as their texts, as where the output is no terminal
-  --file FILE       reads FILE: lines, also of gzip or zstd, or a file of the journal; - is standard input.
+  --wide            makes columns as wide as their text, as when the output is not a terminal
+  --file FILE       reads FILE: plain lines, gzip, zstd, or a journal file; - is standard input.
                     May be repeated or followed by more files
   --unit UNIT       reads the journal of this unit
-  --config FILE     the configuration, found as by serve
+  --config FILE     the configuration; default as for serve
 
 Exit codes: 0 decisions found or none, 1 something could not be read, 2 usage, 78 the configuration has mistakes.
 
@@ -131,13 +131,13 @@ function selectionOf(values: Values, now: number): Selection {
   const { since, until, denied = false, issued = false, license, repository, reason } = values;
   const tokensOf = values['tokens-of'];
   const requestId = values['request-id'];
-  if (denied && issued) throw new UsageError('--denied and --issued exclude each other');
+  if (denied && issued) throw new UsageError('--denied and --issued cannot be combined');
   if (tokensOf !== undefined && (denied || license !== undefined))
     throw new UsageError(
-      '--tokens-of names a licence and shows issued tokens: it excludes --license and --denied',
+      '--tokens-of names a licence and shows issued tokens: it cannot be combined with --license or --denied',
     );
   if (reason !== undefined && !reasons.some((known) => known === reason))
-    throw new UsageError(`there is no reason ${reason}; there are ${reasons.join(', ')}`);
+    throw new UsageError(`unknown reason ${reason}; the reasons are ${reasons.join(', ')}`);
   if (requestId !== undefined && requestId.length < 8)
     throw new UsageError('--request-id needs 8 characters at least');
   const fault = repository === undefined ? null : patternFault(repository);
@@ -186,7 +186,7 @@ type Place =
 function placeOf(values: Values, positionals: readonly string[], context: CommandContext): Place {
   const { config, file = [], unit } = values;
   if (Number(config !== undefined) + Number(file.length > 0) + Number(unit !== undefined) > 1)
-    throw new UsageError('--config, --file and --unit are alternatives: use one');
+    throw new UsageError('--config, --file and --unit cannot be combined');
   const [stray] = positionals;
   if (stray !== undefined && file.length === 0)
     throw new UsageError(`unexpected argument "${stray}"; a file is named with --file`);
@@ -253,7 +253,7 @@ interface Output {
 
 function outputOf(values: Values, { validAt }: Selection, zone: Zone, context: CommandContext): Output {
   const { json = false, explain = false, wide = false, last, follow = false } = values;
-  if (json && explain) throw new UsageError('--json and --explain exclude each other');
+  if (json && explain) throw new UsageError('--json and --explain cannot be combined');
   if (last !== undefined && (!/^\d{1,6}$/.test(last) || Number(last) < 1 || Number(last) > MOST_LAST))
     throw new UsageError(`--last must be a number from 1 to ${MOST_LAST}, not ${last}`);
   const usual = follow ? DEFAULT_LAST_FOLLOWED : json ? null : DEFAULT_LAST;
@@ -320,7 +320,7 @@ async function show(
     output.tell(tokensSummary(values['tokens-of'], newest, now, output.zone));
   else if (newest !== null && newest.count > shown.length)
     output.tell(
-      `The last ${shown.length} of ${newest.count}; --last N shows more, --since, --denied and others select.\n`,
+      `The last ${shown.length} of ${newest.count}. --last N shows more; --since, --denied and other options filter.\n`,
     );
   if (count === 0) output.tell(nothingFound(place, sources.length, search, output.zone));
   for (const line of troubles(search, place)) output.tell(`${escapeText(line)}\n`);
@@ -350,7 +350,7 @@ function lineOf({ line }: Match): string {
 /** Without end, unless nobody reads. */
 async function follow(place: Place, selection: Selection, output: Output, values: Values): Promise<number> {
   if (values.until !== undefined || values['tokens-of'] !== undefined)
-    throw new UsageError('--follow excludes --until and --tokens-of');
+    throw new UsageError('--follow cannot be combined with --until or --tokens-of');
   const matcher = createMatcher(selection);
   const search = newSearch();
   const printer = new LivePrinter(output);
@@ -418,7 +418,7 @@ class LivePrinter {
 function tokensSummary(license: string, newest: Newest | null, now: number, zone: Zone): string {
   const shown = escapeText(license);
   if (newest === null) return '';
-  if (newest.count === 0) return `No token of the licence ${shown} is good any more.\n`;
+  if (newest.count === 0) return `No token of the licence ${shown} is still valid.\n`;
   const ends = decisionsOf(newest.matches).map(({ exp, time }) =>
     exp === null ? time + 3_600_000 : exp * 1000,
   );
@@ -426,7 +426,7 @@ function tokensSummary(license: string, newest: Newest | null, now: number, zone
   const minutes = Math.ceil((end - now) / 60_000);
   const tokens = newest.count === 1 ? '1 token is' : `${newest.count} tokens are`;
   return (
-    `${tokens} still good for the licence ${shown}, the last until ${clockOf(end, zone)} ${zoneOf(end, zone)} (${minutes} min). ` +
+    `${tokens} still valid for the licence ${shown}, the last until ${clockOf(end, zone)} ${zoneOf(end, zone)} (${minutes} min). ` +
     'Registries verify them offline: to end them sooner, replace the signing key in service and registries.\n'
   );
 }
@@ -448,7 +448,7 @@ function nothingFound(place: Place, files: number, { searched }: Search, zone: Z
     lines === 0 && place.kind === 'journal'
       ? place.level === 'warn' || place.level === 'error'
         ? ` logging.level is ${place.level}: decisions are logged from info on. Set it, or logging.auditPath.`
-        : ' Only members of adm or systemd-journal and root see the journal of a service; --unit names another one.'
+        : ' Only root and members of adm or systemd-journal can read the journal of a service; --unit names another unit.'
       : '';
   return `${escapeText(`No decision matches. Searched ${lines} lines of ${where}${span}.${hint}`)}\n`;
 }

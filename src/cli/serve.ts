@@ -1,4 +1,4 @@
-/** `serve`: runs the service until it is told to stop. */
+/** `serve`: runs the service until it is stopped. */
 import { isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { openAudit } from '../assemble/audit.ts';
@@ -39,15 +39,15 @@ export const serve: Command = {
 
 Runs the service in the foreground until SIGINT or SIGTERM; running requests are then answered first.
 The configuration is FILE, else REGISTRY_TOKEN_CONFIG, else etc/registry-token.yaml, else
-/etc/registry-token/registry-token.yaml. SIGHUP, and a change of a file in use, reload it; a configuration with
-mistakes is told and not taken. Each of its keys can be overridden by the environment:
+/etc/registry-token/registry-token.yaml. SIGHUP and any change of a file in use reload it. A configuration
+with mistakes is reported and not applied. Each key can be overridden by the environment:
 REGISTRY_TOKEN_SIGNING__KEY_PATH=/run/keys/signing.pem. The log goes to standard error,
 metrics by OTLP where OTEL_EXPORTER_OTLP_ENDPOINT names a collector.
 
   --config FILE        the configuration
   --listen HOST:PORT   overrides server.listen
 
-Exit codes: 0 stopped, 1 the address cannot be had, 2 usage, 78 the configuration has mistakes.
+Exit codes: 0 stopped, 1 the address cannot be used, 2 usage, 78 the configuration has mistakes.
 
 Example:
   registry-token serve --config /etc/registry-token/registry-token.yaml
@@ -268,7 +268,7 @@ async function openListener(runtime: Runtime, descriptors: Descriptors): Promise
     change: async () => {
       if (runtime.service.tls !== null) await listener.reload?.(runtime.service.tls);
     },
-    // Asks itself what a load balancer would, without a socket: it must not fail because others fill the listener.
+    // The same check as a load balancer's, without a socket: it must not fail because the listener is full.
     isAlive: async () => {
       const question = new Request('http://localhost/healthz');
       return (await handle(question, { address: 'localhost', certificate: null })).ok;

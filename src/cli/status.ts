@@ -14,18 +14,18 @@ import { type Command, CommandFailure, readOptions, UsageError } from './command
 
 export const status: Command = {
   name: 'status',
-  summary: 'says how each part of the running service is, and what to do',
+  summary: 'shows the state of each part of the running service, and what to do',
   help: `Usage: registry-token status [--config FILE] [--address HOST:PORT | --address unix:PATH] [--unit NAME] [--json]
 
-Asks the running service at telemetry.listen of its configuration, and prints a line for each part: ok, warning or error,
-with a sentence and the command to run next. Where nothing answers, it says so, and what to look at.
+Asks the running service at its telemetry.listen and prints a line for each part: ok, warning or error, with a sentence
+and the command to run next. If nothing answers, it says what to check.
 
-  --config FILE        the configuration, found as serve finds it
-  --address ADDRESS    in place of telemetry.listen
-  --unit NAME          the systemd unit, where nothing answers; default registry-token
-  --json               the same for programs
+  --config FILE        the configuration; default as for serve
+  --address ADDRESS    asks there instead of telemetry.listen
+  --unit NAME          the systemd unit to look at if nothing answers; default registry-token
+  --json               prints the report as JSON
 
-Exit codes: 0 fine; 1 something needs a person, or nothing runs; 2 usage.
+Exit codes: 0 fine; 1 something needs attention, or nothing runs; 2 usage.
 
 Example:
   registry-token status
@@ -86,7 +86,7 @@ function findAddress(
     const listen = readTelemetryListen(file, env);
     if (listen === null)
       throw new CommandFailure(
-        `${file} has no telemetry.listen, where the service could be asked; add telemetry: { listen: unix:/run/registry-token/telemetry.sock } and restart it, or ask another address with --address`,
+        `${file} has no telemetry.listen, so the service cannot be asked; add telemetry: { listen: unix:/run/registry-token/telemetry.sock } and restart the service, or name another address with --address`,
       );
     const directory = dirname(file);
     return { file, asked: 'path' in listen ? { path: resolve(directory, listen.path) } : listen };
@@ -108,7 +108,7 @@ async function askAndCompare(address: StatusAddress, unit: string, now: number):
 function absentPart(address: StatusAddress, { kind, message }: NoReport, unit: string): StatusPart {
   const where = formatStatusAddress(address);
   const sentences = {
-    absent: `No service runs that answers on ${where}: ${message}.`,
+    absent: `No service answers on ${where}: ${message}.`,
     forbidden: `Cannot ask the service on ${where}: ${message}; the group registry-token may.`,
     other: `Cannot ask the service on ${where}: ${message}.`,
   };

@@ -7,7 +7,7 @@ export const version: Command = {
   summary: 'prints version, commit and Bun version',
   help: `Usage: registry-token version
 
-Prints one line: the version, the commit it was built from, and the Bun version inside.
+Prints one line: the version, the commit that it was built from, and its Bun version.
 
 Example:
   registry-token version

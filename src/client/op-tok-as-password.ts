@@ -84,13 +84,13 @@ async function findGiven(
 async function checkRealmOf(registry: string, realm: string | null, http: HttpOptions): Promise<void> {
   if (realm === null)
     throw new ClientFault(
-      'the OpTok is a bearer token, which is given away only for the realm that the profile names: set realm in the profile',
+      'the OpTok is a bearer token, which is handed out only for the realm that the profile names: set realm in the profile',
     );
   const challenge = await requestChallenge(registry, http);
   if (challenge.realm !== realm)
     throw new ClientFault(
       `${excerpt(registry)} names the realm ${excerpt(challenge.realm)}, and the profile ${excerpt(realm)}; ` +
-        'the bearer token is not given away',
+        'the bearer token is not handed out',
     );
 }
 

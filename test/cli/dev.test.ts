@@ -85,7 +85,7 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
       expect(statSync(folder.at(own)).mode & 0o777).toBe(0o700);
       child.signal(signal);
       expect(await child.exited).toBe(0);
-      expect(child.stderr()).toBe('\nStopped; nothing is left behind.\n');
+      expect(child.stderr()).toBe('\nStopped. All files were removed.\n');
       expect(readdirSync(folder.path)).toEqual([]);
       expect(await Promise.all([isPortFree(ports.service), isPortFree(ports.authority)])).toEqual([
         true,

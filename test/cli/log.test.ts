@@ -266,28 +266,28 @@ test('--tokens-of lists what is still good of a licence, and until when', async 
     clock(250),
     `at most ${clock(3580)}`,
   ]);
-  expect(stderr).toInclude('3 tokens are still good for the licence LIC-1, the last until');
+  expect(stderr).toInclude('3 tokens are still valid for the licence LIC-1, the last until');
   const none = await runCommand(log, ['--file', '-', '--tokens-of', 'LIC-9'], lines);
   expect([none.exitCode, none.stdout]).toEqual([0, '']);
-  expect(none.stderr).toInclude('No token of the licence LIC-9 is good any more.');
+  expect(none.stderr).toInclude('No token of the licence LIC-9 is still valid.');
 });
 
 test.each([
-  [['--denied', '--issued'], 'exclude each other'],
+  [['--denied', '--issued'], 'cannot be combined'],
   [['--since', 'lately'], '--since must be a duration before now (90s, 30m, 1h, 2d), today'],
   [['--since', '1h', '--until', '2h'], '--since must be before --until'],
-  [['--reason', 'denied'], 'there is no reason denied; there are malformed-request, '],
+  [['--reason', 'denied'], 'unknown reason denied; the reasons are malformed-request, '],
   [['--request-id', '1234567'], '8 characters'],
   [['--repository', 'a/{claim:tid}'], 'takes no claims'],
   [['--repository', 'a//b'], 'empty path segment'],
   [['--last', '0'], '--last must be a number from 1'],
-  [['--json', '--explain'], 'exclude each other'],
+  [['--json', '--explain'], 'cannot be combined'],
   [['--unit', 'a b'], '--unit must be the name of a unit'],
-  [['--file', 'a', '--unit', 'b'], 'use one'],
+  [['--file', 'a', '--unit', 'b'], 'cannot be combined'],
   [['--file', '-', 'a'], 'standard input alone'],
   [['audit.log'], 'a file is named with --file'],
-  [['--follow', '--until', 'now', '--file', 'a'], '--follow excludes'],
-  [['--tokens-of', 'L', '--denied'], 'excludes'],
+  [['--follow', '--until', 'now', '--file', 'a'], '--follow cannot be combined'],
+  [['--tokens-of', 'L', '--denied'], 'cannot be combined'],
 ] as const)('log %p is a usage error', async (args, message) => {
   const { exitCode, stderr } = await runCommand(log, args);
   expect([exitCode, stderr]).toEqual([2, expect.stringContaining(message)]);

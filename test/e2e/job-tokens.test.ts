@@ -135,7 +135,7 @@ describeWith(['docker-registry', 'skopeo', 'openssl'], 'the token of a job as th
       const image = `${registry.host}/team/pod:1`;
       expect((await askFor(image, 'registry-token/profile=pods')).auth).toHaveProperty([registry.host]);
       await expect(askFor(image, 'registry-token/profile=others')).rejects.toThrow(
-        'the bearer token is not given away',
+        'the bearer token is not handed out',
       );
     });
 

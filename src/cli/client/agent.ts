@@ -43,7 +43,7 @@ The agent answers the registry's 401 itself, with tokens that it gets as 'token'
 before they expire. It stores nothing else, and sends a token to the registry only: if the registry redirects to a storage
 backend, the client goes there itself.
 
-Whoever can connect to the address acts as this client, and so can other users of the machine. An address other than
+Anyone who can connect to the address acts as this client, including other users of the machine. An address other than
 loopback needs TLS and client certificates. An upload starts with a token that has half of its life left: if a proxy holds
 uploads back until they are complete, signing.lifetime of the service must be longer than twice the longest one.
 
@@ -55,7 +55,7 @@ The agent:
   --quiet                    no line for each transfer; only a terminal gets them
   --realm URL, --service NAME
                              the only token service, and the only service there, that the registry may name.
-                             Default: whatever it names
+                             Default: any
 ${clientOptionsHelp}
 Exit codes: 0 stopped, 1 the address or a file cannot be used, 2 usage, 78 a profile has mistakes.
 

@@ -65,7 +65,7 @@ $XDG_CONFIG_HOME/registry-token/client.yaml (~/.config/... if that variable is n
 An OpTok from the Authority is kept below $XDG_RUNTIME_DIR/registry-token (folder 0700, file 0600) while at least half of its
 life is left; if the variable is not set, each call gets a new one. A profile may have opTokPath, opTokEnv or opTokCommand
 in place of an Authority; that OpTok is read at each call. If it is a bearer token, the profile needs a realm, and
-the OpTok is given away only while the registry names that realm.
+the OpTok is only handed out while the registry names that realm.
 
   --profiles FILE            the file with the profiles
   --op-tok-path FILE, --op-tok-env NAME, --op-tok-command COMMAND

@@ -50,7 +50,7 @@ Example:
     const accessTokenOption = options['access-token'];
     const accessTokenPath = options['access-token-path'];
     if (accessTokenOption !== undefined && accessTokenPath !== undefined)
-      throw new UsageError('--access-token and --access-token-path exclude each other');
+      throw new UsageError('--access-token and --access-token-path cannot be combined');
     try {
       proofTarget(url); // before a key is made for nothing
       const accessToken = await readAccessToken(accessTokenOption, accessTokenPath, readInput);

@@ -35,7 +35,7 @@ The container runtime must present the same certificate to the realm: for contai
 
 With serviceAccountToken: true in a profile, the OpTok is the token of the pod's service account, which the kubelet sends
 along (tokenAttributes in its CredentialProviderConfig; Kubernetes 1.34 and later). It is a bearer token: the profile needs a
-realm, and the token is given away only while the registry names that realm. If several such profiles are for
+realm, and the token is only handed out while the registry names that realm. If several such profiles are for
 one registry, the service account chooses by the annotation ${PROFILE_ANNOTATION}. A profile may
 also have opTokPath, opTokEnv or opTokCommand.
 

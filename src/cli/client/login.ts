@@ -23,8 +23,8 @@ export const login: Command = {
 Logs a person in by the device authorization grant (RFC 8628): shows a page and a code, and waits until the person has approved
 it in a browser, on this machine or on another. A terminal also gets a QR code, and sees how much time is left.
 
-What is kept is the refresh token, 0600 and beside the DPoP key that the Authority binds it to: a copy of it is useless
-without the key. With bind: certificate it is bound to the client certificate. 'token', 'agent', 'docker-credential' and
+The refresh token is kept in a file of mode 0600 beside the DPoP key that the Authority binds it to: a copy of it is
+useless without the key. With bind: certificate it is bound to the client certificate. 'token', 'agent', 'docker-credential' and
 'kubelet-credential-provider' use it if the profile has login: true, or with --login. One process at a time refreshes, and
 a new refresh token is on the disk before the OpTok that came with it is used. 'logout' revokes and removes it.
 

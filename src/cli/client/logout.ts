@@ -21,7 +21,7 @@ export const logout: Command = {
 
 Revokes the refresh token of the login at the Authority (RFC 7009), if its metadata name a revocation endpoint, and removes it
 from this machine; also the DPoP key, unless the profile or --dpop-key names it. If the Authority cannot be reached or refuses,
-the files are removed all the same. A running agent uses the OpTok that it has until that expires.
+the files are removed anyway. A running agent keeps using its OpTok until that expires.
 
 ${loginOptionsHelp}
 Exit codes: 0 logged out, 1 removed but not revoked, or not removed, 2 usage, 78 a profile has mistakes.

@@ -43,7 +43,7 @@ export const clientOptions = {
 
 /** For the help of a command that takes them. */
 export const clientOptionsHelp = `The profile:
-  --profile NAME             takes what is not given here from this profile
+  --profile NAME             the profile for everything that is not given here
   --profiles FILE            the file with the profiles. Default: $XDG_CONFIG_HOME/registry-token/client.yaml
                              (~/.config/... if that variable is not set), else /etc/registry-token/client.yaml
 An OpTok from the Authority:
@@ -88,7 +88,7 @@ const {
 export const loginOptions = authorityOptions;
 
 export const loginOptionsHelp = `The profile:
-  --profile NAME             takes what is not given here from this profile
+  --profile NAME             the profile for everything that is not given here
   --profiles FILE            the file with the profiles. Default: $XDG_CONFIG_HOME/registry-token/client.yaml
                              (~/.config/... if that variable is not set), else /etc/registry-token/client.yaml
 The Authority:
@@ -192,7 +192,7 @@ function givenOpTok(options: ClientOptionValues, profile: Partial<Profile>): Giv
   const own = sourcesOf(options['op-tok-path'], options['op-tok-env'], options['op-tok-command']);
   if (own.length + (options.authority === undefined && options.login !== true ? 0 : 1) > 1)
     throw new UsageError(
-      '--authority (with or without --login), --op-tok-path, --op-tok-env and --op-tok-command exclude each other',
+      '--authority (with or without --login), --op-tok-path, --op-tok-env and --op-tok-command cannot be combined',
     );
   if (own[0] !== undefined) return own[0];
   if (options.authority !== undefined || options.login === true) return null;
@@ -211,7 +211,7 @@ function authorityClient(
       '--authority (or --op-tok-path, --op-tok-env, --op-tok-command, --profile) is missing',
     );
   if (options['client-secret-path'] !== undefined && options['client-key'] !== undefined)
-    throw new UsageError('--client-secret-path and --client-key exclude each other');
+    throw new UsageError('--client-secret-path and --client-key cannot be combined');
   // Another way to authenticate replaces that of the profile.
   const credential =
     options['client-secret-path'] === undefined && options['client-key'] === undefined

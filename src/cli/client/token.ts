@@ -34,8 +34,8 @@ ${clientOptionsHelp}The registry:
   --realm URL                the token service, as the registry's 401 names it
   --service NAME             the registry's service
   --scope SCOPE              what the token is for: repository:team/app:pull,push; may be repeated
-The output, if not the token alone:
-  --json                     prints the whole answer: token, expires_in, issued_at
+Output formats; default: the token alone
+  --json                     prints the whole response: token, expires_in, issued_at
   --env                      prints a line for the shell: export REGISTRY_TOKEN='...'
   --docker-config FILE       prints nothing and stores the token as registrytoken of --registry in docker's
                              config.json. It replaces no password there, and is never refreshed: it needs every
@@ -65,7 +65,7 @@ async function run({ args, env, print, tell, stopRequested }: CommandContext): P
   });
   const dockerConfig = options['docker-config'];
   if ([options.json, options.env, dockerConfig !== undefined].filter(Boolean).length > 1)
-    throw new UsageError('--json, --env and --docker-config exclude each other');
+    throw new UsageError('--json, --env and --docker-config cannot be combined');
   const { settings, target } = readClient(options, env);
   if (target.registry === undefined) {
     if (target.realm === undefined)

@@ -104,7 +104,7 @@ test.each([
   [['--url', REALM, '--key', 'k', '--nonce', ''], '--nonce must not be empty'],
   [
     ['--url', REALM, '--key', 'k', '--access-token', 'a', '--access-token-path', 'b'],
-    '--access-token and --access-token-path exclude each other',
+    '--access-token and --access-token-path cannot be combined',
   ],
   [['--url', REALM, '--key', 'k', '--htm', 'GET'], "Unknown option '--htm'"],
 ])('%j is a usage error', async (args, message) => {

@@ -123,7 +123,7 @@ describeWith(['openssl'], 'the credential provider', () => {
       }));
       const { exitCode, stdout, stderr } = await askFor({ serviceAccountToken: token({}) });
       expect([exitCode, stdout]).toEqual([1, '']);
-      expect(stderr).toContain('the bearer token is not given away');
+      expect(stderr).toContain('the bearer token is not handed out');
     });
 
     test('its annotation chooses among the profiles for service accounts, and among no others', async () => {

@@ -188,7 +188,7 @@ test.each([
   [[...client, '--realm', 'https://r'], '--service is missing (or --registry, to ask the registry for it)'],
   [[...client, '--cert', 'c'], '--cert and --key must be given together'],
   [[...client, '--key', 'k'], '--cert and --key must be given together'],
-  [[...client, '--client-key', 'k'], '--client-secret-path and --client-key exclude each other'],
+  [[...client, '--client-key', 'k'], '--client-secret-path and --client-key cannot be combined'],
   [
     [...client, '--client-auth', 'basic'],
     '--client-auth must be one of client_secret_basic, client_secret_post, ',
@@ -196,9 +196,9 @@ test.each([
   [[...client, '--bind', 'mtls'], '--bind must be dpop or certificate'],
   [
     [...client, '--op-tok-env', 'T'],
-    '--authority (with or without --login), --op-tok-path, --op-tok-env and --op-tok-command exclude each other',
+    '--authority (with or without --login), --op-tok-path, --op-tok-env and --op-tok-command cannot be combined',
   ],
-  [[...client, '--json', '--env'], '--json, --env and --docker-config exclude each other'],
+  [[...client, '--json', '--env'], '--json, --env and --docker-config cannot be combined'],
   [['--profiles', 'f'], '--profiles needs --profile, the name of one of its profiles'],
   [[...client, '--realm', 'https://r', '--service', 's', '--docker-config', 'c'], '--registry is missing'],
 ])('%j is a usage error', async (args, message) => {
