@@ -21,7 +21,7 @@ export interface EndpointParts {
 export interface FailingPart {
   readonly part: 'authority-keys' | 'replay-store' | 'signing-key' | 'entitlements';
   readonly detail: string;
-  /** Whether the service can issue for others all the same: one of several Authorities. */
+  /** Whether the service can still issue tokens for others: one of several Authorities. */
   readonly isPartial?: boolean;
 }
 

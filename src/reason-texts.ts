@@ -9,7 +9,7 @@ export interface ReasonText {
 export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
   'malformed-request': {
     meaning:
-      '`service` is missing, repeated or not printable ASCII, or the body is no form (413 too large, 415 another media type).',
+      '`service` is missing, repeated or not printable ASCII, or the body is not a form (413 too large, 415 another media type).',
     mend: 'Send `service` once. Send a POST as `application/x-www-form-urlencoded` in UTF-8.',
   },
   'malformed-scope': {

@@ -9,11 +9,11 @@ import { holdsCertificate } from '../platform/pem.ts';
 import type { FileReader } from './files.ts';
 import { metadataUrls } from './options.ts';
 
-/** Who fetches the Authorities' keys, and who is told of it. */
+/** Who fetches the Authorities' keys, and who is informed. */
 export interface KeyFetching {
   /** Told of each fetch: the Authority's name, and `null` or what went wrong. */
   readonly onRefresh: (authority: string, fault: string | null) => void;
-  /** Told of what is wrong with a key set that is in use all the same. */
+  /** Called with what is wrong with a key set that is used anyway. */
   readonly onWarning: (authority: string, warning: string) => void;
   readonly onKeySet?: RemoteAuthorityOptions['onKeySet'];
   readonly fetchKeySet?: RemoteAuthorityOptions['fetchKeySet'];

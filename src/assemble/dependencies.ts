@@ -156,9 +156,9 @@ function keptState({ configuration, resolvePath }: LoadedConfiguration, log: Log
       if (setBack > CLOCK_STEP) log.warn('the clock was set back since the last run', { seconds: setBack });
       if (fault === null) log.info('used proofs restored', { path, entries });
       if (fault === null && doubted > 0)
-        log.warn('the clock was ahead before: for a while proofs need a nonce', { seconds: doubted });
+        log.warn('the clock was ahead before: proofs need a nonce for a while', { seconds: doubted });
       if (fault !== null)
-        log.warn('used proofs not restored: for a while proofs need a nonce', {
+        log.warn('used proofs not restored: proofs need a nonce for a while', {
           path,
           fault,
           seconds: doubted,

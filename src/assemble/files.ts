@@ -175,7 +175,7 @@ export async function untilStable(files: Iterable<string>, until: number): Promi
   }
 }
 
-/** Device, inode, size and times of a file, through symbolic links; or why they cannot be had. */
+/** Device, inode, size and times of a file, through symbolic links; or why they cannot be read. */
 export function fileState(path: string): string {
   try {
     const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });

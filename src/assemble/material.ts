@@ -49,7 +49,7 @@ export function revokedSets({
   return entitlements === null ? [revokedLicenses] : [revokedLicenses, entitlements.revokedLicenses];
 }
 
-/** Opens everything there is to open. What cannot be used is told by `files`; null where no key can sign. */
+/** Opens everything there is to open. `files` collects what cannot be used; null if no key can sign. */
 export async function openMaterial(
   loaded: LoadedConfiguration,
   files: FileReader,

@@ -36,7 +36,7 @@ import {
 
 /** How often the Authority's keys are looked after; whether they are fetched is their own decision. */
 const UPKEEP_MS = 5000;
-/** What a failed reload left to mend is told again after so long. */
+/** How often the mistakes of a failed reload are logged again. */
 const REMIND_SECONDS = 60;
 const MOST_REMINDERS = 5;
 /** A tenth: revocations that shrink by more are worth a warning. */
@@ -48,7 +48,7 @@ export type LoadConfiguration = (readFile?: ReadFile) => LoadedConfiguration;
 /** How long the replay store may take to say how it is, in milliseconds. */
 const REPLAY_ANSWER_MS = 2000;
 
-/** What the runtime knows of a snapshot; the listeners and threads are known to whoever opened them. */
+/** What the runtime knows of a snapshot. The caller that opened the listeners and threads keeps them. */
 export type RuntimeSnapshot = Omit<
   Snapshot,
   'version' | 'unit' | 'listeners' | 'workers' | 'auditFile' | 'descriptors'
@@ -203,7 +203,7 @@ export class Runtime {
     for (const { name, settings } of authoritiesOf(configuration))
       if (acceptedBy(settings, senderConstraint).includes('none'))
         log.warn(
-          'bearer-only: OpToks without a sender constraint are accepted; whoever holds one can use it',
+          'bearer-only: OpToks without a sender constraint are accepted; anyone who has one can use it',
           {
             authority: name,
           },
@@ -539,7 +539,7 @@ export class Runtime {
     return { serial: entitlements.serial, expiry, isLoaded: this.#isBundleGood };
   }
 
-  /** Whoever asks for a reload may know that an Authority has new keys. */
+  /** A reload may be requested because an Authority has new keys. */
   #fetchKeys(): void {
     for (const keys of this.#service.authorityKeys.values()) void keys.refresh(this.dependencies.clock());
   }
@@ -620,7 +620,7 @@ function findFixed(before: LoadedConfiguration, after: LoadedConfiguration): Mis
   return fixed
     .filter((key) => valueAt(before.configuration, key) !== valueAt(after.configuration, key))
     .concat(speaksTls(before) === speaksTls(after) ? [] : 'server.tls')
-    .map((key) => after.mistakeAt(key, 'cannot change while the service runs: restart it'));
+    .map((key) => after.mistakeAt(key, 'takes effect only after a restart'));
 }
 
 /** Its files may change, and other files be named; the listener stays the kind that it is. */

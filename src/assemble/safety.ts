@@ -33,7 +33,7 @@ export function checkSafety(loaded: LoadedConfiguration): Mistake[] {
     mistakes.push(
       loaded.mistakeAt(
         key,
-        "is http beyond loopback: keys fetched that way are anybody's; use https or jwksPath",
+        'uses http, and not on loopback: anyone in between could replace the keys; use https or jwksPath',
       ),
     );
   }
@@ -55,7 +55,7 @@ function checkStatePath(loaded: LoadedConfiguration): Mistake[] {
   }
   try {
     if (!isForeign(file)) return [];
-    const fault = `${file} holds something else than used proofs and would be overwritten: name a file of its own`;
+    const fault = `${file} contains something other than used proofs and would be overwritten; name another file`;
     return [loaded.mistakeAt(key, fault)];
   } catch (cause) {
     return [loaded.mistakeAt(key, `${file} cannot be read: ${explainError(cause, 'read')}`)];
@@ -90,7 +90,7 @@ export function checkSampleKey(
   ];
 }
 
-/** The audit file must be one that can be appended to. Nothing is made here: it would belong to whoever runs `check`. */
+/** The audit file must be one that can be appended to. Nothing is created here: it would belong to the user who runs `check`. */
 export function checkAuditPath(loaded: LoadedConfiguration): Mistake[] {
   const { auditPath } = loaded.configuration.logging;
   if (auditPath === undefined) return [];
@@ -102,7 +102,7 @@ export function checkAuditPath(loaded: LoadedConfiguration): Mistake[] {
 function auditPathFault(path: string): string | null {
   const folder = dirname(path);
   if (!kindOf(folder)?.isDirectory())
-    return `the folder ${folder} does not exist: make it, and give it to the service's user`;
+    return `the folder ${folder} does not exist; create it, writable by the service's user`;
   const kind = kindOf(path);
   // To open a pipe would wait for its reader. A device is for tests of a full disk.
   if (kind === null || kind.isFile() || kind.isCharacterDevice()) return null;

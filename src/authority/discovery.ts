@@ -13,7 +13,7 @@ export interface HttpOptions {
   readonly proxies?: Proxies;
   /** Ends a fetch before its time. */
   readonly stop?: AbortSignal;
-  /** Told of the time by the clock of whoever answers, in epoch seconds. */
+  /** Called with the time by the responder's clock, in epoch seconds. */
   readonly onDate?: (date: number) => void;
 }
 
@@ -137,7 +137,7 @@ async function fetchWithin(
     await response.body?.cancel();
     const target = URL.parse(location, url);
     if (redirected || target?.origin !== new URL(url).origin)
-      throw new Error(`${url} redirects to another origin, or twice: that is not followed.`);
+      throw new Error(`${url} redirects to another origin, or more than once, which is not followed.`);
     return fetchWithin(signal, target.href, options, accept, true);
   }
   if (response.status !== 200) {

@@ -86,9 +86,9 @@ function describeMiss(keys: readonly ListedKey[], algorithm: string, keyId: stri
   const sameKid = keyId !== null && keys.some((key) => key.keyId === keyId);
   const why =
     keyId === null && keys.filter((key) => fitsAlgorithm(key, algorithm)).length > 1
-      ? 'more than one key fits'
+      ? 'more than one key matches'
       : sameKid
-        ? 'the key of that kid does not fit the algorithm'
+        ? 'the key with that kid does not match the algorithm'
         : 'it is not there';
   return `The OpTok's kid is ${found(keyId ?? undefined)} and its alg ${algorithm}: ${why}; the key set has ${describe(keys)}.`;
 }

@@ -16,7 +16,7 @@ export interface RemoteAuthorityOptions extends Omit<HttpOptions, 'stop' | 'onDa
   readonly maxAge: number;
   /** Told of each fetch: `null`, or what went wrong. */
   readonly onRefresh: (fault: string | null) => void;
-  /** Told of what is wrong with a new key set that is used all the same. */
+  /** Called with what is wrong with a new key set that is used anyway. */
   readonly onWarning?: (warning: string) => void;
   /** Told of each key set that was fetched. */
   readonly onKeySet?: (keySet: FetchedKeySet) => void;
@@ -96,7 +96,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     if (this.#fetched === null) return this.#fault ?? 'not fetched yet';
     const age = elapsed(this.#fetched.fetchedAt, now);
     if (age <= Math.max(TOO_OLD, 3 * this.#options.maxAge)) return null;
-    return `The keys are ${Math.floor(age)} s old, and no newer ones can be had: ${this.#fault}`;
+    return `The keys are ${Math.floor(age)} s old, and newer ones cannot be fetched: ${this.#fault}`;
   }
 
   async find(algorithm: string, keyId: string | null, now: number): Promise<readonly CryptoKey[]> {
@@ -109,7 +109,7 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     const found = await this.#keySet.find(algorithm, keyId);
     if (found.length === 0)
       throw new Refusal('token-key-unknown', this.#keySet.describeMiss(algorithm, keyId), {
-        forLog: `A new key is fetched within ${COOL_DOWN} s. If it stays unknown, issuer or metadataUrl leads to another server than the one that signs.`,
+        forLog: `A new key is fetched within ${COOL_DOWN} s. If it stays unknown, issuer or metadataUrl points to a different server than the one that signs.`,
       });
     return found;
   }
@@ -154,10 +154,10 @@ export class RemoteAuthorityKeys implements AuthorityKeys {
     return this.#underWay;
   }
 
-  /** So many may wait for the Authority and no more: whose keys are known must find the service free. */
+  /** How many requests may wait for the Authority: those whose keys are known must not have to queue behind them. */
   async #wait(fetched: Promise<void>): Promise<void> {
     if (this.#waiting >= (this.#options.mostWaiting ?? MOST_WAITING))
-      throw unavailable('too many requests wait for them already');
+      throw unavailable('too many requests are already waiting for them');
     this.#waiting += 1;
     try {
       await fetched;
@@ -206,7 +206,7 @@ function sourceOf({ issuer, metadataUrl, certificateAuthorities }: RemoteAuthori
 }
 
 function unavailable(fault: string): Refusal {
-  return new Refusal('authority-unavailable', `The Authority's keys could not be had: ${fault}`, {
+  return new Refusal('authority-unavailable', `The Authority's keys could not be fetched: ${fault}`, {
     retryAfter: RETRY_AFTER_FAILURE,
   });
 }

@@ -78,7 +78,7 @@ function describe(pattern: string, segments: readonly string[], fitting: number,
   const segment = segments[fitting];
   if (next === '**')
     return segment === undefined
-      ? 'has a ** that needs one segment more'
+      ? 'has a ** that needs one more segment'
       : 'has a ** after which nothing fits the end of the name';
   if (next === undefined) return `ends before "${segment}": * does not cross a slash, ** does`;
   if (segment === undefined) return `continues after the end of the name, with "${written}"`;

@@ -26,7 +26,7 @@ function findBearerFaults(authority: NamedAuthority, loaded: LoadedConfiguration
       severity: 'warning',
       code: 'bearer-only',
       place: loaded.placeOf(acceptPath),
-      fault: `OpToks${others} without a sender constraint are accepted: whoever holds one can use it.`,
+      fault: `OpToks${others} without a sender constraint are accepted: anyone who has one can use it.`,
       mend: 'Take none out of the list, if the Authority can bind its tokens by DPoP or to certificates.',
     },
   ];

@@ -1,4 +1,4 @@
-/** Rules between keys. They are told beside every other mistake, so that the values may be of any kind here. */
+/** Rules between keys. They are reported beside every other mistake, so the values may be of any kind here. */
 import type { KeyPath } from '../document/text.ts';
 import { isLoopback } from '../platform/loopback.ts';
 import { isUnixAddress, parseTelemetryAddress } from './values.ts';
@@ -11,7 +11,7 @@ export interface Contradiction {
 }
 
 /**
- * What contradicts itself in the content of a configuration file. That a value is of a wrong kind is told elsewhere.
+ * What contradicts itself in the content of a configuration file. That a value is of a wrong kind is reported elsewhere.
  * `morePlans` are the names of plans that stand in other files; null where those could not be read.
  */
 export function findContradictions(input: unknown, morePlans: readonly string[] | null): Contradiction[] {
@@ -68,13 +68,13 @@ function findNoAuthority(input: unknown): Contradiction[] {
       {
         path: ['authority'],
         input: undefined,
-        message: 'excludes authorities: authority is the short form of a single one',
+        message: 'cannot be combined with authorities: authority is the short form for a single one',
       },
     ];
   if (only === undefined && several === undefined)
     return [{ path: ['authority'], input: undefined, message: 'is missing; must be a mapping' }];
   const isEmpty = typeof several === 'object' && several !== null && Object.keys(several).length === 0;
-  return isEmpty ? [{ path: ['authorities'], input: undefined, message: 'names no Authority' }] : [];
+  return isEmpty ? [{ path: ['authorities'], input: undefined, message: 'is empty; add an Authority' }] : [];
 }
 
 /** The token's `iss` selects the Authority: two cannot have the same. */
@@ -89,7 +89,7 @@ function findTwins(input: unknown): Contradiction[] {
       {
         path: [...path, 'issuer'],
         input: issuer,
-        message: `must be its own, because the iss of a token selects the Authority; it is that of ${earlier} too: put the rules of both into one`,
+        message: `must be unique, because the iss of a token selects the Authority; ${earlier} has the same: put the rules of both into one`,
       },
     ];
   });
@@ -119,7 +119,7 @@ function findTwoPasswords(input: unknown): Contradiction[] {
     {
       path: ['signing', 'keyPasswordPath'],
       input: undefined,
-      message: 'excludes keyPassword: set one of them',
+      message: 'cannot be combined with keyPassword: set one of them',
     },
   ];
 }
@@ -144,13 +144,13 @@ function findReplayTargets(input: unknown): Contradiction[] {
   const [target, ...others] = redisTargets.filter(has);
   if (target === undefined)
     return [mistake('url', 'is missing: store: redis needs url, or sentinels and master, or cluster')];
-  const mistakes = others.map((key) => mistake(key, `excludes ${target}: set one of them`));
+  const mistakes = others.map((key) => mistake(key, `cannot be combined with ${target}: set one of them`));
   if (has('sentinels') && !has('master'))
     mistakes.push(mistake('master', 'is missing: the name by which the sentinels know the master'));
   if (has('master') && !has('sentinels')) mistakes.push(mistake('master', 'is only for sentinels'));
   const url = URL.parse(String(memberOf(replay, 'url')));
   if (has('passwordPath') && url !== null && url.password !== '')
-    mistakes.push(mistake('passwordPath', 'excludes a password in url: set one of them'));
+    mistakes.push(mistake('passwordPath', 'cannot be combined with a password in url: set one of them'));
   if (has('caPath') && url?.protocol === 'redis:')
     mistakes.push(mistake('caPath', 'needs TLS: write the url with rediss://'));
   return mistakes;

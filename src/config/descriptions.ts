@@ -12,7 +12,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   'server.tls.clientCaPath':
     'PEM file: the authorities whose client certificates are accepted. Without it, any is. The OpTok must be bound to the certificate either way.',
   'server.trustedProxies':
-    'Networks (CIDR) or addresses of the proxies whose forwarded headers are believed. None by default.',
+    'Networks (CIDR) or addresses of the proxies whose forwarded headers are trusted. None by default.',
   'server.clientCertificateHeader':
     'The header in which trusted proxies pass on the client certificate: a known header, or { name, format }.',
   'server.clientCertificateHeader.name': 'Name of the header.',
@@ -33,7 +33,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   'authority.algorithms': 'Signature algorithms accepted for OpToks.',
   'authority.tokenTypes':
     'Accepted values of the typ header of OpToks; the word absent accepts OpToks without typ.',
-  'authority.clockSkew': 'How far the clocks of the Authority and of clients may differ from ours.',
+  'authority.clockSkew': "How far the clocks of the Authority and of clients may differ from this machine's.",
   'authority.claims': 'The claims of an OpTok that the service reads.',
   'authority.claims.subject':
     'The claim that names the subject, such as client_id; a path as a list: [act, sub].',
@@ -41,8 +41,8 @@ export const descriptions: Readonly<Record<string, string>> = {
   'authority.claims.license': 'The claim that names the licence, or a list of licences.',
   'authority.claims.named':
     'Names for claims inside other claims, as paths: { ns: [kubernetes.io, namespace] }. For {claim:NAME}, {path:NAME} and when.',
-  'authority.accept': 'Accepted bindings of its OpToks. Default: senderConstraint.accept.',
-  'authority.keysMaxAge': 'How long its keys are used before they are fetched again.',
+  'authority.accept': "Accepted bindings of this Authority's OpToks. Default: senderConstraint.accept.",
+  'authority.keysMaxAge': "How long the Authority's keys are used before they are fetched again.",
   'authority.planRules':
     'The plan of the first rule whose conditions all hold; it takes precedence over claims.plan.',
   'authority.planRules.when':
@@ -52,7 +52,7 @@ export const descriptions: Readonly<Record<string, string>> = {
     'Several OAuth servers by name, instead of authority, each with the keys of authority. The iss claim of an OpTok selects one.',
   senderConstraint: 'How an OpTok must be bound to the client that sends it.',
   'senderConstraint.accept':
-    'Accepted bindings: dpop, mtls. The value none also accepts OpToks without a binding: whoever holds one can use it.',
+    'Accepted bindings: dpop, mtls. The value none also accepts OpToks without a binding: anyone who has one can use it.',
   'senderConstraint.dpop': 'Settings of DPoP (RFC 9449).',
   'senderConstraint.dpop.algorithms': 'Signature algorithms accepted for proofs.',
   'senderConstraint.dpop.maxAge': 'Maximum age of a proof.',
@@ -64,14 +64,14 @@ export const descriptions: Readonly<Record<string, string>> = {
   'senderConstraint.replay': 'The memory of used proofs.',
   'senderConstraint.replay.store': 'memory for one process; redis where several nodes answer.',
   'senderConstraint.replay.capacity':
-    'Used proofs that fit. Those too old for maxAge make room; when there are none, requests are answered 503.',
+    'How many used proofs fit. Proofs too old for maxAge make room; if there are none, requests are answered 503.',
   'senderConstraint.replay.statePath':
     'A file (and another beside it, .owner) that keeps the used proofs from a planned stop to the next start, with store: memory. Without it, and after a crash, proofs need a nonce until clockSkew after the start.',
   'senderConstraint.replay.url': 'One Redis or Valkey: redis:// or rediss://, with store: redis.',
-  'senderConstraint.replay.sentinels': 'In place of url: the Sentinels that know the master.',
-  'senderConstraint.replay.master': 'The name by which the Sentinels know it.',
-  'senderConstraint.replay.cluster': 'In place of url: some nodes of a Redis Cluster.',
-  'senderConstraint.replay.passwordPath': 'A file with the password of Redis, in place of one in url.',
+  'senderConstraint.replay.sentinels': 'Instead of url: the Sentinels that know the master.',
+  'senderConstraint.replay.master': 'The name of the master, as the Sentinels know it.',
+  'senderConstraint.replay.cluster': 'Instead of url: some nodes of a Redis Cluster.',
+  'senderConstraint.replay.passwordPath': 'File with the password of Redis, instead of a password in url.',
   'senderConstraint.replay.caPath':
     'PEM: the authority of the certificates of rediss://; with sentinels or cluster it turns TLS on.',
   'senderConstraint.replay.minReplicas':
@@ -106,9 +106,9 @@ export const descriptions: Readonly<Record<string, string>> = {
   'plans.*.repositories.actions': 'Allowed actions; * allows any. Default: pull.',
   defaultPlan: 'The plan of an OpTok that names none.',
   anonymousPlan: 'The plan of requests without credentials, which can only pull. None by default.',
-  revokedLicenses: 'Licences whose OpToks are refused, whatever they ask for.',
+  revokedLicenses: 'Licences whose OpToks are refused, whatever they request.',
   revokedLicensesPath:
-    'File with more of them, one a line; lines that begin with # are comments. A line "# empty" says that a list without licences is meant.',
+    'File with more revoked licences, one per line; lines that begin with # are comments. A line "# empty" means that an empty list is intended.',
   plansPath: 'JSON file with more plans, written by a program, in the same shape as plans; at most 64 MiB.',
   entitlements:
     'Plans and revoked licences in a bundle that the vendor signed. They replace the plans of this file, and add to its revoked licences.',
@@ -124,10 +124,10 @@ export const descriptions: Readonly<Record<string, string>> = {
   'entitlements.statePath':
     'File that remembers the highest serial, so that an older bundle is refused after a restart. Default: entitlements.state beside senderConstraint.replay.statePath, otherwise beside this file.',
   limits: 'Limits; requests above them are answered 429 or 503.',
-  'limits.perSubject': 'Requests of one subject: 50/s, 100/m or 1000/h. As many may come at once.',
+  'limits.perSubject': 'Requests of one subject: 50/s, 100/m or 1000/h. That many may arrive at once.',
   'limits.inFlight':
-    'Requests in progress in all workers; more are answered 503 at once. Without it only an overload that lasts is.',
-  telemetry: 'A second listener for /metrics, /healthz, /readyz and /status.',
+    'Maximum number of requests in progress in all workers; more are answered 503 at once. Without it, only lasting overload is.',
+  telemetry: 'A second listener, for /metrics, /healthz, /readyz and /status.',
   'telemetry.listen':
     'The address of that listener: host:port, or unix:PATH for a socket that the group of the service may use. The status command asks it.',
   'telemetry.console':

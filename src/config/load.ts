@@ -94,7 +94,7 @@ export function loadConfiguration(
   const { value, found } = written.result.success
     ? { value: null, found: [] }
     : withOurNames(document.value, configurationSchema);
-  // What stands under other names is judged too, so that its mistakes are told beside them.
+  // What is written under other names is checked too, so that its mistakes are reported in the same run.
   const { overrides, mistakes, input, result } = found.length === 0 ? written : judge(value, env);
   const resolvePath = (path: string) => resolve(dirname(file), path);
   const inFile = (path: KeyPath, message: string) => mistakeAtKey(path, message, document, overrides);

@@ -1,6 +1,6 @@
 /**
  * Keys as other services name them: the StellaOps registry token service, which this one replaces, and ASP.NET, on which
- * that one runs. None of them is accepted; each is a mistake that says what to write, and what they hold is checked all the same.
+ * that one runs. None of them is accepted; each is a mistake that says what to write, and its content is checked anyway.
  */
 import { z } from 'zod';
 import { alternatives } from '../document/issues.ts';

@@ -19,7 +19,7 @@ export interface PlansFile {
 /** A program that writes one faulty plan writes many: some are enough. */
 const MOST_MISTAKES = 50;
 
-/** Reads and checks the plans. Never throws: the mistakes are told beside those of the configuration itself. */
+/** Reads and checks the plans. Never throws: the mistakes are reported beside those of the configuration itself. */
 export function readPlansFile(bytes: Uint8Array, file: string): PlansFile {
   let document: ConfigurationDocument;
   try {

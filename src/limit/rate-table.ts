@@ -38,7 +38,7 @@ const SET_BACK = 1;
  * A bucket of tokens for each caller, kept as the time that it takes until it is full again: each token is worth
  * `perSeconds / count`, and all of them `perSeconds`.
  *
- * Where the lock is not to be had, nobody has to wait: a limit that cannot be looked up refuses nobody.
+ * If the lock cannot be acquired, nobody has to wait: a limit that cannot be looked up refuses nobody.
  */
 export class RateTable {
   readonly memory: RateMemory;

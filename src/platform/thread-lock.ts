@@ -14,8 +14,8 @@ const FEWEST_SLEEPS = 100;
 const FREE_MEANWHILE = -1;
 
 /**
- * One word of shared memory: 0 while it is free, else the number of the thread that holds it, plus 1. Whoever is killed
- * while it holds the lock holds it still, until `releaseFor` is told of the death; so what is changed under the lock
+ * One word of shared memory: 0 while it is free, else the number of the thread that holds it, plus 1. A thread that is killed
+ * while it holds the lock still holds it, until `releaseFor` is called for that thread; so what is changed under the lock
  * must be of use after any of its writes.
  */
 export class ThreadLock {
@@ -28,7 +28,7 @@ export class ThreadLock {
     this.#holder = thread + 1;
   }
 
-  /** False where it is not to be had within about 100 ms. Not for a thread that holds it already. */
+  /** False if it cannot be acquired within about 100 ms. Not for a thread that already holds it. */
   acquire(): boolean {
     if (this.#spin()) return true;
     const until = performance.now() + LONGEST_WAIT_MS;

@@ -136,7 +136,7 @@ export class DescriptorReserve implements Disposable {
     for (const descriptor of this.#held.splice(0)) closeSync(descriptor);
   }
 
-  /** Those that cannot be had now are taken later. */
+  /** Those that are not available now are taken later. */
   #take(): void {
     this.#timer = null;
     if (this.#borrowers > 0) return;

@@ -49,7 +49,7 @@ export const LIFETIME_SECONDS = 3600;
 /** How often the listeners look whether descriptors are few. */
 export const LOOK_MS = 100;
 
-/** Listens at once. Throws where the address cannot be had. */
+/** Listens at once. Throws if the address cannot be used. */
 export function listen({
   host,
   port,

@@ -27,7 +27,7 @@ export interface WorkersOptions {
   readonly writeLines: Readonly<Record<LineTarget, (lines: string) => void>>;
 }
 
-/** Listens when it resolves. Rejects where the address cannot be had. */
+/** Listens when it resolves. Rejects if the address cannot be used. */
 export async function openWorkers(
   runtime: Runtime,
   { count, createWorker, log, logging, writeLines }: WorkersOptions,
@@ -48,7 +48,7 @@ export async function openWorkers(
     answer: (question) => answerWorker(runtime, question),
     onLines: (lines, to) => writeLines[to](lines),
     onDeath: (thread, fault) => {
-      log.error('a worker died; another takes its place', { worker: thread, fault });
+      log.error('a worker died and is being replaced', { worker: thread, fault });
       metrics.workerDied();
     },
     // It may have held a lock of what all share.
@@ -79,7 +79,7 @@ async function answerWorker(
       return dependencies.findFailingParts(authorityKeys);
     case 'key-set': {
       const keys = [...authorityKeys.values()].find(({ source }) => source === question.source);
-      if (keys === undefined) throw new Error('the configuration does not name this Authority any more');
+      if (keys === undefined) throw new Error('the configuration no longer names this Authority');
       return keys.renew(dependencies.clock());
     }
   }

@@ -13,7 +13,7 @@ export interface PoolOptions<Setup, Question> {
   /** Rejects with an Error whose message the worker may have. */
   readonly answer: (question: Question) => Promise<unknown>;
   readonly onLines: (lines: string, to: LineTarget) => void;
-  /** A worker is no more, whyever: what it may have held of shared memory is nobody's. */
+  /** A worker has ended, for whatever reason: release what it may have held of the shared memory. */
   readonly onEnd: (thread: number) => void;
   /** It has ended by itself; another takes its place. */
   readonly onDeath: (thread: number, fault: string) => void;
@@ -54,7 +54,7 @@ const START_MS = 10_000;
 const END_MS = 2000;
 /** What a worker may take beyond the grace to say that it has stopped. */
 const LAST_WORD_MS = 1000;
-const NO_WORD = 'it ended without a word';
+const NO_WORD = 'it ended without an error';
 
 /** Resolves when all listen. Rejects where the first cannot. */
 export async function startWorkers<Setup extends Numbered, News, Question>(
@@ -192,7 +192,7 @@ class Member<Setup extends Numbered, News, Question> {
 
   async #takesNewest(): Promise<boolean> {
     const setup = this.#options.setup(this.#thread, this.#port);
-    let done: Done = { fault: `it did not take a change within ${CHANGE_MS / 1000} s`, generation: 0 };
+    let done: Done = { fault: `it did not apply a change within ${CHANGE_MS / 1000} s`, generation: 0 };
     const change = async () => {
       done = await this.#request((id) => ({ kind: 'change', id, setup }));
     };
@@ -290,5 +290,5 @@ class Member<Setup extends Numbered, News, Question> {
 
 /** Where an uncaught error was thrown. Its text is not told: it may hold what no log may. */
 function originOf(report: unknown): string {
-  return /^\s*(at .*)$/m.exec(String(report))?.[1] ?? 'it ended by an error';
+  return /^\s*(at .*)$/m.exec(String(report))?.[1] ?? 'it ended with an error';
 }

@@ -167,17 +167,13 @@ describe('a reload that fails', () => {
       { registry: { realm: 'https://a.example/metrics' } },
       'registry.realm: /metrics is reserved',
     ],
-    [
-      'an address',
-      { server: { listen: '127.0.0.1:1' } },
-      'server.listen: cannot change while the service runs: restart it',
-    ],
+    ['an address', { server: { listen: '127.0.0.1:1' } }, 'server.listen: takes effect only after a restart'],
     [
       'a store',
       { senderConstraint: { replay: { capacity: 2000 } } },
-      'senderConstraint.replay: cannot change',
+      'senderConstraint.replay: takes effect only after a restart',
     ],
-    ['a log', { logging: { level: 'debug' } }, 'logging: cannot change'],
+    ['a log', { logging: { level: 'debug' } }, 'logging: takes effect only after a restart'],
   ])('for %s keeps everything and says where', async (_, sections, message) => {
     site.configure();
     const runtime = await site.open();

@@ -115,7 +115,7 @@ describe('the Authority', () => {
     'http://0.0.0.0:8086',
   ])('is refused at %s', async (issuer) => {
     expect(await authority(issuer)).toBe(
-      "authority.issuer: is http beyond loopback: keys fetched that way are anybody's; use https or jwksPath",
+      'authority.issuer: uses http, and not on loopback: anyone in between could replace the keys; use https or jwksPath',
     );
   });
 
@@ -125,7 +125,7 @@ describe('the Authority', () => {
     );
     expect(
       await authority('https://authority.example.com', 'http://authority.example.com/metadata'),
-    ).toStartWith('authority.metadataUrl: is http beyond loopback');
+    ).toStartWith('authority.metadataUrl: uses http, and not on loopback');
   });
 
   test('may have any issuer where its keys come from a file', async () => {
@@ -188,7 +188,7 @@ describe('the file for used proofs', () => {
   test('is none that holds something else: it would be overwritten', async () => {
     for (const name of ['sample.pem', '/dev/null', '.'])
       expect(await mistakesFor(name)).toMatch(
-        /^senderConstraint\.replay\.statePath: \S+ holds something else than used proofs and would be overwritten: name a file of its own$/,
+        /^senderConstraint\.replay\.statePath: \S+ contains something other than used proofs and would be overwritten; name another file$/,
       );
     expect(readFileSync(site.folder.at('sample.pem'), 'utf8')).toBe(sampleKey);
   });

@@ -261,7 +261,7 @@ describe('the reason for a denial', () => {
     ['a/b', ['pull'], 'a/b', {}, 'matches, and its actions are pull, not push'],
     ['a/*', ['push'], 'a/b/c', {}, 'ends before "c": * does not cross a slash, ** does'],
     ['a/b/c', ['push'], 'a/b', {}, 'continues after the end of the name, with "c"'],
-    ['a/**', ['push'], 'a', {}, 'has a ** that needs one segment more'],
+    ['a/**', ['push'], 'a', {}, 'has a ** that needs one more segment'],
     ['a/**/z', ['push'], 'a/b/c', {}, 'has a ** after which nothing fits the end of the name'],
     ['a/{claim:tid}', ['push'], 'a/b', {}, 'needs the claim tid, which is missing'],
     [

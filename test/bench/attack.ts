@@ -42,7 +42,7 @@ export interface Campaign extends Ledger {
 /** The part of a campaign with restarts, and the end of what is not looked at for the memory. */
 const RESTARTS = 0.4;
 const WARM_UP = 0.55;
-const DEATH = 'a worker died; another takes its place';
+const DEATH = 'a worker died and is being replaced';
 const RECOVERY_MS = 30_000;
 /** So many replays at the end are those of more than the longest window of a run. */
 const LAST_REPLAYS = 3000;

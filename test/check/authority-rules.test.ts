@@ -197,7 +197,7 @@ describe('an Authority whose tokens open more than they should', () => {
     const loaded = loadText(writeYaml({ ...rest, authorities: { main: authority, ci: bearer({}) } }).text);
     const findings = findAuthorityRuleFaults(loaded, createPolicy(loaded.configuration, new Set()));
     expect(findings.map(({ fault }) => fault)).toEqual([
-      'OpToks of ci without a sender constraint are accepted: whoever holds one can use it.',
+      'OpToks of ci without a sender constraint are accepted: anyone who has one can use it.',
     ]);
   });
 });

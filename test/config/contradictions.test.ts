@@ -27,7 +27,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
       [['signing', 'keyPassword'], 'a'],
       [['signing', 'keyPasswordPath'], 'b'],
     ],
-    'excludes keyPassword: set one of them',
+    'cannot be combined with keyPassword: set one of them',
   ],
   [
     'senderConstraint.replay.url',
@@ -47,7 +47,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         { store: 'redis', url: 'redis://127.0.0.1:6379', cluster: ['127.0.0.1:7000'] },
       ],
     ],
-    'excludes url: set one of them',
+    'cannot be combined with url: set one of them',
   ],
   [
     'senderConstraint.replay.cluster',
@@ -57,7 +57,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         { store: 'redis', sentinels: ['127.0.0.1:26379'], master: 'm', cluster: ['127.0.0.1:7000'] },
       ],
     ],
-    'excludes sentinels: set one of them',
+    'cannot be combined with sentinels: set one of them',
   ],
   [
     'senderConstraint.replay.master',
@@ -82,7 +82,7 @@ const table: [key: string, changes: readonly (readonly [KeyPath, unknown])[], me
         { store: 'redis', url: 'redis://:hush@127.0.0.1:6379', passwordPath: 'redis.password' },
       ],
     ],
-    'excludes a password in url: set one of them',
+    'cannot be combined with a password in url: set one of them',
   ],
   [
     'senderConstraint.replay.caPath',
@@ -145,13 +145,13 @@ test.each<[key: string, authorities: object, message: string]>([
   [
     'authority',
     { authority: one, authorities: { a: { ...one, issuer: 'https://b.example' } } },
-    'excludes authorities: authority is the short form of a single one',
+    'cannot be combined with authorities: authority is the short form for a single one',
   ],
-  ['authorities', { authorities: {} }, 'names no Authority'],
+  ['authorities', { authorities: {} }, 'is empty; add an Authority'],
   [
     'authorities.b.issuer',
     { authorities: { a: one, b: one, c: { ...one, issuer: 'https://a.example/' } } },
-    'must be its own, because the iss of a token selects the Authority; it is that of authorities.a too: put the rules of both into one, not "https://a.example"',
+    'must be unique, because the iss of a token selects the Authority; authorities.a has the same: put the rules of both into one, not "https://a.example"',
   ],
   [
     'authorities.a b',

@@ -232,7 +232,7 @@ describe('mistakes', () => {
     const { message } = judge(text);
     const line = places.get(JSON.stringify(['signing', 'keyPasswordPath']))?.line;
     expect(message).toInclude(
-      `test.yaml:${line}:3: signing.keyPasswordPath: excludes keyPassword: set one of them`,
+      `test.yaml:${line}:3: signing.keyPasswordPath: cannot be combined with keyPassword: set one of them`,
     );
     expect(message).toInclude(': defaultPlan: must be the name of a plan');
   });

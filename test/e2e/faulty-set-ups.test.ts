@@ -428,7 +428,7 @@ describeSetUps<Glewlwyd>({
         },
       }),
       read: 'serve',
-      found: 'authorities.two.issuer: must be its own, because the iss of a token selects the Authority',
+      found: 'authorities.two.issuer: must be unique, because the iss of a token selects the Authority',
       mend: 'it is that of authorities.one too: put the rules of both into one',
     },
     {

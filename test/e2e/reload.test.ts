@@ -98,7 +98,7 @@ test('a changed file is enough, and a mistake in it changes nothing but the coun
     expect(service.child.stderr()).toMatch(new RegExp(`registry-token\\.yaml:\\d+:\\d+: ${key}`));
   service.configure({ ...a.sections, server: { listen: '127.0.0.1:1' } });
   await service.untilReloads('failure', 2);
-  expect(service.child.stderr()).toContain('server.listen: cannot change while the service runs: restart it');
+  expect(service.child.stderr()).toContain('server.listen: takes effect only after a restart');
   await asking.end();
   expect([...asking.answers.keys()].sort()).toEqual([a.whole, b.whole]);
 });

@@ -215,7 +215,7 @@ describe('check', () => {
     await service.untilReloads('failure', failures + 1);
     const [finding] = await check(FILE);
     expect(finding?.fault).toMatch(
-      /^The running service: It still runs generation \d+ .*server\.workers: cannot change while the service runs: restart it/,
+      /^The running service: It still runs generation \d+ .*server\.workers: takes effect only after a restart/,
     );
     const successes = await service.reloads('success');
     service.configure(usual);

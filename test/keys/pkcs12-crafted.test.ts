@@ -112,7 +112,7 @@ describe('a container with one key', () => {
     const both = plainSafe(stranger, certificateBag(certificate), keyBag(der(p256)));
     expectOpens(craftPfx([both], { password }), 'one');
     expect(faultOf(craftPfx([plainSafe(stranger, keyBag(der(p256)))], { password }))).toBe(
-      'No certificate in this PFX container is that of the private key in it.',
+      'No certificate in this PFX container belongs to the private key in it.',
     );
   });
 });
@@ -126,7 +126,7 @@ describe('a container is refused', () => {
       [[plainSafe(keyBag(der(p256)), keyBag(der(p256)))], 2],
     ] as const)
       expect(faultOf(craftPfx(safes, { password }))).toStartWith(
-        `This PFX container holds ${count} private keys, and nothing says which one signs`,
+        `This PFX container holds ${count} private keys, and it is unclear which one signs`,
       );
   });
 
@@ -183,7 +183,7 @@ describe('a container is refused', () => {
     ['whose contents have another password', [encryptedSafe('x', keyBag(der(p256)))]],
   ])('%s', (_, safes) => {
     expect(faultOf(craftPfx(safes, { password }))).toStartWith(
-      'The password is that of the MAC of this PFX container, but it does not decrypt what is in it',
+      'The password is correct for the MAC of this PFX container, but does not decrypt its content',
     );
   });
 

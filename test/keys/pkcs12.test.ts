@@ -207,7 +207,7 @@ describeWith(['openssl'], 'a PFX container as openssl writes it', () => {
     await openssl('x509', '-in', 'rsa.crt', '-outform', 'DER', '-out', 'crt.der');
     for (const name of ['key.der', 'rsa.der', 'crt.der'])
       expect(faultOf(readFileSync(folder.at(name)), PASSWORD)).toStartWith(
-        'This is a DER file, but no PFX container (PKCS#12);',
+        'This is a DER file, but not a PFX container (PKCS#12);',
       );
   });
 });

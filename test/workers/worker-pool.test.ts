@@ -121,7 +121,7 @@ test.each(['hangs', 'blocks'])(
     await changed;
     expect(await site.words()).toEqual([word]);
     expect(site.ended.sort()).toEqual([1, 2]);
-    expect(site.deaths[0]?.[1]).toBe('it did not take a change within 10 s');
+    expect(site.deaths[0]?.[1]).toBe('it did not apply a change within 10 s');
   },
   30_000,
 );

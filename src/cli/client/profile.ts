@@ -187,7 +187,7 @@ function findSourceMistakes(
     : sources;
   if (source === undefined)
     return [missing('needs authority, opTokPath, opTokEnv, opTokCommand or serviceAccountToken')];
-  if (second !== undefined) return [at(second, `and ${source} exclude each other`)];
+  if (second !== undefined) return [at(second, `cannot be combined with ${source}`)];
   if (source !== 'authority') {
     const surplus = authorityKeys.filter((key) => profile[key] !== undefined);
     const mistakes = surplus.map((key) => at(key, `needs authority, and this profile has ${source}`));
@@ -198,7 +198,7 @@ function findSourceMistakes(
   const mistakes: Mistake[] = [];
   if (profile.clientId === undefined) mistakes.push(missing('needs clientId beside authority'));
   if (profile.clientSecretPath !== undefined && profile.clientKeyPath !== undefined)
-    mistakes.push(at('clientKeyPath', 'and clientSecretPath exclude each other'));
+    mistakes.push(at('clientKeyPath', 'cannot be combined with clientSecretPath'));
   const credentials = [profile.clientSecretPath, profile.clientKeyPath, profile.certPath];
   if (profile.login !== true && credentials.every((path) => path === undefined))
     mistakes.push(

@@ -92,7 +92,7 @@ function unseal(sealed: Sealed, password: string | null): Asn1 {
     return openSealed(sealed, password);
   } catch {
     throw fault(
-      'The password is that of the MAC of this PFX container, but it does not decrypt what is in it: one password must do both.',
+      'The password is correct for the MAC of this PFX container, but does not decrypt its content: one password must do both.',
     );
   }
 }
@@ -103,15 +103,13 @@ function readPrivateKey(bags: readonly Bag[], password: string | null): KeyObjec
   if (bag === undefined) throw fault('This PFX container holds no private key.');
   if (keys.length > 1)
     throw fault(
-      `This PFX container holds ${keys.length} private keys, and nothing says which one signs: export it again with one.`,
+      `This PFX container holds ${keys.length} private keys, and it is unclear which one signs: export it again with one.`,
     );
   const der = bag.kind === 'key' ? bag.der : writeDer(unseal(bag.sealed, password));
   try {
     return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   } catch {
-    throw fault(
-      'The private key in this PFX container cannot be used: RSA, P-256, P-384 and Ed25519 keys can.',
-    );
+    throw fault('The private key in this PFX container cannot be used: use RSA, P-256, P-384 or Ed25519.');
   }
 }
 
@@ -126,7 +124,7 @@ function findChain(bags: readonly Bag[], privateKey: KeyObject): X509Certificate
     .filter((certificate) => certificate.checkPrivateKey(privateKey))
     .sort((one, other) => Date.parse(other.validTo) - Date.parse(one.validTo));
   if (leaf === undefined)
-    throw fault('No certificate in this PFX container is that of the private key in it.');
+    throw fault('No certificate in this PFX container belongs to the private key in it.');
   const chain = [leaf];
   for (let last = leaf; chain.length < MAX_CHAIN && !isIssuedBy(last, last); ) {
     const issuer = certificates.find((one) => !chain.includes(one) && isIssuedBy(last, one));

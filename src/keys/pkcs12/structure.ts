@@ -44,7 +44,7 @@ export function readPfx(bytes: Buffer): Pfx {
   if (!isInteger(version) || !isSequence(authSafe) || integer(version) !== 3)
     throw new KeyFault(
       'key',
-      'This is a DER file, but no PFX container (PKCS#12); openssl pkey -inform DER makes PEM of a key.',
+      'This is a DER file, but not a PFX container (PKCS#12); openssl pkey -inform DER converts a key to PEM.',
     );
   const [contentType, content] = members(authSafe);
   if (objectIdentifier(contentType) === SIGNED_DATA) throw byPublicKey('signed');
@@ -52,7 +52,7 @@ export function readPfx(bytes: Buffer): Pfx {
   if (macData === undefined)
     throw new KeyFault(
       'key',
-      'This PFX container has no MAC, so that nothing tells whether it was altered: export it again with one.',
+      'This PFX container has no MAC, so there is no way to tell whether it was altered: export it again with one.',
     );
   const authenticatedSafe = octets(tagged(content, 0));
   return {

@@ -86,7 +86,7 @@ test.each([
 test.each([
   ['certPath: c.pem', 'one.certPath: needs keyPath'],
   ['keyPath: c.key', 'one.keyPath: is the key of certPath, which is missing'],
-  ['clientKeyPath: k.pem', 'one.clientKeyPath: and clientSecretPath exclude each other'],
+  ['clientKeyPath: k.pem', 'one.clientKeyPath: cannot be combined with clientSecretPath'],
 ])('%s beside a secret is a contradiction', (line, message) => {
   expect(mistakesOf(`profiles:\n  one: { ${minimal}, ${line} }\n`)).toEqual([
     expect.stringContaining(message),
@@ -95,8 +95,8 @@ test.each([
 
 test.each([
   ['{}', 'profiles.one: needs authority, opTokPath, opTokEnv, opTokCommand or serviceAccountToken'],
-  ['{ opTokPath: t, opTokEnv: T }', 'one.opTokEnv: and opTokPath exclude each other'],
-  [`{ ${minimal}, opTokCommand: c }`, 'one.opTokCommand: and authority exclude each other'],
+  ['{ opTokPath: t, opTokEnv: T }', 'one.opTokEnv: cannot be combined with opTokPath'],
+  [`{ ${minimal}, opTokCommand: c }`, 'one.opTokCommand: cannot be combined with authority'],
   ['{ opTokPath: t, clientId: c }', 'one.clientId: needs authority, and this profile has opTokPath'],
   ['{ authority: https://a.example.com, clientSecretPath: s }', 'one: needs clientId beside authority'],
   ['{ serviceAccountToken: true }', 'one.serviceAccountToken: is a bearer token, so it needs realm'],
