@@ -28,7 +28,7 @@ export function describedCaller({ plan, license, claims, authority }: Descriptio
   if (name === undefined) throw new DescriptionFault(`there are several Authorities (${names.join(', ')})`);
   const rules = policy.claimRules.get(name);
   if (rules === undefined)
-    throw new DescriptionFault(`there is no Authority ${name}: there is ${names.join(', ')}`);
+    throw new DescriptionFault(`there is no Authority ${name}; the configuration has ${names.join(', ')}`);
   const given: [path: ClaimPath, value: unknown][] = claims.map(([claim, value]) => [
     rules.named.get(claim) ?? [claim],
     value,
