@@ -38,14 +38,14 @@ Example:
       json: { type: 'boolean' },
     });
     // https://no-color.org
-    const hasColors = terminalColumns !== null && !env.NO_COLOR;
+    const page = { hasColors: terminalColumns !== null && !env.NO_COLOR, columns: terminalColumns };
     const address = options.address === undefined ? null : parseAddress(options.address);
     const { file, asked } = findAddress(options.config, env, address);
     const { unit } = options;
     const now = Date.now() / 1000;
     try {
       const report = await askAndCompare(asked, unit, now);
-      print(options.json ? renderReportJson(report) : renderReport(report, hasColors));
+      print(options.json ? renderReportJson(report) : renderReport(report, page));
       return report.state === 'ok' ? 0 : 1;
     } catch (cause) {
       if (!(cause instanceof NoReport)) throw cause;
@@ -57,7 +57,7 @@ Example:
       print(
         options.json
           ? renderReportJson({ state: 'error', version: null, parts })
-          : `${renderParts(parts, hasColors)}\n${summarize(parts, hasColors)}\n`,
+          : `${renderParts(parts, page)}\n${summarize(parts, page)}\n`,
       );
       return 1;
     }

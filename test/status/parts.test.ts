@@ -446,6 +446,8 @@ describe('the report', () => {
   });
 });
 
+const plain = { hasColors: false, columns: null };
+
 describe('the table', () => {
   const report = describeStatus({
     ...healthy,
@@ -453,19 +455,36 @@ describe('the table', () => {
   });
 
   test('has the worst last, with its command under it, and ends with a summary', () => {
-    const lines = renderReport(report, false).trimEnd().split('\n');
+    const lines = renderReport(report, plain).trimEnd().split('\n');
     expect(lines.at(-1)).toBe('1 warning');
     expect(lines.at(-4)).toStartWith('warning  authority');
     expect(lines.at(-3)).toMatch(/^ +\$ curl /);
   });
 
   test('shows text from outside escaped', () => {
-    const text = renderReport(report, false);
+    const text = renderReport(report, plain);
     expect(text).toContain('bad \\u001b[31mred\\u000aline.');
     expect(text).not.toContain('\u001b');
   });
 
   test('has colours only where it is asked to', () => {
-    expect(renderReport(report, true)).toContain('\u001b[33mwarning');
+    expect(renderReport(report, { hasColors: true, columns: 200 })).toContain('\u001b[33mwarning');
+  });
+
+  test('breaks sentences at the width of the terminal, and neither paths nor commands', () => {
+    const narrow = renderReport(
+      describeStatus({ ...healthy, certificates: [{ ...certificate, endsAt: NOW }] }),
+      {
+        hasColors: false,
+        columns: 80,
+      },
+    );
+    const lines = narrow.split('\n').slice(2);
+    expect(lines.filter((line) => line.length > 80 && !line.includes('$ '))).toEqual([]);
+    expect(narrow).toContain('/etc/registry-token/registry-signing.crt');
+    expect(lines.find((line) => line.includes('$ '))?.trim()).toBe(
+      '$ registry-token keygen --out /etc/registry-token --rotate',
+    );
+    expect(narrow.replace(/\s+/g, ' ')).toContain('registries refuse every token that carries it.');
   });
 });
