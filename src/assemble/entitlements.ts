@@ -64,7 +64,14 @@ function howToGetBundle(): string {
 
 function parseKeys(json: string, files: FileReader): AuthorityKeySet | null {
   try {
-    return parseKeySet(json);
+    const keySet = parseKeySet(json);
+    // With the private key whoever reads this file could sign bundles for every site.
+    if (keySet.warnings.length === 0) return keySet;
+    files.report(
+      'entitlements.keysPath',
+      'holds private or secret keys: tell the vendor, who must replace them, and use a file of public keys',
+    );
+    return null;
   } catch (cause) {
     files.report('entitlements.keysPath', cause instanceof Error ? cause.message : 'cannot be used');
     return null;

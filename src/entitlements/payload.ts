@@ -73,9 +73,9 @@ export async function readPayload(json: string, file: string, pause: PauseIfDue)
     const [member = '', part] = path;
     if (part === undefined) members.set(String(member), value);
     else if (member === 'revokedLicenses') {
-      const license = text.safeParse(value, { reportInput: true });
-      if (license.success) revokedLicenses.add(license.data);
-      else explain(license.error.issues, path);
+      // Looked at before the schema is asked: there are many.
+      if (typeof value === 'string' && value !== '') revokedLicenses.add(value);
+      else explain(text.safeParse(value, { reportInput: true }).error?.issues ?? [], path);
     } else if (typeof part === 'string') {
       const name = planName.safeParse(part);
       if (!name.success) report(path, `is not a valid name: ${name.error.issues[0]?.message ?? ''}`);

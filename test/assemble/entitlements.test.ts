@@ -125,6 +125,12 @@ describe('at the start, no service is made of', () => {
     expect(mistakes).toContain('entitlements.keysPath: The key set holds no public signature key.');
   });
 
+  test('private keys of the vendor', async () => {
+    const { privateJwk, thumbprint } = vendor;
+    site.write('vendor.json', JSON.stringify({ keys: [{ ...privateJwk, kid: thumbprint }] }));
+    expect(await site.mistakes()).toContain('entitlements.keysPath: holds private or secret keys');
+  });
+
   test('one for named sites, where the site has no name', async () => {
     configure({ site: undefined });
     expect(await site.mistakes()).toContain('entitlements.site is not set');
