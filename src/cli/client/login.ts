@@ -20,16 +20,17 @@ export const login: Command = {
   help: `Usage: registry-token login --profile NAME [options]
        registry-token login --authority URL --client-id ID [options]
 
-Logs a person in by the device authorization grant (RFC 8628): shows a page and a code, and waits until the person has approved
-it in a browser, on this machine or on another. A terminal also gets a QR code, and sees how much time is left.
+Logs a person in by the device authorization grant (RFC 8628): prints a page and a code, and waits until the person has
+approved the request in a browser, on this machine or another. On a terminal it also shows a QR code and the time left.
 
-The refresh token is kept in a file of mode 0600 beside the DPoP key that the Authority binds it to: a copy of it is
-useless without the key. With bind: certificate it is bound to the client certificate. 'token', 'agent', 'docker-credential' and
-'kubelet-credential-provider' use it if the profile has login: true, or with --login. One process at a time refreshes, and
-a new refresh token is on the disk before the OpTok that came with it is used. 'logout' revokes and removes it.
+It keeps a refresh token in a file (0600) beside the DPoP key that the Authority binds the token to. Without the key, a
+copy is useless. With bind: certificate, the token is bound to the client certificate. If the profile has login: true, or
+with --login, 'token' and 'agent' get their OpToks by it; so do 'docker-credential' and 'kubelet-credential-provider' if
+it is bound to a certificate. Processes take turns, and a new refresh token is stored before its OpTok is used. 'logout'
+revokes and removes it.
 
-The client is a public one at the Authority, with the grants urn:ietf:params:oauth:grant-type:device_code and refresh_token. The
-scope offline_access is added if the Authority's metadata list it.
+At the Authority, make the client a public one with the grants device_code and refresh_token. The scope offline_access is
+added if the Authority's metadata list it.
 
 ${loginOptionsHelp}  --no-qr                    shows no QR code
 

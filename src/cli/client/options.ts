@@ -93,14 +93,15 @@ export const loginOptionsHelp = `The profile:
                              (~/.config/... if that variable is not set), else /etc/registry-token/client.yaml
 The Authority:
   --authority URL            its issuer, exactly as its access tokens name it
-  --client-id ID             the client, a public one. If it is not: --client-secret-path, --client-key, --client-key-id,
-                             --client-auth and --assertion-audience, as of 'token'
+  --client-id ID             the client
+  --client-secret-path FILE, --client-key FILE, --client-key-id ID, --client-auth METHOD, --assertion-audience URL
+                             as of 'token', if the client is not a public one
   --authority-scope SCOPE    the scope of the OpToks. Default: registry.token.issue
   --audience NAME            the audience of the OpToks, for Authorities that take this parameter
   --resource URI             the same by RFC 8707; may be repeated
   --bind BINDING             what the tokens are bound to: dpop or certificate. Default: a DPoP key, unless there is a
                              certificate and the Authority says that it binds to certificates
-  --dpop-key FILE            the DPoP key, created if the file does not exist; the login is kept beside it, in FILE.login.
+  --dpop-key FILE            the DPoP key, created if the file does not exist; the login is kept in FILE.login.
                              Default: both in $XDG_STATE_HOME/registry-token (~/.local/state/registry-token)
   --cert FILE, --key FILE    the client certificate and its key, PEM
   --ca FILE                  the certificate authorities to trust in place of the system's, PEM
