@@ -5,7 +5,7 @@ import type { Scheme } from '../../src/request/credentials.ts';
 import { renderRefusal } from '../../src/respond/render-refusal.ts';
 import { createLog, logDecision } from '../../src/telemetry/log.ts';
 import { type Answer, ask, expectRefusal, expectToken, parseChallenges } from '../support/ask.ts';
-import { createHarness, noCertificate, SIGNING_ISSUER } from '../support/service.ts';
+import { createHarness, createPlan, noCertificate, SIGNING_ISSUER } from '../support/service.ts';
 
 const options = { realm: 'the "realm" \\ ü', dpopAlgorithms: ['ES256', 'EdDSA'] };
 const render = (refusal: Refusal, scheme: Scheme | null = null, accept: string | null = null) =>
@@ -270,6 +270,18 @@ describe('a refusal has at most 8 KiB in the answer and in the log', () => {
     expectSmall(await ask(harness, { method: 'POST', scopes }), 'malformed-scope');
     const service = '"'.repeat(20_000);
     expectSmall(await ask(harness, { method: 'POST', service }), 'malformed-request');
+  });
+
+  test('with a catalogue of 2,000 plans with long names, which are for the log alone', async () => {
+    const plans = Array.from({ length: 2000 }, (_, at) => createPlan(`${'p'.repeat(2000)}-${at}`, []));
+    const harness = await createHarness({
+      policy: { plans: new Map(plans.map((plan) => [plan.name, plan])) },
+    });
+    const opTok = harness.opTok({ claims: { 'stellaops:plan': 'x'.repeat(5000) } });
+    const answer = await ask(harness, { opTok });
+    expectSmall(answer, 'plan-unknown');
+    expect(answer.text).not.toContain('ppp');
+    expect(lines[0]).toContain('ppp');
   });
 
   test('and what was granted is logged whole', async () => {
