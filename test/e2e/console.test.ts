@@ -1,8 +1,8 @@
 /** The console of a running service in Chromium: by mouse, by keyboard, without script, in the dark, on a telephone. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { readData } from '../console/example.ts';
-import { hostileTexts } from '../console/hostile.ts';
+import { readData, serveExample } from '../console/example.ts';
+import { hostileDecision, hostileTexts } from '../console/hostile.ts';
 import { startChromium } from '../support/chromium.ts';
 import { type ConfiguredService, startConfiguredService } from '../support/configured-service.ts';
 import { describeWith } from '../support/debian-parts.ts';
@@ -184,6 +184,27 @@ describeWith(['chromium'], 'the console in a browser', () => {
           await page.locator('script:not([src]), img, iframe, [onerror], [onload], [onfocus]').count(),
         ).toBe(0);
       });
+  });
+});
+
+describeWith(['w3m'], 'the console in a terminal', () => {
+  test('can be read, and holds no command for it', async () => {
+    await using example = await serveExample();
+    const { stdout } = await run([
+      'w3m',
+      '-dump',
+      '-cols',
+      '100',
+      `${example.url}/console?outcome=denied&reason=plan-denied`,
+    ]);
+    expect(stdout).toMatch(/✗ error +replay-store +Redis does not answer/);
+    expect(stdout).toContain('systemctl status redis-server');
+    expect(stdout).toMatch(/\d\d:\d\d:\d\d +plan-denied +ci-globex +LIC-4712/);
+    expect(stdout).toMatch(/plan-denied +10\n/);
+    await using hostile = await serveExample(hostileTexts.map(hostileDecision));
+    const dump = await run(['w3m', '-dump', '-cols', '100', `${hostile.url}/console`]);
+    expect(dump.stdout).toContain('u001b]0;owned');
+    expect(dump.stdout.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
   });
 });
 

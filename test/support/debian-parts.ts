@@ -47,6 +47,7 @@ const packages = {
   'systemd-analyze': 'systemd',
   'systemd-journal-remote': 'systemd-journal-remote',
   'systemd-nspawn': 'systemd-container',
+  w3m: 'w3m',
   wrk: 'wrk',
   zsh: 'zsh',
 } as const;
