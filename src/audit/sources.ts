@@ -212,7 +212,7 @@ export function journalSource({ unit, since, until, follow }: JournalOptions): S
     // The journal dates a line when it arrives, a moment after its own time.
     ...(since === null ? [] : [`--since=@${Math.floor(since / 1000) - 1}`]),
     ...(until === null ? [] : [`--until=@${Math.ceil(until / 1000) + 60}`]),
-    ...(follow ? ['--follow', '--lines=all'] : []),
+    ...(follow ? ['--follow', since === null ? '--lines=1000' : '--lines=all'] : []),
   ];
   return { name: `the journal of ${unit}`, read: () => readJournal(command) };
 }

@@ -83,7 +83,7 @@ shown with everything known about it, why it was made and what to do.
   --jti J           only the registry token with this jti
   --tokens-of L     tokens issued for the licence L that are still good, and until when: after a revocation
   --follow          keeps running and shows each new decision
-  --last N          shows the last N instead of ${DEFAULT_LAST} (with --follow: ${DEFAULT_LAST_FOLLOWED})
+  --last N          shows the last N instead of ${DEFAULT_LAST} (with --follow but no --since: ${DEFAULT_LAST_FOLLOWED})
   --explain         shows everything known about each decision
   --json            prints the lines as they are; all of them without --last
   --wide            makes columns as wide as their text, as when the output is not a terminal
@@ -251,12 +251,17 @@ interface Output {
   readonly createTable: (sample: readonly Match[] | null) => Table;
 }
 
-function outputOf(values: Values, { validAt }: Selection, zone: Zone, context: CommandContext): Output {
+function outputOf(
+  values: Values,
+  { validAt, since }: Selection,
+  zone: Zone,
+  context: CommandContext,
+): Output {
   const { json = false, explain = false, wide = false, last, follow = false } = values;
   if (json && explain) throw new UsageError('--json and --explain cannot be combined');
   if (last !== undefined && (!/^\d{1,6}$/.test(last) || Number(last) < 1 || Number(last) > MOST_LAST))
     throw new UsageError(`--last must be a number from 1 to ${MOST_LAST}, not ${last}`);
-  const usual = follow ? DEFAULT_LAST_FOLLOWED : json ? null : DEFAULT_LAST;
+  const usual = follow && since === null ? DEFAULT_LAST_FOLLOWED : json && !follow ? null : DEFAULT_LAST;
   const columns = validAt === null ? decisionColumns : tokenColumns;
   const width = wide ? null : context.terminalColumns;
   return {
@@ -363,7 +368,7 @@ async function follow(place: Place, selection: Selection, output: Output, values
   }
   const [path, ...others] = place.kind === 'audit' ? [place.path] : place.paths;
   if (path === undefined || others.length > 0) throw new UsageError('--follow reads one file');
-  const newest = new Newest(output.last ?? DEFAULT_LAST_FOLLOWED);
+  const newest = new Newest(output.last ?? DEFAULT_LAST);
   if (place.kind === 'audit' && selection.since !== null) {
     const rotated = (await auditFiles(path, selection.since)).filter((file) => file !== path);
     for await (const matches of searchSources(rotated.map(fileSource), matcher, search))
