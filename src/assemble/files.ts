@@ -25,7 +25,7 @@ export class FileSnapshot {
   readonly #contents = new Map<string, Uint8Array>();
   readonly #states = new Map<string, string>();
 
-  constructor(readFile: ReadFile = readFileSync) {
+  constructor(readFile: ReadFile = readBounded) {
     this.#readFile = readFile;
   }
 
@@ -65,6 +65,22 @@ export class FileSnapshot {
   get isCurrent(): boolean {
     return changesOf(this.#states) === '';
   }
+}
+
+class TooLarge extends Error {
+  readonly size: number;
+
+  constructor(size: number) {
+    super();
+    this.size = size;
+  }
+}
+
+/** A file that is too large is not read: it could take all the memory that there is. */
+function readBounded(file: string): Buffer {
+  const { size } = statSync(file);
+  if (size > MAX_BYTES) throw new TooLarge(size);
+  return readFileSync(file);
 }
 
 function asBuffer(bytes: Uint8Array): Buffer;
@@ -108,10 +124,11 @@ export class FileReader {
     try {
       const bytes = this.#snapshot.read(file);
       if (missing !== undefined && isBlank(bytes)) this.report(key, `${shown} is empty; ${missing(file)}`);
-      else if (bytes.length <= MAX_BYTES) return bytes;
-      else this.report(key, `${shown} has ${bytes.length} bytes; at most ${MAX_BYTES} are read`);
+      else return bytes;
     } catch (cause) {
-      if (errorCode(cause) === 'ENOENT' && missing !== undefined)
+      if (cause instanceof TooLarge)
+        this.report(key, `${shown} has ${cause.size} bytes; at most ${MAX_BYTES} are read`);
+      else if (errorCode(cause) === 'ENOENT' && missing !== undefined)
         this.report(key, `${shown} does not exist; ${missing(file)}`);
       else this.report(key, `${shown} cannot be read: ${explainError(cause, 'read')}`);
     }

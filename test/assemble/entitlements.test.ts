@@ -1,6 +1,6 @@
 /** A bundle in force: what it replaces, which one comes next, and what is remembered of it. */
-import { afterAll, beforeEach, describe, expect, test } from 'bun:test';
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { Runtime } from '../../src/assemble/runtime.ts';
 import { formatMistake } from '../../src/document/mistakes.ts';
@@ -9,6 +9,8 @@ import { createKey } from '../support/keys.ts';
 import { noCertificate } from '../support/service.ts';
 import { SERVICE } from '../support/tokens.ts';
 import { createInstallation, type Section, type Sections } from './installation.ts';
+
+setDefaultTimeout(120_000);
 
 const site = await createInstallation();
 afterAll(() => site[Symbol.asyncDispose]());
@@ -123,6 +125,12 @@ describe('at the start, no service is made of', () => {
     const mistakes = await site.mistakes();
     expect(mistakes).toContain('entitlements.path: bundle.jws does not exist; get the vendor');
     expect(mistakes).toContain('entitlements.keysPath: The key set holds no public signature key.');
+  });
+
+  test('a file of 100 GB, which is not read', async () => {
+    truncateSync(site.folder.at('bundle.jws'), 100 * 1024 ** 3);
+    expect(await site.mistakes()).toContain('bytes; at most 67108864 are read');
+    rmSync(site.folder.at('bundle.jws'));
   });
 
   test('private keys of the vendor', async () => {

@@ -1,11 +1,13 @@
 /** What is a bundle, and what is none: whole, the vendor's, and without a mistake. */
-import { describe, expect, test } from 'bun:test';
+import { describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { parseKeySet } from '../../src/authority/key-set.ts';
 import { ConfigurationFault, formatMistake } from '../../src/document/mistakes.ts';
 import { MOST_BUNDLE_BYTES, readBundle } from '../../src/entitlements/bundle.ts';
 import { neverPause } from '../../src/platform/pauses.ts';
 import { type BundleParts, signBundle, signParts, vendorKeySet } from '../support/bundles.ts';
 import { createKey } from '../support/keys.ts';
+
+setDefaultTimeout(120_000);
 
 const NOW = 1_800_000_000;
 const vendor = await createKey('ES256');

@@ -1,5 +1,5 @@
 /** What `entitlements diff` says of two bundles is what `explain` says before and after. */
-import { afterAll, expect, test } from 'bun:test';
+import { afterAll, expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import { createPolicy } from '../../src/assemble/options.ts';
 import type { VerifiedCaller } from '../../src/authenticate/authenticate.ts';
@@ -11,6 +11,8 @@ import { ANY_TOKEN, EffectsOf, type PastRequest } from '../../src/entitlements/e
 import { withBundle } from '../../src/entitlements/in-force.ts';
 import { parseScopes } from '../../src/request/resource-scope.ts';
 import { createInstallation } from '../assemble/installation.ts';
+
+setDefaultTimeout(120_000);
 
 const site = await createInstallation();
 afterAll(() => site[Symbol.asyncDispose]());
