@@ -440,7 +440,7 @@ export class Runtime {
       this.dependencies.log.error('still not reloaded', { mistake: formatMistake(mistake) });
   }
 
-  /** Warns when the clock was set back: used proofs stay used, but what is dated ahead of it is refused until it catches up. */
+  /** Warns when the clock was set back: used proofs stay used, but tokens and proofs dated ahead of it are refused until it catches up. */
   watchClock(): void {
     const shift = this.dependencies.clockShift();
     const seconds = this.#clockShiftBefore - shift;

@@ -45,7 +45,7 @@ export async function auditFiles(path: string, since: number | null): Promise<re
   }
   if (!names.includes(name) && files.length === 0)
     throw new SourceFault(
-      `${path} does not exist: no decision was written there yet, or logging.auditPath is another`,
+      `${path} does not exist: no decision was written there yet, or logging.auditPath names another file`,
     );
   return files;
 }
@@ -111,7 +111,7 @@ async function* decompressed(
 ): AsyncGenerator<Buffer> {
   if (compression === 'xz' || compression === 'bzip2')
     throw new SourceFault(
-      `${path} is compressed by ${compression}, which is not read here: ${compression} -dc ${path} | registry-token log --file -`,
+      `${path} is compressed with ${compression}, which this command does not read: ${compression} -dc ${path} | registry-token log --file -`,
     );
   const stream =
     compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK });
@@ -121,7 +121,7 @@ async function* decompressed(
     for await (const chunk of file.pipe(stream)) yield chunk as Buffer;
   } catch (cause) {
     throw new SourceFault(
-      `${path} ends in the middle, or is damaged (${errorCode(cause)}): what is before was read`,
+      `${path} is cut off or damaged (${errorCode(cause)}): the part before that was read`,
     );
   } finally {
     file.destroy();

@@ -99,15 +99,15 @@ function describeNoJws(text: string): string {
   if (parts === 5)
     return 'The OpTok is encrypted (five parts, a JWE), and only the Authority can read it. Switch off the encryption of access tokens there (OpenIddict: DisableAccessTokenEncryption).';
   if (parts === 1)
-    return 'The OpTok is opaque: it is no JWT, and only the Authority knows what it means. Let the Authority issue JWT access tokens (Hydra: strategies.access_token: jwt; Auth0: ask for the audience of an API), and check that it is not a password.';
-  return 'The OpTok is no compact JWS in strict base64url. Check that the client sends the whole access token, and nothing else.';
+    return 'The OpTok is opaque: it is not a JWT, and only the Authority knows what it means. Let the Authority issue JWT access tokens (Hydra: strategies.access_token: jwt; Auth0: ask for the audience of an API), and check that it is not a password.';
+  return 'The OpTok is not a compact JWS in strict base64url. Check that the client sends the whole access token, and nothing else.';
 }
 
 /** The Authority whose issuer is the OpTok's `iss`, by exact comparison. */
 export function selectAuthority({ header, payload }: CompactJws, authorities: Authorities): Authority {
   // RFC 9449 §4.2: the type of a proof.
   if (mediaTypeOf(header.typ) === 'dpop+jwt')
-    throw new Refusal('token-type', 'A DPoP proof came in the place of the OpTok.');
+    throw new Refusal('token-type', 'A DPoP proof was sent in place of the OpTok.');
   const { iss } = payload;
   const authority = typeof iss === 'string' ? authorities.get(iss) : undefined;
   if (authority === undefined)
@@ -167,7 +167,7 @@ export function subjectOf(claims: JsonObject, { place, subjectClaim }: Authority
   const subject = claimAt(claims, subjectClaim);
   if (typeof subject === 'string' && subject !== '') return subject;
   throw claimsFault(
-    `${formatClaimPath(subjectClaim)} is ${found(subject)}, and not a text that is not empty (${place}.claims.subject)`,
+    `${formatClaimPath(subjectClaim)} is ${found(subject)}, not a non-empty string (${place}.claims.subject)`,
     'Name the claim that has the subject there, such as client_id.',
   );
 }
@@ -221,7 +221,7 @@ export function checkAudience({ aud }: JsonObject, { place, audiences }: Authori
     `The OpTok's aud is ${found(aud)}; ${place}.audiences is [${audiences.join(', ')}].`,
     {
       forLog:
-        'Let the client ask for one of these (audience or resource), or add the audience if this registry alone has it.',
+        'Let the client ask for one of these (audience or resource), or add the audience if only this registry has it.',
     },
   );
 }
@@ -262,7 +262,7 @@ function scopesOf(payload: JsonObject, claim: string): readonly string[] {
   if (value === undefined) return [];
   if (typeof value === 'string') return value.split(' ');
   if (Array.isArray(value) && value.every((scope) => typeof scope === 'string')) return value;
-  throw claimsFault(`${claim} is ${found(value)}, neither text nor a list of texts`);
+  throw claimsFault(`${claim} is ${found(value)}, neither a string nor a list of strings`);
 }
 
 /** The OpTok's binding is one that its Authority's tokens may have. */

@@ -113,7 +113,7 @@ async function importProofKey(jwk: JWK, algorithm: string): Promise<CryptoKey> {
     return key;
   } catch {
     // A malformed key makes jose throw a TypeError or a DOMException rather than an error of its own.
-    throw new Refusal('proof-key', `The proof's jwk is no public key for ${algorithm}.`);
+    throw new Refusal('proof-key', `The proof's jwk is not a public key for ${algorithm}.`);
   }
 }
 

@@ -49,7 +49,7 @@ async function describeUnit(unit: string, env: Environment): Promise<StatusPart[
   if (active === 'active')
     return [
       part(
-        `${unit}.service runs, but does not answer there: it was started with another telemetry.listen, or without one.`,
+        `${unit}.service runs, but does not answer there: it was started with a different telemetry.listen, or without one.`,
         `systemctl restart ${unit}`,
       ),
     ];

@@ -6,7 +6,7 @@ import { dateOf, fetchKeySet, fetchMetadata, type Metadata } from '../authority/
 import { type AuthorityKeySet, parseKeySet } from '../authority/key-set.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
 import { authoritiesOf, type NamedAuthority } from '../config/schema.ts';
-import { errorCode } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { excerpt } from '../platform/escape.ts';
 import { fetchProxy } from '../platform/proxy.ts';
 import type { Finding } from './finding.ts';
@@ -61,7 +61,7 @@ async function findFaultsOf(
 
 function keySetWarning(place: string, fault: string): Finding {
   const mend =
-    'The Authority must publish public keys only. Whoever has read the private ones can sign OpToks.';
+    'The Authority must publish public keys only. Anyone who has read the private keys can sign OpToks.';
   return { severity: 'warning', code: 'authority-keys', place, fault, mend };
 }
 
@@ -121,7 +121,7 @@ function findHopelessTokens(
       accept.includes('mtls') && announcesMtls ? 'warning' : 'error',
       'proof-algorithms',
       ['senderConstraint', 'dpop', 'algorithms'],
-      `The Authority takes proofs of ${excerpt(proofAlgorithms.join(', '), 200)}, and the service those of ${own.join(', ')}: no key is for both.`,
+      `The Authority accepts proofs signed with ${excerpt(proofAlgorithms.join(', '), 200)}, the service with ${own.join(', ')}: no key works for both.`,
       "Add one of the Authority's algorithms.",
     );
   const announced = [...(proofAlgorithms === null ? [] : ['dpop']), ...(announcesMtls ? ['mtls'] : [])];
@@ -130,7 +130,7 @@ function findHopelessTokens(
       'warning',
       'authority-binding',
       [...path, 'issuer'],
-      `The metadata of the Authority announces ${announced.length === 0 ? 'neither DPoP nor certificate-bound tokens' : announced.join()}; its OpToks must be bound by ${accept.join(' or ')}. Unless it binds them all the same, none can pass.`,
+      `The metadata of the Authority announces ${announced.length === 0 ? 'neither DPoP nor certificate-bound tokens' : announced.join()}; its OpToks must be bound by ${accept.join(' or ')}. Unless it binds them anyway, none is accepted.`,
       'Switch DPoP (RFC 9449) or certificate binding (RFC 8705) on at the Authority.',
     );
   return findings;
@@ -219,14 +219,13 @@ async function askRealm(
   try {
     response = await ask(url, ca, 'GET');
   } catch (cause) {
-    const code = errorCode(cause, 'no answer');
-    return `does not answer (${code}).`;
+    return `does not answer: ${explainError(cause, 'connect')}.`;
   }
   await response.body?.cancel();
   const challenge = response.headers.get('www-authenticate') ?? '';
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
   if (response.status === 200 ? anonymous && isJson : challenge.includes(`realm="${issuer}"`)) return null;
-  return `answers ${response.status}, but not as this service does.`;
+  return `answers ${response.status}, but not like this service.`;
 }
 
 function ask(url: string, ca: string | null, method: 'GET' | 'HEAD'): Promise<Response> {

@@ -36,8 +36,8 @@ function findBearerFaults(authority: NamedAuthority, loaded: LoadedConfiguration
       severity: 'warning',
       code: 'audience-shared',
       place: loaded.placeOf([...path, 'audiences', index]),
-      fault: `Other services have the audience ${audience} too: each of them can use here the tokens that it is sent.`,
-      mend: 'Let clients ask for tokens with an audience of this registry alone, and name that one.',
+      fault: `Other services use the audience ${audience} too: each of them can use the tokens that it receives here.`,
+      mend: 'Let clients request tokens with an audience that only this registry has, and name that one.',
     });
   }
   for (const plan of unconditionalPlans(name, policy)) {
@@ -50,7 +50,7 @@ function findBearerFaults(authority: NamedAuthority, loaded: LoadedConfiguration
       code: 'bearer-writes',
       place: loaded.placeOf(['plans', plan.name]),
       fault: `Every OpTok${others} without a sender constraint gets the plan ${plan.name}, which allows ${more.join(', ')}.`,
-      mend: `Choose this plan by ${path.join('.')}.planRules with conditions, and let the default plan allow pull alone.`,
+      mend: `Choose this plan by ${path.join('.')}.planRules with conditions, and let the default plan allow only pull.`,
     });
   }
   return findings;

@@ -30,9 +30,9 @@ function mendOf({ use, file, key }: CertificateFile): string {
     case 'signing':
       return 'registry-token keygen --rotate makes the next key and prints the steps in order.';
     case 'additional-key':
-      return `Remove it from ${key}, if registries need it no more.`;
+      return `Remove it from ${key}, if registries no longer need it.`;
     case 'tls':
-      return `Replace ${file}: a running service takes it by itself.`;
+      return `Replace ${file}: a running service picks it up.`;
     case 'client-ca':
     case 'authority-ca':
       return `Add the certificate of its successor to ${file}, and remove it.`;

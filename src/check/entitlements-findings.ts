@@ -118,7 +118,7 @@ function findSerialFile(loaded: LoadedConfiguration): Finding[] {
       fault: `No serial is remembered in ${file} (${fault}): any bundle that has not expired is accepted.`,
       mend:
         fault === NO_FILE
-          ? 'Before the first start this is as it should be. Later it means that the file was lost.'
+          ? 'Before the first start this is expected. Later it means that the file was lost.'
           : 'Compare the serial with the vendor; the next start writes the file again.',
     },
   ];

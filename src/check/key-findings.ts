@@ -19,7 +19,7 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey): Fin
       'warning',
       'key-permissions',
       keyPath,
-      `Users beyond its owner and group can read the signing key (mode ${(mode & 0o777).toString(8)}).`,
+      `Users other than its owner and group can read the signing key (mode ${(mode & 0o777).toString(8)}).`,
       `chmod 640 ${loaded.resolvePath(signing.keyPath)}`,
     );
   if (key.thumbprint === SAMPLE_KEY_THUMBPRINT)
@@ -27,7 +27,7 @@ export function findKeyFaults(loaded: LoadedConfiguration, key: SigningKey): Fin
       'warning',
       'key-sample',
       keyPath,
-      'This is the sample key, which everybody has.',
+      'This is the sample key, which is public.',
       'registry-token keygen --out DIR',
     );
   if (key.algorithm === 'EdDSA')

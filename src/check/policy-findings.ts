@@ -189,7 +189,7 @@ function findWideOpen(loaded: LoadedConfiguration): Finding[] {
       'anonymous',
       ['anonymousPlan'],
       `Requests without credentials may pull what the plan ${anonymousPlan} allows.`,
-      'Remove the key if nobody should.',
+      'Remove anonymousPlan if that is not intended.',
     );
   if (registry.allowedServices === undefined)
     add(
@@ -205,7 +205,7 @@ function findWideOpen(loaded: LoadedConfiguration): Finding[] {
         'warning',
         'realm-plain-http',
         ['registry', 'realm', String(index)],
-        `OpToks and registry tokens travel in the clear to ${realm}.`,
+        `OpToks and registry tokens are sent in plain text to ${realm}.`,
         'Use https.',
       );
   }
@@ -230,7 +230,7 @@ function findWideProxies(loaded: LoadedConfiguration): Finding[] {
             severity: 'error',
             code: 'trusts-everybody',
             place,
-            fault: `${address}/${prefix} makes every address a trusted proxy: anybody can claim any certificate.`,
+            fault: `${address}/${prefix} makes every address a trusted proxy: anyone can claim any certificate.`,
             mend,
           }
         : {

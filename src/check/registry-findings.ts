@@ -66,7 +66,7 @@ function tokenAuthOf({ add }: Comparison, configuration: Members): Members | nul
     add(
       'error',
       'registry-auth-kinds',
-      `auth holds ${kinds.length} kinds (${kinds.map(shown).join(', ')}): a registry with more than one does not start.`,
+      `auth has ${kinds.length} kinds (${kinds.map(shown).join(', ')}): a registry with more than one does not start.`,
       'Keep auth.token and remove the others.',
     );
   const auth = section(configuration, 'auth');
@@ -76,7 +76,7 @@ function tokenAuthOf({ add }: Comparison, configuration: Members): Members | nul
     'error',
     'registry-config',
     isOpen
-      ? 'There is no auth section: the registry asks for no token, and everybody can pull and push.'
+      ? 'There is no auth section: the registry asks for no token, and anyone can pull and push.'
       : 'There is no auth.token section: the registry does not ask for a token.',
     'Add the auth section that check prints.',
   );
@@ -235,7 +235,7 @@ function openTrustFile<Content extends Bundle | KeySet>(
       add(
         'warning',
         'registry-private-key',
-        `${name} holds a private key. A registry needs the public part only; whoever has the key can make tokens.`,
+        `${name} holds a private key. A registry needs only the public part; anyone who has the key can create tokens.`,
         option === 'jwks' ? 'Use the registry-jwks.json that keygen wrote.' : 'Use the certificate alone.',
       );
     if ((file.mode.mode & 0o004) === 0)
@@ -261,14 +261,14 @@ function findCacheFaults({ loaded, add }: Comparison, configuration: Members): b
     add(
       'error',
       'registry-cache-open',
-      `The cache has no auth section: everybody who reaches it can pull whatever it may pull from ${shown(remoteurl)}.`,
+      `The cache has no auth section: anyone who can reach it can pull whatever it can pull from ${shown(remoteurl)}.`,
       'Add the auth section that check prints.',
     );
   if (remote !== null && !isLoopback(remote.hostname) && (ours.has(remote.host) || ours.has(remote.hostname)))
     add(
       'error',
       'registry-cache-source',
-      'proxy.remoteurl is a registry that this service protects: a cache sends a fixed password, which is no bound OpTok.',
+      'proxy.remoteurl is a registry that this service protects: a cache sends a fixed password, which is not a bound OpTok.',
       'Run `registry-token agent` beside the cache and set proxy.remoteurl to it, without proxy.username and proxy.password.',
     );
   else if (!isOpen)

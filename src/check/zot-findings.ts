@@ -74,7 +74,7 @@ function findKeyFault({ key, add }: Comparison, path: string): void {
     add(
       'error',
       'registry-key-untrusted',
-      `${name} is of another key than the signing key: zot refuses every token. It knows one key, and follows no chain.`,
+      `${name} belongs to a different key than the signing key: zot refuses every token. It has one key, and does not follow a chain.`,
       'Name the certificate of the signing key; zot reads it at its start.',
     );
 }

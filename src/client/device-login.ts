@@ -57,7 +57,8 @@ export async function authorizeDevice(
   if (answer.status !== 200) {
     const grant = 'allow this client the device authorization grant at the Authority';
     const advice = {
-      invalid_client: 'compare the client ID with the one at the Authority; is it a public client there?',
+      invalid_client:
+        'compare the client ID with the one at the Authority, and check that it is a public client there',
       unauthorized_client: grant,
       invalid_grant: grant,
       unsupported_grant_type: grant,

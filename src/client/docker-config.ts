@@ -1,7 +1,7 @@
 /** Docker's config.json: stores a registry token where docker, the containerd image store of docker, crane and oras read it. */
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { followLinks, replaceFile } from '../platform/replace-file.ts';
 import { ClientFault } from './client-fault.ts';
 import { withLock } from './files.ts';
@@ -35,9 +35,7 @@ export async function storeRegistryToken(
       const merged = merge(found, path, host, token);
       if (replace(replaceWith, target, merged, () => read(target) === found)) return;
     }
-    throw new ClientFault(
-      `${path} is being changed by other programs all the time; nothing was stored in it`,
-    );
+    throw new ClientFault(`${path} is constantly being changed by other programs; nothing was stored in it`);
   });
 }
 
@@ -68,8 +66,8 @@ function read(path: string): string | null {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(path));
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return null;
-    const why = cause instanceof TypeError ? 'not UTF-8' : errorCode(cause);
-    throw new ClientFault(`cannot read ${path} (${why}); the file is unchanged`);
+    const why = cause instanceof TypeError ? 'it is not UTF-8' : explainError(cause, 'read');
+    throw new ClientFault(`cannot read ${path}: ${why}; the file is unchanged`);
   }
 }
 
@@ -85,7 +83,7 @@ function replace(
     return replaceWith(path, text, { mode, isStillWanted });
   } catch (cause) {
     if (cause instanceof ClientFault) throw cause;
-    throw new ClientFault(`cannot write ${path} (${errorCode(cause)}); the file is unchanged`);
+    throw new ClientFault(`cannot write ${path}: ${explainError(cause, 'write')}; the file is unchanged`);
   }
 }
 
@@ -93,7 +91,7 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new ClientFault(`cannot create the folder of ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot create the folder of ${path}: ${explainError(cause, 'write')}`);
   }
 }
 
@@ -101,6 +99,6 @@ function followLink(path: string): string {
   try {
     return followLinks(path);
   } catch (cause) {
-    throw new ClientFault(`cannot read ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot read ${path}: ${explainError(cause, 'read')}`);
   }
 }

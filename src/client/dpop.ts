@@ -10,7 +10,7 @@ import {
 import { linkSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { CompactSign, calculateJwkThumbprint, type JWK } from 'jose';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { PemFault, parsePrivateKeyOrJwk } from '../platform/pem.ts';
 import { ClientFault } from './client-fault.ts';
 
@@ -125,7 +125,7 @@ function readKeyFile(path: string): string | null {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return null;
-    throw new ClientFault(`cannot read the DPoP key from ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot read the DPoP key from ${path}: ${explainError(cause, 'read')}`);
   }
 }
 
@@ -145,7 +145,7 @@ function create(path: string): boolean {
     return true;
   } catch (cause) {
     if (errorCode(cause) === 'EEXIST') return false;
-    throw new ClientFault(`cannot write the DPoP key to ${path} (${errorCode(cause)})`);
+    throw new ClientFault(`cannot write the DPoP key to ${path}: ${explainError(cause, 'write')}`);
   } finally {
     rmSync(draft, { force: true });
   }

@@ -49,7 +49,7 @@ export async function readGivenOpTok(source: GivenOpTok, reader: GivenOpTokReade
   const now = reader.clock();
   if (expiresAt !== null && expiresAt <= now)
     throw new ClientFault(
-      `the OpTok in ${from} expired ${Math.ceil(now - expiresAt)} s ago; whatever writes it must renew it`,
+      `the OpTok in ${from} expired ${Math.ceil(now - expiresAt)} s ago; the program that writes it must renew it`,
     );
   const binding = await checkBinding(cnf, from, reader);
   return { accessToken, expiresAt, isReusable: false, ...binding };
@@ -107,7 +107,7 @@ async function readTokenFile(path: string, pause: (milliseconds: number) => Prom
     const { text, isSettled } = readOnce(path);
     if (isSettled && text.trim() !== '') return text;
     if (attempt === ATTEMPTS && isSettled) return text;
-    if (attempt === ATTEMPTS) throw new ClientFault(`the OpTok in ${path} changes while it is read`);
+    if (attempt === ATTEMPTS) throw new ClientFault(`the OpTok in ${path} keeps changing while it is read`);
     await pause(PAUSE_MS);
   }
 }

@@ -105,7 +105,7 @@ export function prepareLoginFile(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && (!found.isFile() || found.uid !== userInfo().uid))
     throw new ClientFault(
-      `${path} is no file of this user, so the login is not written there; remove it, or name another DPoP key`,
+      `${path} is not a regular file of this user, so the login is not written there; remove it, or name another DPoP key`,
     );
 }
 

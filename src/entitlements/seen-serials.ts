@@ -73,7 +73,7 @@ function readFile(path: string): FoundSeen {
       const { mode, uid, size, isFile } = statOf(file);
       const own = userInfo().uid;
       if (!isFile) return nothing('it is not a regular file');
-      if ((mode & 0o022) !== 0) return nothing('others may write to it');
+      if ((mode & 0o022) !== 0) return nothing('other users can write to it');
       if (own !== 0 && uid !== own && uid !== 0) return nothing(`it belongs to the user ${uid}`);
       if (size > MOST_FILE_BYTES) return nothing('it holds something else');
       const { format, ...seen } = fileSchema.parse(JSON.parse(readFileSync(file, 'utf8')));

@@ -166,7 +166,7 @@ export class MemoryReplayStore implements ReplayStore {
     if (this.#kept === null) return;
     const { path, onSaved } = this.#kept;
     const savedAt = this.#clock();
-    if (!this.#lock.acquire()) return onSaved({ entries: 0, fault: 'its lock is not to be had' });
+    if (!this.#lock.acquire()) return onSaved({ entries: 0, fault: 'its lock cannot be acquired' });
     const saved = this.#table.save(savedAt);
     // The lock is kept: nothing may be recorded from here on.
     const fault = saveReplayState(path, {

@@ -128,7 +128,7 @@ export class RedisReplayStore implements ReplayStore {
         ...[milliseconds(now), milliseconds(this.#differenceAllowed)],
       ]);
       if (answer === 'replayed') return 'replayed';
-      if (answer === 'silent') throw new RedisFault('Redis was silent: it is looked at again');
+      if (answer === 'silent') throw new RedisFault('Redis was silent; it is being checked again');
       if (answer === 'moved' || answer === 'clock') void this.#look();
       if (answer !== 'first') return 'unavailable';
       this.#latest = Math.max(this.#latest, after);
@@ -244,7 +244,7 @@ export class RedisReplayStore implements ReplayStore {
       await open.replication.get(partition.master)?.wait();
       isConfirmed = await this.#askForMarker(open, partition, run, 'confirm');
     }
-    if (!isConfirmed) throw new RedisFault('other processes change the marker of used proofs all the time');
+    if (!isConfirmed) throw new RedisFault('other processes keep changing the marker of used proofs');
   }
 
   /** Whether the marker is confirmed. */
@@ -283,7 +283,7 @@ export class RedisReplayStore implements ReplayStore {
     if (Math.abs(ahead) <= this.#differenceAllowed) return;
     const difference = `${Math.round(Math.abs(ahead))} s ${ahead > 0 ? 'ahead of' : 'behind'} this machine's`;
     throw new ForgetfulRedis(
-      `Redis's clock is ${difference}, and clockSkew is ${this.#options.clockSkew} s: synchronise both clocks (NTP)`,
+      `Redis's clock is ${difference}, and clockSkew is ${this.#options.clockSkew} s: synchronize both clocks (NTP)`,
     );
   }
 
@@ -347,7 +347,7 @@ class Replication {
     const count = Number(await this.#master.command(['WAIT', String(wanted), String(REPLICATION_MS)]));
     if (count >= wanted) return;
     throw new RedisFault(
-      `${count} of the ${wanted} replicas that minReplicas asks for have acknowledged a proof: look at Redis's replicas`,
+      `${count} of the ${wanted} replicas that minReplicas asks for have acknowledged a proof: check Redis's replicas`,
     );
   }
 }

@@ -7,7 +7,7 @@ import { closeSync, fstatSync, lstatSync, openSync, readFileSync, readSync, rmSy
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { LARGEST_CLOCK_SKEW, LARGEST_MAX_AGE } from '../authenticate/dpop-proof.ts';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { replaceFile, syncFolder } from '../platform/replace-file.ts';
 
 /** Times in epoch seconds. */
@@ -54,7 +54,7 @@ export function saveReplayState(path: string, state: ReplayState): string | null
     replaceFile(path, Buffer.concat([body, digestOf(body)]));
     return null;
   } catch (cause) {
-    return `it cannot be written (${errorCode(cause)})`;
+    return `it cannot be written: ${explainError(cause, 'write')}`;
   }
 }
 
@@ -130,7 +130,7 @@ export function noteClockSkew(path: string, owner: Buffer, clockSkew: number): s
     writeProcess(path, { ...noted, clockSkew });
     return null;
   } catch (cause) {
-    return `it cannot be written (${errorCode(cause)})`;
+    return `it cannot be written: ${explainError(cause, 'write')}`;
   }
 }
 
@@ -171,7 +171,7 @@ function readState(path: string): ReplayState | { readonly fault: string } {
       const status = fstatSync(file);
       if (!status.isFile()) return { fault: 'it is not a regular file' };
       if (status.size > MOST_STATE_BYTES) return { fault: `it is larger than ${MOST_STATE_BYTES} bytes` };
-      if ((status.mode & 0o022) !== 0) return { fault: 'others may write to it' };
+      if ((status.mode & 0o022) !== 0) return { fault: 'other users can write to it' };
       if (status.uid !== userInfo().uid && status.uid !== 0)
         return { fault: `it belongs to the user ${status.uid}` };
       content = readFileSync(file);
@@ -180,7 +180,8 @@ function readState(path: string): ReplayState | { readonly fault: string } {
     }
   } catch (cause) {
     return {
-      fault: errorCode(cause) === 'ENOENT' ? 'there is none' : `it cannot be read (${errorCode(cause)})`,
+      fault:
+        errorCode(cause) === 'ENOENT' ? 'there is none' : `it cannot be read: ${explainError(cause, 'read')}`,
     };
   }
   const body = content.subarray(0, -DIGEST);

@@ -40,7 +40,7 @@ export async function askStatus(address: StatusAddress): Promise<StatusReport> {
     throw cause instanceof NoReport ? cause : faultOf(cause);
   }
   const report = parseReport(body);
-  if (report === null) throw new NoReport('other', 'what answers there is not this service');
+  if (report === null) throw new NoReport('other', 'the answer is not from this service');
   return report;
 }
 

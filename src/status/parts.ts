@@ -451,10 +451,10 @@ function setBackPart({ setBack }: ClockState, now: number, facts: Facts, isCompa
     return part(
       'clock',
       'warning',
-      `It was set back by ${duration(setBack.seconds)} at ${formatTime(setBack.at)}: what is dated ahead of it is refused until it catches up.`,
+      `It was set back by ${duration(setBack.seconds)} at ${formatTime(setBack.at)}: tokens and proofs dated ahead of it are refused until it catches up.`,
       { command: 'timedatectl set-ntp true', facts },
     );
-  return part('clock', 'ok', isCompared ? 'Agrees with the Authority.' : 'Not compared with another.', {
+  return part('clock', 'ok', isCompared ? 'Agrees with the Authority.' : 'Not compared with another clock.', {
     facts,
   });
 }

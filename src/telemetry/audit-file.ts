@@ -5,7 +5,7 @@
  */
 import { closeSync, constants, openSync, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
-import { errorCode, explainError } from '../platform/errors.ts';
+import { explainError } from '../platform/errors.ts';
 import { waitAtMost } from '../platform/wait.ts';
 import type { Log } from './log.ts';
 
@@ -178,7 +178,7 @@ export class AuditFile {
       'cannot write the audit file; lines are kept in memory, and dropped if there are too many',
       {
         path: this.#path,
-        fault: errorCode(cause),
+        fault: explainError(cause, 'write'),
       },
     );
   }
@@ -191,7 +191,7 @@ export class AuditFile {
 
   #recovered(): void {
     if (this.#cause === null && this.#droppedHere === 0) return;
-    this.#log.warn('the audit file is written again', { path: this.#path, dropped: this.#droppedHere });
+    this.#log.warn('the audit file can be written again', { path: this.#path, dropped: this.#droppedHere });
     this.#cause = null;
     this.#droppedHere = 0;
   }

@@ -160,7 +160,7 @@ function createHistogramProducer(counters: Counters): MetricProducer {
     ),
     histogram(
       'registry_token_event_loop_delay_seconds',
-      'How late the event loops of the threads that answer come to a timer; garbage collection is a part of it.',
+      'How late timers fire in the threads that answer requests; includes garbage collection.',
       [{ attributes: {}, ...counters.durations('event-loop') }],
     ),
   ];
@@ -193,15 +193,15 @@ function observeService(meter: Meter, observe: () => Observations): void {
     });
   gauge(
     'registry_token_signing_certificate_expiry_timestamp_seconds',
-    'When the first of the signing certificates ends.',
+    'When the first of the signing certificates expires.',
     () => observe().signingCertificateExpiry,
   );
   gauge(
     'registry_token_configuration_generation',
-    'Which configuration every thread answers by: 1 at the start, one more at each reload.',
+    'Generation of the configuration that every thread uses: 1 at the start, one more at each reload.',
     () => observe().configurationGeneration,
   );
-  gauge('registry_token_revoked_licenses', 'Licences that are revoked.', () => observe().revokedLicenses);
+  gauge('registry_token_revoked_licenses', 'Number of revoked licences.', () => observe().revokedLicenses);
   gauge(
     'registry_token_entitlements_serial',
     "Serial of the vendor's bundle in force.",
@@ -219,7 +219,7 @@ function observeService(meter: Meter, observe: () => Observations): void {
   );
   meter
     .createObservableCounter('registry_token_audit_dropped_total', {
-      description: 'Decisions that the audit file has not got.',
+      description: 'Decisions that were not written to the audit file.',
     })
     .addCallback((result) => {
       const { auditDropped } = observe();
@@ -237,7 +237,9 @@ function observeProcess(meter: Meter, processUsage: () => ProcessUsage): void {
     .addCallback((result) => result.observe(processUsage().cpuSeconds));
   const { version, commit, bun } = buildInfo();
   meter
-    .createObservableGauge('registry_token_build_info', { description: 'What was built; always 1.' })
+    .createObservableGauge('registry_token_build_info', {
+      description: 'Version, commit and Bun version; always 1.',
+    })
     .addCallback((result) => result.observe(1, { version, commit, bun }));
 }
 

@@ -287,7 +287,7 @@ describe('the highest serial', () => {
   test.each([
     ['is damaged', () => writeFileSync(stateFile, '{'), 'it is damaged'],
     ['is something else', () => writeFileSync(stateFile, 'x'.repeat(5000)), 'it holds something else'],
-    ['may be written by others', () => chmodSync(stateFile, 0o666), 'others may write to it'],
+    ['may be written by others', () => chmodSync(stateFile, 0o666), 'other users can write to it'],
   ])('is said to be lost where its file %s, and the file is written again', async (_, spoil, fault) => {
     await (await site.open()).close();
     spoil();

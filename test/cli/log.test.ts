@@ -212,7 +212,7 @@ describe('what cannot be read', () => {
     writeFileSync(folder.at('cut.gz'), gzipSync(Buffer.from(input)).subarray(0, -20));
     writeFileSync(folder.at('old.xz'), Buffer.from('fd377a585a0000', 'hex'));
     for (const [name, message] of [
-      ['cut.gz', 'cut.gz ends in the middle, or is damaged'],
+      ['cut.gz', 'cut.gz is cut off or damaged'],
       ['old.xz', `xz -dc ${folder.at('old.xz')} | registry-token log --file -`],
       ['none', 'none does not exist'],
       ['.', 'is a folder'],

@@ -102,7 +102,7 @@ test.each([
 test('a file that is not text is reported and stays as it is', async () => {
   const bytes = Buffer.from([0x7b, 0xff, 0x7d]);
   writeFileSync(path, bytes);
-  await expect(store()).rejects.toThrow('(not UTF-8); the file is unchanged');
+  await expect(store()).rejects.toThrow('it is not UTF-8; the file is unchanged');
   expect(readFileSync(path)).toEqual(bytes);
 });
 
@@ -150,7 +150,7 @@ test('a file that others change all the time is given up, and left to them', asy
     return replaceFile(target, text, options);
   };
   await expect(storeRegistryToken(path, { host: 'h', token: 't' }, Bun.sleep, replaceLate)).rejects.toThrow(
-    'is being changed by other programs all the time; nothing was stored in it',
+    'is constantly being changed by other programs; nothing was stored in it',
   );
   expect(readdirSync(folder.path)).toEqual(['config.json']);
 });
@@ -190,7 +190,9 @@ test('a disk that takes no more leaves the old file, and nothing beside it', asy
     process.execPath,
     script,
   ]);
-  expect(stdout).toBe(`cannot write ${path} (EFBIG); the file is unchanged\n`);
+  expect(stdout).toBe(
+    `cannot write ${path}: the file would be larger than the limit (ulimit -f, LimitFSIZE=) (EFBIG); the file is unchanged\n`,
+  );
   expect(readFileSync(path, 'utf8')).toBe(before);
   expect(readdirSync(folder.path)).toEqual(['config.json']);
 });

@@ -55,7 +55,9 @@ test('a link that leads nowhere is not followed to a new key', async () => {
 
 test('a folder that does not exist is named with the system’s reason', async () => {
   await using folder = await createTemporaryFolder();
-  await expect(openDpopKey(folder.at('none/dpop.pem'))).rejects.toThrow(/none\/dpop\.pem \(ENOENT\)$/);
+  await expect(openDpopKey(folder.at('none/dpop.pem'))).rejects.toThrow(
+    /none\/dpop\.pem: no such file or folder \(ENOENT\)$/,
+  );
 });
 
 test.each([

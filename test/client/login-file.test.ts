@@ -74,10 +74,12 @@ test('a link is not followed, whether or not something is there', () => {
   writeLogin(folder.at('target'), login);
   symlinkSync(folder.at('target'), path);
   expect(faultOf(() => readLogin(path))).toBe(`cannot use the login in ${path}: it is a symbolic link`);
-  expect(faultOf(() => prepareLoginFile(path))).toContain('is no file of this user');
+  expect(faultOf(() => prepareLoginFile(path))).toContain('is not a regular file of this user');
   symlinkSync(folder.at('nothing'), folder.at('dangling'));
   expect(faultOf(() => readLogin(folder.at('dangling')))).toContain('it is a symbolic link');
-  expect(faultOf(() => prepareLoginFile(folder.at('dangling')))).toContain('is no file of this user');
+  expect(faultOf(() => prepareLoginFile(folder.at('dangling')))).toContain(
+    'is not a regular file of this user',
+  );
 });
 
 test('a link that appears meanwhile is replaced, and its target is left alone', () => {
@@ -153,7 +155,7 @@ describeAsRoot([], 'a file of another user', () => {
     writeLogin(path, login);
     chownSync(path, 65534, 65534);
     expect(faultOf(() => readLogin(path))).toContain('it belongs to the user 65534');
-    expect(faultOf(() => prepareLoginFile(path))).toContain('is no file of this user');
+    expect(faultOf(() => prepareLoginFile(path))).toContain('is not a regular file of this user');
   });
 
   test('and a login in a folder of another user is not written', () => {

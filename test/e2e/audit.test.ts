@@ -81,11 +81,11 @@ describe.each([1, 2])('with %d workers', (workers) => {
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     await until('warning', () => service.child.stderr().includes('cannot write the audit file'));
-    expect(service.child.stderr()).toContain('"fault":"ENOSPC"');
+    expect(service.child.stderr()).toContain('"fault":"the disk is full (ENOSPC)');
     await ask(40);
     unlinkSync(path);
     await until('decisions', () => decisionsIn(path).length === 100);
-    await until('recovery', () => service.child.stderr().includes('the audit file is written again'));
+    await until('recovery', () => service.child.stderr().includes('the audit file can be written again'));
     expect(service.child.stderr().match(/cannot write the audit file/g)).toHaveLength(1);
     expect(await service.metric('registry_token_audit_dropped_total')).toBe(0);
   });
@@ -100,7 +100,7 @@ describe.each([1, 2])('with %d workers', (workers) => {
 });
 
 test.each([
-  ['in a folder that is not there', 'none/audit.log', /the folder \S+none does not exist: make it/],
+  ['in a folder that is not there', 'none/audit.log', /the folder \S+none does not exist; create it/],
   ['that is a folder', '.', /\S+ is a folder, a pipe or a socket: name a file/],
   ['that is a pipe', 'pipe', /\S+pipe is a folder, a pipe or a socket: name a file/],
   ['that is a socket', 'socket', /\S+socket is a folder, a pipe or a socket: name a file/],

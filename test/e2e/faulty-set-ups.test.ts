@@ -335,7 +335,7 @@ describeSetUps<Glewlwyd>({
       },
       read: 'token',
       found: /the OpTok in \S+ expired \d+ s ago/,
-      mend: 'whatever writes it must renew it',
+      mend: 'the program that writes it must renew it',
     },
     {
       setUp: 'a certificate of another name',
@@ -524,13 +524,13 @@ describeSetUps({
       change: { authority: { audiences: ['registry'] } },
       read: 'log',
       found: `The OpTok's aud is "builder"; authority.audiences is [registry].`,
-      mend: 'or add the audience if this registry alone has it.',
+      mend: 'or add the audience if only this registry has it.',
     },
     {
       setUp: 'an opaque OpTok',
       change: (setting) => springClient(setting, 'opaque'),
       read: 'log',
-      found: 'The OpTok is opaque: it is no JWT',
+      found: 'The OpTok is opaque: it is not a JWT',
       mend: 'Let the Authority issue JWT access tokens',
     },
     {
@@ -572,7 +572,7 @@ describeSetUps({
       setUp: 'a claim for the subject that is missing',
       change: { authority: { claims: { subject: 'username' } } },
       read: 'log',
-      found: 'username is missing, and not a text that is not empty (authority.claims.subject).',
+      found: 'username is missing, not a non-empty string (authority.claims.subject).',
       mend: 'Name the claim that has the subject there, such as client_id.',
     },
     {

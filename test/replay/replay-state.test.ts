@@ -227,7 +227,7 @@ describe('without a state to take over, proofs dated before the start and ahead 
     const path = folder.at('unusable');
     await keep(path);
     chmodSync(path, 0o660);
-    expect(doubted(path)).toBe('others may write to it');
+    expect(doubted(path)).toBe('other users can write to it');
     await keep(path);
     expect(doubted(path, NOW + 3600)).toBe('it is too old to matter');
     await keep(path, ['a', 'b', 'c']);

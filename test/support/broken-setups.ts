@@ -342,7 +342,7 @@ const registrySetups: readonly BrokenSetup[] = [
     code: 'registry-key-untrusted',
     severity: 'error',
     file: 'config.yml',
-    fault: /is of another key than the signing key: zot refuses every token/,
+    fault: /belongs to a different key than the signing key: zot refuses every token/,
     mend: /^Name the certificate of the signing key/,
   },
   {
@@ -495,7 +495,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'key-permissions',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /Users beyond its owner and group can read the signing key \(mode 644\)/,
+    fault: /Users other than its owner and group can read the signing key \(mode 644\)/,
     mend: /^chmod 640 \/.*registry-signing\.pem$/,
   },
   {

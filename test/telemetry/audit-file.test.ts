@@ -105,13 +105,13 @@ describe('a full disk', () => {
     const { file, told } = openFile(path, { maxWaiting: 10_000 });
     file.write(line(0));
     await until('fault', () => told.length === 1);
-    expect(told[0]).toMatchObject({ level: 'warn', fault: 'ENOSPC' });
+    expect(told[0]).toMatchObject({ level: 'warn', fault: expect.stringContaining('(ENOSPC)') });
     for (const number of range(1, 100_000)) file.write(line(number));
     expect(told.map(({ message }) => message).slice(1)).toEqual(['dropping audit lines']);
     const { dropped } = file;
     unlinkSync(path);
     await until('recovery', () => told.length === 3);
-    expect(told[2]).toMatchObject({ message: 'the audit file is written again', dropped });
+    expect(told[2]).toMatchObject({ message: 'the audit file can be written again', dropped });
     file.write(line(100_000));
     await file.close();
     const written = numbersOf(path);
