@@ -1,6 +1,16 @@
 /** `log` beside the service: what logrotate makes of the audit file, the journal, and the terminal that stops reading. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { type ConfiguredService, startConfiguredService } from '../support/configured-service.ts';
 import { describeAsRoot, describeWith } from '../support/debian-parts.ts';
 import { decisionLine } from '../support/decision-lines.ts';
@@ -188,6 +198,42 @@ describeWith(['systemd-journal-remote', 'journalctl'], 'with a journal', () => {
     expect(stderr).toInclude('1 line is no JSON');
   });
 });
+
+test('of a million lines every one is searched, and the last are shown', async () => {
+  const [issued, refused] = [
+    decisionLine({ time: at(0), subject: 'SUBJECT', license: 'LICENCE', requestId: 'REQUEST' }),
+    decisionLine({
+      time: at(0),
+      subject: 'SUBJECT',
+      license: 'LICENCE',
+      requestId: 'REQUEST',
+      reason: 'plan-denied',
+    }),
+  ];
+  const path = folder.at('million.log');
+  const file = openSync(path, 'w');
+  const PART = 20_000;
+  for (let part = 0; part < 1_000_000; part += PART) {
+    const lines = Array.from({ length: PART }, (_, index) => {
+      const number = part + index;
+      return (number % 4 === 0 ? refused : issued)
+        .replace(at(0), new Date(Date.parse(at(0)) + number * 10).toISOString())
+        .replace('SUBJECT', `user-${number % 1000}`)
+        .replace('LICENCE', `LIC-${number % 10_000}`)
+        .replace('REQUEST', `request-${number}`);
+    });
+    writeSync(file, lines.join(''));
+  }
+  closeSync(file);
+  const log = (...options: readonly string[]) => run([...words, 'log', '--file', path, ...options]);
+  const all = await log('--last', '2');
+  expect(all.stderr).toInclude('The last 2 of 1000000');
+  expect(all.stdout).toInclude('request-999999');
+  expect(requestIds((await log('--json', '--license', 'LIC-77')).stdout)).toHaveLength(100);
+  expect((await log('--denied', '--plan', 'community')).stderr).toInclude('The last 1000 of 250000');
+  expect((await log('--subject', 'nobody')).stderr).toInclude('Searched 1000000 lines');
+  unlinkSync(path);
+}, 240_000);
 
 test('who stops reading ends it without a word', async () => {
   const text = Array.from({ length: 20_000 }, (_, index) => decisionLine({ time: at(index) })).join('');
