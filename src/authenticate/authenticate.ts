@@ -116,6 +116,7 @@ export async function authenticate(
           tokenHash,
           nonces,
           restartNonces,
+          needsRestartNonce: (issuedAt) => issuedAt < parts.replayStore.rememberedSince,
           now,
         });
 

@@ -41,6 +41,8 @@ export interface ProofExpectations {
   readonly nonces: Nonces | null;
   /** Accepted in place of those, because a client can send only the last one that it got. */
   readonly restartNonces: Nonces;
+  /** Whether a proof dated so needs one of those: asked for at once, it is the only nonce that the client has to fetch. */
+  readonly needsRestartNonce: (issuedAt: number) => boolean;
   /** Epoch seconds. */
   readonly now: number;
 }
@@ -127,17 +129,18 @@ function checkClaims(payload: JsonObject, options: DpopOptions, expected: ProofE
   if (exp !== undefined && exp <= now - clockSkew)
     throw new Refusal('proof-time', "The proof's exp is in the past.");
   const given = typeof nonce === 'string' ? nonce : null;
-  checkNonce(given, expected);
+  checkNonce(given, iat, expected);
   if (ath !== expected.tokenHash)
     throw new Refusal('proof-token-hash', "The proof's ath belongs to another access token.");
   return { jti, iat, nonce: given };
 }
 
-function checkNonce(nonce: string | null, { nonces, restartNonces, now }: ProofExpectations): void {
+function checkNonce(nonce: string | null, issuedAt: number, expected: ProofExpectations): void {
+  const { nonces, restartNonces, needsRestartNonce, now } = expected;
   if (nonces === null) return;
   if (nonce !== null && (nonces.isRecent(nonce, now) || restartNonces.isRecent(nonce, now))) return;
   throw new Refusal('proof-nonce', 'The proof has no nonce from this service, or an old one.', {
-    dpopNonce: nonces.current(now),
+    dpopNonce: (needsRestartNonce(issuedAt) ? restartNonces : nonces).current(now),
   });
 }
 

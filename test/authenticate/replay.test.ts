@@ -226,6 +226,20 @@ describe('store full or down is 503, and nothing from before the start is accept
     expectToken(await withNonce(refused.headers.get('dpop-nonce')));
   });
 
+  test('where a nonce is required, the first answer has the one that is good for both', async () => {
+    const nonces = createNonces(() => Buffer.alloc(32, 7));
+    const started = await createHarness({ nonces, replayStore: MemoryReplayStore.create(10, NOW + 5) });
+    const bound = started.opTok();
+    const withNonce = (iat: number, nonce?: string | null) =>
+      ask(started, { opTok: bound, proof: started.proof(bound, { claims: { iat, nonce } }) });
+    const refused = await withNonce(NOW);
+    expectRefusal(refused, 'proof-nonce');
+    expectToken(await withNonce(NOW, refused.headers.get('dpop-nonce')));
+    const later = await withNonce(NOW + 5);
+    expect(later.headers.get('dpop-nonce')).toBe(nonces.current(NOW));
+    expectToken(await withNonce(NOW + 5, later.headers.get('dpop-nonce')));
+  });
+
   test('a shared store, which remembers from before the start, accepts them', async () => {
     const replayStore: UsedProofs = { rememberedSince: 0, insert: () => 'first' };
     const shared = await createHarness({ replayStore });

@@ -1,6 +1,6 @@
 /** How a client brings its OpTok to the realm: to the real service, and to one that misbehaves. */
 import { expect, test } from 'bun:test';
-import { createNonces } from '../../src/authenticate/nonce.ts';
+import { createNonces, type Nonces } from '../../src/authenticate/nonce.ts';
 import { parseDpopKey } from '../../src/client/dpop.ts';
 import type { OpTok } from '../../src/client/op-tok.ts';
 import { requestRegistryToken } from '../../src/client/registry-token.ts';
@@ -72,13 +72,29 @@ test('a service that has just started asks for a nonce, and gets it at once', as
   expect(service.harness.decisions.map(({ refusal }) => refusal?.reason)).toEqual(['proof-nonce', undefined]);
 });
 
-test('a service that requires nonces and has just started may ask for one more', async () => {
+test('a service that requires nonces and has just started asks for one too', async () => {
   const clock = { now: NOW + 0.7 };
   const nonces = createNonces(() => Buffer.alloc(32, 1));
   await using service = await serve({ nonces, replayStore: MemoryReplayStore.create(10, NOW + 0.5) });
   const opTok = { accessToken: service.harness.opTok(enterprise), dpopKey };
   service.harness.clock.now = NOW + 0.7;
   await ask(service.realm, opTok, clock).answer;
+  const reasons = service.harness.decisions.map(({ refusal }) => refusal?.reason);
+  expect(reasons).toEqual(['proof-nonce', undefined]);
+});
+
+test('of a service of several nodes, each may ask for a nonce of its own', async () => {
+  let asked = 0;
+  const nonces: Nonces = {
+    current: () => {
+      asked += 1;
+      return `nonce-${asked}`;
+    },
+    isRecent: (nonce) => nonce === 'nonce-2',
+  };
+  await using service = await serve({ nonces });
+  const opTok = { accessToken: service.harness.opTok(enterprise), dpopKey };
+  await ask(service.realm, opTok).answer;
   const reasons = service.harness.decisions.map(({ refusal }) => refusal?.reason);
   expect(reasons).toEqual(['proof-nonce', 'proof-nonce', undefined]);
 });
