@@ -1,4 +1,4 @@
-/** Over time: that the highest serial is kept, and that people are told of a bundle that ends. */
+/** Over time: keeps the highest serial, and warns before a bundle expires. */
 import { expiryOf } from '../entitlements/admission.ts';
 import type { Bundle } from '../entitlements/bundle.ts';
 import { formatTime } from '../platform/time.ts';
@@ -67,7 +67,7 @@ export class BundleWatch {
       });
   }
 
-  /** To be called every few seconds: a file that was lost is written again, and an end is told once a day. */
+  /** To be called every few seconds: writes a lost file again, and logs an expiry once a day. */
   remind(): void {
     const { clock, log } = this.#dependencies;
     const { entitlements: bundle, loaded } = this.#service ?? { entitlements: null, loaded: null };

@@ -6,12 +6,12 @@ export interface VerificationKeys {
   readonly generation: number;
   /**
    * The public keys for this `alg` and `kid`, at least one; several where different keys share a `kid`. Throws
-   * `token-key-unknown` where there is none, and `authority-unavailable` while no key set could be had.
+   * `token-key-unknown` where there is none, and `authority-unavailable` while no key set could be fetched.
    */
   find(algorithm: string, keyId: string | null, now: number): Promise<readonly CryptoKey[]>;
 }
 
-/** And how whoever opens them keeps them current, judges and closes them. */
+/** And how the code that opens them keeps them current, judges and closes them. */
 export interface AuthorityKeys extends VerificationKeys {
   /** Where the keys come from and what is trusted on the way: keys of one source are the same keys, also over a reload. */
   readonly source: string;
@@ -39,7 +39,7 @@ export interface LastFetch {
   readonly at: number;
   /** null where it went well. */
   readonly fault: string | null;
-  /** Seconds by which the clock of whoever answered is ahead of ours; null where no answer said. */
+  /** Seconds by which the responder's clock is ahead of ours; null if no response had a date. */
   readonly clockAhead: number | null;
 }
 

@@ -17,7 +17,7 @@ export interface UsedProofs {
   ): ReplayVerdict | Promise<ReplayVerdict>;
 }
 
-/** And how whoever opens the store judges and closes it. */
+/** And how the code that opens the store judges and closes it. */
 export interface ReplayStore extends UsedProofs {
   /** Takes over what the process before kept. Called once, in the main thread, before the first insert and `admitAhead`. */
   restore(clockSkew: number): void;

@@ -16,7 +16,7 @@ export function findAuthorityRuleFaults(loaded: LoadedConfiguration, policy: Pol
   });
 }
 
-/** Whoever sees such a token can use it: so it should open little, and nobody else should get to see it. */
+/** Anyone who sees such a token can use it: it should allow little, and no other service should see it. */
 function findBearerFaults(authority: NamedAuthority, loaded: LoadedConfiguration, policy: Policy): Finding[] {
   const { name, path, settings } = authority;
   const acceptPath = settings.accept === undefined ? ['senderConstraint', 'accept'] : [...path, 'accept'];

@@ -11,7 +11,7 @@ export interface OpenedConfiguration {
   readonly material: Material;
   /** What the files held, by absolute path. */
   readonly contents: ReadonlyMap<string, Uint8Array>;
-  /** What is wrong with key sets in files that are used all the same. */
+  /** What is wrong with key sets in files that are used anyway. */
   readonly keySetWarnings: readonly { readonly authority: string; readonly warning: string }[];
 }
 

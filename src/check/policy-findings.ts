@@ -212,7 +212,7 @@ function findWideOpen(loaded: LoadedConfiguration): Finding[] {
   return findings;
 }
 
-/** Networks wider than these hold more machines than anybody's proxies. */
+/** Networks wider than these contain more machines than just proxies. */
 const WIDEST_IPV4 = 8;
 const WIDEST_IPV6 = 16;
 

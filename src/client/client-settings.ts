@@ -1,4 +1,4 @@
-/** What a client is told about where its OpToks come from, and how it gets them. */
+/** The settings that say where a client's OpToks come from, and how it gets them. */
 
 import { proxiesOf } from '../platform/proxy.ts';
 import type { Authority } from './authority.ts';

@@ -114,7 +114,7 @@ async function readTokenFile(path: string, pause: (milliseconds: number) => Prom
 
 /**
  * Links are followed, because Kubernetes mounts tokens as links. What they lead to must belong to the user who runs this program
- * or to root: else whoever may change the link could make this client use somebody else's token.
+ * or to root: otherwise anyone who may change the link could make this client use another user's token.
  */
 function readOnce(path: string): { readonly text: string; readonly isSettled: boolean } {
   const fault = (why: string) => new ClientFault(`cannot read the OpTok from ${path}: ${why}`);

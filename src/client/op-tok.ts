@@ -52,7 +52,7 @@ export type Binding = 'dpop' | 'certificate';
 export interface OpTok {
   readonly accessToken: string;
   readonly dpopKey: DpopKey | null;
-  /** It is bound to nothing: whoever sees it can use it, so it only goes to a realm that the user has named. */
+  /** It is bound to nothing: anyone who sees it can use it, so it is only sent to a realm that the user has named. */
   readonly isBearer: boolean;
 }
 
@@ -236,7 +236,7 @@ const loginAdvice = {
 
 /**
  * Throws ClientFault unless the OpTok is bound to this certificate (PEM): what is given to a stock client, kept in a cache, or
- * sent to the realm that a registry names must be useless to whoever copies it.
+ * sent to the realm that a registry names must be useless to anyone who copies it.
  */
 export function checkCertificateBinding(accessToken: string, certificate: string): void {
   const { cnf } = claimsOf(accessToken);

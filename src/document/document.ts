@@ -115,7 +115,7 @@ export function parseWithYaml(text: string, source: string): ConfigurationDocume
   };
 }
 
-/** The schema would drop a key of this name without a word: a rule would lose its condition. */
+/** The schema would silently drop a key of this name: a rule would lose its condition. */
 const DROPPED = '__proto__';
 
 interface Findings {

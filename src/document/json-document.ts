@@ -50,7 +50,7 @@ interface Found {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-/** The schema would drop a member of this name without a word. */
+/** The schema would silently drop a member of this name. */
 const DROPPED = '__proto__';
 const CUT = '; is the file whole?';
 /** Deeper than any schema of ours goes, and no danger to the stack. */
@@ -110,7 +110,7 @@ class Names {
   }
 }
 
-/** `visit` is told of each member or item of a container, and returns where its value ends. Returns where the whole ends. */
+/** `visit` is called for each member or item of a container, and returns where its value ends. Returns where the whole ends. */
 function scanValue(
   text: string,
   from: number,
@@ -192,7 +192,7 @@ export interface JsonPart {
 
 /**
  * Reads JSON part by part, for documents that are too long to be read at once: every member of the document, and those of the
- * members that `isDivided` names. `onFault` is told of each member that is there twice, or whose name a schema would drop. Throws ConfigurationFault
+ * members that `isDivided` names. `onFault` is called for each member that is there twice, or whose name a schema would drop. Throws ConfigurationFault
  * with the first syntax error, and where the document is no object.
  */
 export function* readJsonParts(

@@ -34,7 +34,7 @@ export interface Bundle extends Payload {
   /** Who signed it: a key of `entitlements.keysPath`. */
   readonly keyId: string;
   readonly algorithm: string;
-  /** SHA-256 of the payload, hex: two bundles of one hash say the same, whoever signed them. */
+  /** SHA-256 of the payload, hex: two bundles with the same hash say the same, whichever key signed them. */
   readonly contentHash: string;
 }
 

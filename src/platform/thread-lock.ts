@@ -8,7 +8,7 @@ const SPINS = 200;
 const SLEEP_MS = 0.1;
 /** A holder takes so long only where it was stopped or has died. */
 const LONGEST_WAIT_MS = 100;
-/** And this often: where the whole process stands still for a while, the holder must have its turn after it. */
+/** And this often: after the whole process was suspended, the holder must get its turn first. */
 const FEWEST_SLEEPS = 100;
 /** No value that the word ever has: waiting for its end is over at once. */
 const FREE_MEANWHILE = -1;

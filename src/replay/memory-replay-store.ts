@@ -95,7 +95,7 @@ export class MemoryReplayStore implements ReplayStore {
   }
 
   /**
-   * `unavailable` also where the lock is not to be had, where the deadline has passed, and for entries that may have
+   * `unavailable` also if the lock cannot be acquired, if the deadline has passed, and for entries that may have
    * been freed too early by a clock that was ahead.
    */
   insert(key: Uint8Array, deadline: number, now: number, replaceable = now): ReplayVerdict {
@@ -178,7 +178,7 @@ export class MemoryReplayStore implements ReplayStore {
     onSaved({ entries: saved.entries.length / SAVED_ENTRY, fault });
   }
 
-  /** null where the lock is not to be had. */
+  /** null if the lock cannot be acquired. */
   count(from: number): number | null {
     if (!this.#lock.acquire()) return null;
     try {

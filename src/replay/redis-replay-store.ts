@@ -389,7 +389,7 @@ function isFull(cause: unknown): boolean {
   return cause instanceof Error && /(?:^|\s|-)OOM /.test(cause.message);
 }
 
-/** What is wrong, in our own words and the code of Redis's error reply. The libraries tell no more of a closed connection. */
+/** What is wrong, in our own words and the code of Redis's error reply. The libraries say nothing more about a closed connection. */
 function faultOf(cause: unknown): string {
   if (cause instanceof RedisFault) return cause.message;
   if (isFull(cause)) return 'Redis is full: raise its maxmemory';

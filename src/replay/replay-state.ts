@@ -81,7 +81,7 @@ interface FormerProcess {
 }
 
 /**
- * Whether something at `path` is no file of used proofs, nor the beginning of one: it must be neither removed nor
+ * Whether something at `path` is neither a file of used proofs nor the beginning of one: it must be neither removed nor
  * overwritten. Throws the system's error where it cannot be read.
  */
 export function isForeign(path: string): boolean {

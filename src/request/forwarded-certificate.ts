@@ -123,7 +123,7 @@ const CLIENT_NAMES = new Set(['uri', 'dns', 'san']);
  * The `Cert` of the last element of Envoy's list, which the nearest proxy added; null for any other text. Commas separate
  * elements and semicolons separate pairs; a quoted value may contain both, and `\"`.
  *
- * Envoy does not quote the names of URI and DNS, which whoever made the certificate has chosen: a `Cert` after them may be
+ * Envoy does not quote the names of URI and DNS, which were chosen by whoever issued the certificate: a `Cert` after them may be
  * part of such a name, and is refused.
  */
 function lastCert(value: string, name: string): string | null {

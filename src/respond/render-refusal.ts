@@ -29,7 +29,7 @@ const titles: Readonly<Record<number, string>> = {
   503: 'Service unavailable',
 };
 
-/** What the client is told when only the log says which check failed. */
+/** What the client reads when only the log says which check failed. */
 const coarse: Readonly<Record<string, string>> = {
   none: 'An access token from the Authority is required.',
   invalid_token: 'The access token is not valid here, or it is not bound to this client.',

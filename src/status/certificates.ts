@@ -1,4 +1,4 @@
-/** When certificates end: what is told in the log each day, in systemd's status line, in the report and by `check`. */
+/** When certificates end: what the log says each day, and what systemd's status line, the report and `check` say. */
 
 import { formatTime } from '../platform/time.ts';
 import type { PartState } from './report.ts';
@@ -80,7 +80,7 @@ export function describeEnd({ use, file, first: { subject, endsAt }, days }: Cer
   return `${certificate} ends on ${formatTime(endsAt)}, in ${left}; then ${consequences[use]}.`;
 }
 
-/** How often the same end is told, in seconds. */
+/** How often the same end is logged, in seconds. */
 const TOLD_EVERY = DAY;
 
 /**

@@ -1,6 +1,6 @@
 /**
  * The state of every part of a running service, for `/status`, the `status` command and the console. A report is made of
- * a snapshot by pure functions, one a part; it holds no secret, and text from outside is escaped by whoever shows it.
+ * a snapshot by pure functions, one a part; it holds no secret, and text from outside is escaped where it is shown.
  */
 
 export type PartState = 'ok' | 'warning' | 'error';

@@ -291,7 +291,7 @@ export function readClient(
 }
 
 /**
- * Whoever stops a command that refreshes a login, such as a docker that is interrupted, must not cut it off: the only refresh token
+ * A command that refreshes a login must not be cut off when its caller is stopped, such as a docker that is interrupted: the only refresh token
  * that is still good is in the answer. Signals are taken over, and the command ends by itself.
  */
 export function finishRefreshes({ source }: ClientSettings, context: CommandContext): void {

@@ -56,7 +56,7 @@ export function checkRequest(request: Request, identity: AgentIdentity, registry
 }
 
 /**
- * A path under /v2/ that stays there whoever decodes it. Some proxies resolve dot segments after decoding, so an encoded
+ * A path under /v2/ that stays there however it is decoded. Some proxies resolve dot segments after decoding, so an encoded
  * slash, backslash, dot, percent or control character is refused. Servlet containers first remove what follows a
  * semicolon in a segment, so `..;` (also `..%3b`) would be a dot segment for them.
  */
