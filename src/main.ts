@@ -9,6 +9,7 @@ import {
   CREDENTIAL_HELPER_NAME,
   UsageError,
 } from './cli/command.ts';
+import { errorCode, explainError } from './platform/errors.ts';
 import { escapeLines, escapeText } from './platform/escape.ts';
 import type { ProcessUsage } from './telemetry/metrics.ts';
 
@@ -177,9 +178,16 @@ function wordsOf(calledAs: string, words: readonly string[]): readonly string[] 
   return basename(calledAs) === CREDENTIAL_HELPER_NAME ? ['docker-credential', ...words] : words;
 }
 
-// Who stops reading (`| head`) ends a command's output, and nothing else.
-process.stdout.on('error', () => {});
-process.exitCode = await main(wordsOf(process.argv0, process.argv.slice(2)));
+let isOutputLost = false;
+process.stdout.on('error', (cause) => {
+  // A reader that stops (`| head`) ends a command's output, and nothing else.
+  if (isOutputLost || errorCode(cause) === 'EPIPE') return;
+  isOutputLost = true;
+  process.exitCode = exitCodes.failure;
+  printError(`registry-token: cannot write the output: ${explainError(cause, 'write')}`);
+});
+const exitCode = await main(wordsOf(process.argv0, process.argv.slice(2)));
+process.exitCode = isOutputLost ? exitCodes.failure : exitCode;
 // Who does not read the last words must not keep the process, nor a push that hangs; who reads slowly gets the result.
 setTimeout(() => {
   if (process.stdout.writableLength === 0) process.exit();

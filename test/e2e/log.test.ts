@@ -244,6 +244,15 @@ test('who stops reading ends it without a word', async () => {
   expect(stdout.trimEnd().split('\n').at(-1)).toBe('0');
 });
 
+test('an output that cannot be written is a failure, told once', async () => {
+  const toFull = ['bash', '-c', '"$@" > /dev/full', 'bash', ...words];
+  for (const command of [['version'], ['log', '--json', '--file', folder.at('long.log')]]) {
+    const { exitCode, stderr } = await run([...toFull, ...command]);
+    expect([command, exitCode]).toEqual([command, 1]);
+    expect(stderr.match(/cannot write the output: .*ENOSPC/g)).toHaveLength(1);
+  }
+});
+
 test('a time without a zone is that of the machine, and the table says which that is', async () => {
   writeFileSync(folder.at('zone.log'), decisionLine({ time: at(0) }) + decisionLine({ time: at(3600) }));
   const command = [...words, 'log', '--file', folder.at('zone.log')];
