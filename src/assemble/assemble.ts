@@ -113,15 +113,15 @@ export async function assemble(
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);
-  const entitlements = await withRevocations(material.entitlements, newerRevocations);
-  const inForce = withBundle(loaded, entitlements);
+  const inForce = withBundle(loaded, material.entitlements);
   dependencies.counters.announcePlans([...inForce.configuration.plans.keys()]);
   const parts: Parts = {
     loaded,
     inForce: inForce.configuration,
     generation,
     material,
-    entitlements,
+    revokedLicenses: await revokedByAll(material, newerRevocations),
+    entitlements: material.entitlements,
     newerRevocations,
     authorityKeys: continueAuthorityKeys(opened, previous),
     openedAt,
@@ -146,20 +146,21 @@ interface Parts
   readonly material: Material;
   /** With what the bundle replaces. */
   readonly inForce: Configuration;
+  readonly revokedLicenses: readonly ReadonlySet<string>[];
 }
 
 /**
  * Apart from `assemble`, because a function that is made there keeps all of its variables: each service would hold the
  * one before it, for good.
  */
-function join({ material, inForce, ...parts }: Parts, dependencies: Dependencies): Service {
+function join({ material, inForce, revokedLicenses, ...parts }: Parts, dependencies: Dependencies): Service {
   const { loaded, generation, authorityKeys, entitlements } = parts;
   const { configuration } = loaded;
   const { clock, log, decisions, counters, replayStore, rateTable } = dependencies;
   const { signingKey } = material;
   const warnOfAddress = warnOfUnreadableAddresses(log, configuration.server.forwardedHeader, clock);
   const options = authenticateOptions(configuration);
-  const policy = createPolicy(inForce, ...revokedSets({ ...material, entitlements }));
+  const policy = createPolicy(inForce, ...revokedLicenses);
   const usableUntil = usableUntilOf(configuration, entitlements);
   const nonceSecret = material.nonceSecret ?? dependencies.nonceSecret;
   const nonceRequired = configuration.senderConstraint.dpop.nonce === 'required';
@@ -226,12 +227,12 @@ function expiredPart(usableUntil: number, now: number): FailingPart[] {
   return [{ part: 'entitlements', detail: 'the bundle has expired; the vendor must sign a new one' }];
 }
 
-/** The bundle with these revoked licences in place of its own. */
-async function withRevocations(
-  bundle: Bundle | null,
+/** The licences that are revoked beside those of the configuration itself; `newer` in place of the bundle's. */
+async function revokedByAll(
+  material: Pick<Material, 'revokedLicenses' | 'entitlements'>,
   newer: NewerRevocations | null,
-): Promise<Bundle | null> {
-  if (bundle === null || newer === null) return bundle;
+): Promise<readonly ReadonlySet<string>[]> {
+  if (newer === null) return revokedSets(material);
   const pause = createPauses();
   const licenses = JSON.parse(new TextDecoder().decode(Uint8Array.from(newer.licenses))) as readonly string[];
   const revokedLicenses = new Set<string>();
@@ -240,7 +241,7 @@ async function withRevocations(
     const due = pause();
     if (due !== null) await due;
   }
-  return { ...bundle, revokedLicenses };
+  return [material.revokedLicenses, revokedLicenses];
 }
 
 /** Ends the fetches of a service that is not used any more. */

@@ -181,6 +181,7 @@ describe('is refused:', () => {
     [{ plans: undefined }, '#/plans: is missing'],
     [{ plans: ['basic'] }, '#/plans: must be a mapping'],
     [{ exp: NOW - 61, nbf: NOW - 60 }, '#/exp: must be later than nbf'],
+    [{ exp: NOW + 5, nbf: NOW + 5 }, '#/exp: must be later than nbf'],
     [{ exp: undefined }, '#/exp: is missing'],
     [{ exp: 'tomorrow' }, '#/exp: must be a number'],
     [{ defaultPlan: 'gold' }, '#/defaultPlan: must be the name of a plan of the bundle'],
