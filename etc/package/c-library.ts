@@ -42,7 +42,7 @@ export async function fetchCLibraries(folder: string): Promise<readonly CLibrary
     'Debug::NoLocking=1',
   ].flatMap((option) => ['-o', option]);
   const failure =
-    'The C library of the image cannot be had (apt-get, from the Debian sources of this machine)';
+    'The C library of the image is not available (apt-get, from the Debian sources of this machine)';
   await runTool(['apt-get', ...options, '--error-on=any', '--quiet', 'update'], { failure });
   const wanted = architectures.map((architecture) => `libc6:${architecture}`);
   await runTool(['apt-get', ...options, '--quiet', 'download', ...wanted], {

@@ -53,7 +53,7 @@ function isSample(path: string): boolean {
 }
 
 /**
- * The sample names the sample key, which everybody has: an installed configuration names the key that
+ * The sample names the sample key, which is public: an installed configuration names the key that
  * `keygen --out /etc/registry-token` makes, and the folders that the unit lets the service write to.
  */
 export function packagedConfiguration(sample: string): string {

@@ -74,7 +74,7 @@ async function fetchRuntime({ cpu, libc, runtimePackage }: Target, folder: strin
   const platform = ['--os=linux', `--cpu=${cpu}`, `--libc=${libc}`];
   await runTool([process.execPath, 'install', '--frozen-lockfile', '--ignore-scripts', ...platform], {
     cwd: folder,
-    failure: `The Bun of ${runtimePackage} cannot be had; it comes from the npm registry, once, then from Bun's cache`,
+    failure: `The Bun of ${runtimePackage} is not available; it comes from the npm registry, once, then from Bun's cache`,
   });
   return join(folder, 'node_modules', runtimePackage, 'bin', 'bun');
 }

@@ -196,7 +196,7 @@ describeWith(['redis-server', 'redis-sentinel', 'redis-cli'], 'fault: the master
     replica.pause();
     expectUnavailable(await askAnew(service));
     await expectReplayStoreNamed(service);
-    expect((await service.get('/readyz')).text).toContain("look at Redis's replicas");
+    expect((await service.get('/readyz')).text).toContain("check Redis's replicas");
     replica.resume();
     await untilIssued(service);
   });

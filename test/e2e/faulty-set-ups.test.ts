@@ -429,7 +429,7 @@ describeSetUps<Glewlwyd>({
       }),
       read: 'serve',
       found: 'authorities.two.issuer: must be unique, because the iss of a token selects the Authority',
-      mend: 'it is that of authorities.one too: put the rules of both into one',
+      mend: 'authorities.one has the same: put the rules of both into one',
     },
     {
       setUp: 'a rule that names no plan of the catalogue',
@@ -603,7 +603,7 @@ describeSetUps({
       setUp: 'proof algorithms that the server does not take',
       change: { service: { senderConstraint: { dpop: { algorithms: ['EdDSA'] } } } },
       read: 'check',
-      found: /The Authority takes proofs of .*, and the service those of EdDSA: no key is for both\./,
+      found: /The Authority accepts proofs signed with .*, the service with EdDSA: no key works for both\./,
       mend: "Add one of the Authority's algorithms.",
     },
     {

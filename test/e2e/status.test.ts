@@ -112,7 +112,7 @@ describe('the command', () => {
     const other = service.folder.at('other.yaml');
     writeFileSync(other, 'telemetry: { listen: "unix:other.sock" }\n');
     const { exitCode, stdout } = await status([], other);
-    expect(stdout).toContain(`No service runs that answers on unix:${service.folder.at('other.sock')}`);
+    expect(stdout).toContain(`No service answers on unix:${service.folder.at('other.sock')}`);
     expect(stdout).toMatch(/^error +configuration +The service would not start: .*other\.yaml:\d+:\d+: /m);
     expect(exitCode).toBe(1);
   });

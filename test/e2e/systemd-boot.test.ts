@@ -269,7 +269,7 @@ describeAsRoot(
     test('a rotation as keygen prints it refuses no pull of a real registry, and restarts nothing', async () => {
       const before = await mainPid();
       const statuses = await rotateUnderLoad(async (printed) => {
-        expect(printed).toContain('A running service takes it by itself');
+        expect(printed).toContain('A running service picks it up');
       });
       expect([...statuses.keys()]).toEqual([200]);
       expect(statuses.get(200)).toBeGreaterThan(100);

@@ -62,7 +62,7 @@ describeAsRoot(['dpkg-deb', 'mmdebstrap', 'systemd-nspawn'], 'beside the package
 
   test('before the first start, status names the missing key and the command that makes it', async () => {
     const { exitCode, stdout } = await status();
-    expect(stdout).toContain('No service runs that answers on unix:/run/registry-token/telemetry.sock');
+    expect(stdout).toContain('No service answers on unix:/run/registry-token/telemetry.sock');
     expect(stdout).toContain('registry-token.service is inactive');
     expect(stdout).toContain('no signing key: run registry-token keygen --out /etc/registry-token');
     expect(exitCode).toBe(1);

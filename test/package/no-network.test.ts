@@ -19,7 +19,7 @@ describeAsRoot(['dpkg'], 'without a network', () => {
   test('packaging ends with 1, says what could not be had, and leaves no folder behind', async () => {
     const { exitCode, stdout, stderr } = await withoutNetwork(['run', 'etc/package/package.ts']);
     expect({ exitCode, made: stdout.match(/dist\/package/) }).toEqual({ exitCode: 1, made: null });
-    expect(stderr).toStartWith('bun run package: The C library of the image cannot be had (apt-get, ');
+    expect(stderr).toStartWith('bun run package: The C library of the image is not available (apt-get, ');
     expect(stderr).not.toContain('    at ');
     expect([
       ...new Bun.Glob('registry-token-package-*').scanSync({ cwd: folder.path, onlyFiles: false }),

@@ -110,7 +110,7 @@ describeWith(['redis-server'], 'minReplicas', () => {
     await using redis = await startRedis();
     using opened = await openStore(redis.url, { minReplicas: 1 });
     expect(await opened.insert()).toBe('unavailable');
-    expect(await opened.store.failing()).toContain("look at Redis's replicas");
+    expect(await opened.store.failing()).toContain("check Redis's replicas");
   });
 
   test('a thousand inserts at once share their acknowledgements', async () => {

@@ -175,7 +175,7 @@ describeWith(['redis-server', 'faketime'], 'the clocks of Redis and of this mach
         const fault = await opened.store.failing();
         return fault?.includes(`700 s ${offset > 0 ? 'ahead of' : 'behind'} this machine's`) === true;
       });
-      expect(await opened.store.failing()).toContain('synchronise both clocks');
+      expect(await opened.store.failing()).toContain('synchronize both clocks');
       await expectNoneAccepted([opened], proofs, 1);
       clock.move(0);
       await untilTaken(opened);

@@ -682,7 +682,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     severity: 'warning',
     file: 'registry-token.yaml',
     fault: /without credentials may pull what the plan community allows/,
-    mend: /^Remove the key/,
+    mend: /^Remove anonymousPlan/,
   },
   ...entitlementsSetups,
   ...registrySetups,
