@@ -131,7 +131,7 @@ export const reasonTexts: Readonly<Record<Reason, ReasonText>> = {
   },
   'proof-replayed': {
     meaning: 'The proof was used before.',
-    mend: 'Make a new proof for each request. From an unknown address: somebody is repeating captured requests.',
+    mend: 'Make a new proof for each request. From an unknown address: someone is repeating captured requests.',
   },
   'certificate-missing': {
     meaning: 'The OpTok is bound to a certificate, and no client certificate arrived.',

@@ -56,19 +56,19 @@ export const entitlements: Command = {
        registry-token entitlements diff OLD NEW [--config FILE | --keys FILE] [--tokens FILE…] [--json]
        registry-token entitlements inspect BUNDLE [--config FILE | --keys FILE]
 
-sign makes a bundle of plans and revoked licences. Of the same input and the same --issued-at, everything but the signature
-is the same.
+sign creates a bundle of plans and revoked licences. The same input and --issued-at give the same bundle, except for the
+signature.
   --in FILE             YAML (or JSON, *.json) with plans, and optionally defaultPlan, revokedLicenses, issuer and note
   --revoked FILE        more revoked licences, one a line, as in revokedLicensesPath
   --serial N            a whole number, higher than that of every bundle before
   --site S              the site that it is for; may be repeated; * is every site
-  --expires T           when it ends: after so long (35d), or a date (2027-01-31)
+  --expires T           when it expires: a duration from now (35d), or a date (2027-01-31)
   --key FILE            the vendor's private key, PEM or PFX
   --key-password-path FILE
                         its password
   --sign-command CMD    in place of --key, for a key that cannot be read: CMD is run by /bin/sh with the digest on its
                         standard input (SHA-256; SHA-384 for P-384), and prints the signature, as bytes or base64; an
-                        ECDSA signature in DER or as R and S. Ed25519 signs no digest and needs --key
+                        ECDSA signature in DER or as R and S. Ed25519 does not sign a digest and needs --key
   --public-key FILE     with --sign-command: its public key or certificate, PEM
   --key-id ID           the kid of the key in the vendor's key set; default: its RFC 7638 thumbprint
   --issuer NAME         who signs; default: issuer of --in, then the key's ID
@@ -76,8 +76,8 @@ is the same.
   --issued-at T         the time of signature; default now
   --out FILE            where to write; default standard output
 
-verify says whether the service would take BUNDLE (default: that of the configuration) into force, and why not: signature,
-mistakes, site, times, and the serial. With --keys there is no configuration, and no serial that was seen before.
+verify says whether the service would accept BUNDLE (default: that of the configuration), and if not, why: signature,
+mistakes, site, times, serial. With --keys there is no configuration, and the serial is not compared.
 
 diff says what NEW changes, by plan, and which licences are newly revoked and no longer revoked.
   --tokens FILE         an audit file (logging.auditPath), with its rotated ones: also says which subjects of the last 30
@@ -85,9 +85,9 @@ diff says what NEW changes, by plan, and which licences are newly revoked and no
 
 inspect prints what is in BUNDLE as YAML.
 
-  --config FILE         the configuration, found as by serve
+  --config FILE         the configuration; default as for serve
   --keys FILE           the vendor's public keys (JWKS), in place of a configuration
-  --json                the same for programs
+  --json                prints the result as JSON
 
 Exit codes of sign: 0 signed, 1 not. Of verify: 0 good, 1 not. Of diff: 0 the same, 1 different, 2 not valid.
 Of inspect: 0, 1 not valid. 2 usage; 78 the configuration, or --in, has mistakes.
@@ -104,7 +104,7 @@ Examples:
       throw new UsageError(
         name === '' || name.startsWith('-')
           ? `one of ${[...subcommands.keys()].join(', ')} must come first`
-          : `unknown word "${name}"; there is ${[...subcommands.keys()].join(', ')}`,
+          : `unknown word "${name}"; expected one of ${[...subcommands.keys()].join(', ')}`,
       );
     return subcommand({ ...context, args });
   },
@@ -245,7 +245,7 @@ function commandSigner(
   const algorithm = algorithmOf(publicKey);
   const digest = digestOf[algorithm];
   if (digest === null)
-    throw new UsageError('an Ed25519 key signs no digest: use --key, or an ECDSA or RSA key');
+    throw new UsageError('Ed25519 does not sign a digest: use --key, or an ECDSA or RSA key');
   return {
     algorithm,
     keyId,
@@ -254,7 +254,7 @@ function commandSigner(
       const signature = asJwsSignature(made, input, publicKey);
       if (signature === null)
         throw new CommandFailure(
-          `what --sign-command printed (${made.length} bytes) is no signature of the digest by the key of --public-key`,
+          `what --sign-command printed (${made.length} bytes) is not a signature of the digest by the key of --public-key`,
         );
       return signature;
     },

@@ -86,7 +86,7 @@ export const descriptions: Readonly<Record<string, string>> = {
   'signing.certificatePath':
     'PEM file: the certificate of the key, then its chain; sent as x5c, which every registry version accepts.',
   'signing.keyId':
-    'The kid header: thumbprint (RFC 7638), libtrust (for registry 2.8 without x5c), or any other text as it is.',
+    'The kid header: thumbprint (RFC 7638), libtrust (for registry 2.8 without x5c), or any other text, used literally.',
   'signing.lifetime': 'Lifetime of a registry token, 1s to 1h. Clients assume at least 60s.',
   'signing.additionalKeys':
     'PEM files: keys that are published but do not sign, such as the next key or the previous one.',

@@ -175,7 +175,7 @@ function placesOf(
   const allowing = patterns.map((pattern) => {
     const index = rules.findIndex((candidate) => candidate.pattern === pattern);
     const path = ['plans', plan ?? '', 'repositories', index, 'pattern'];
-    return of(pattern, index === -1 ? 'not in the plan any more' : loaded.placeOf(path));
+    return of(pattern, index === -1 ? 'no longer in the plan' : loaded.placeOf(path));
   });
   return [...chosen, ...allowing];
 }

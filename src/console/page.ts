@@ -78,7 +78,7 @@ ${decisionsSection(data)}
 ${tryOutSection(data)}
 ${registrySection(data)}
 </main>
-<footer class="soft"><p>This page reads and changes nothing. The same for programs: <a href="/status">/status</a>, <a href="${linkOf(query.filters).replace('/console', '/console/data')}">/console/data</a>, <a href="/metrics">/metrics</a>. Times are UTC.</p></footer>
+<footer class="soft"><p>This page is read-only. As JSON and for Prometheus: <a href="/status">/status</a>, <a href="${linkOf(query.filters).replace('/console', '/console/data')}">/console/data</a>, <a href="/metrics">/metrics</a>. Times are UTC.</p></footer>
 </body>
 </html>
 `;
@@ -94,7 +94,7 @@ function partsSection({ state, startedAt, at, generation, configuration, parts }
   return html`<section id="parts" data-live>
 <h2>State: <b class="${state}">${marks[state]}</b></h2>
 <p class="soft">At ${at}; runs since ${startedAt}; generation ${generation} of ${configuration.loadedAt}, ${configuration.path}</p>
-<table class="stack"><thead><tr><th>State</th><th>Part</th><th>What is so, and what to run</th></tr></thead><tbody>
+<table class="stack"><thead><tr><th>State</th><th>Part</th><th>State, and the command to run</th></tr></thead><tbody>
 ${sorted.map(
   (
     part,

@@ -47,7 +47,7 @@ function explainContent(text: string, label: string): string {
   if (inside.label !== label)
     return inside.label.endsWith('PRIVATE KEY')
       ? `has the label ${label} but the content of ${inside.label}; correct the label`
-      : `has the label ${label} but the content of ${inside.label}, which is no private key`;
+      : `has the label ${label} but the content of ${inside.label}, which is not a private key`;
   const kind = inside.algorithm.at(-1);
   return kind === undefined
     ? 'holds a private key that cannot be read'

@@ -149,7 +149,7 @@ describe('sign', () => {
 
   test.each([
     [['--sign-command', 'exit 3', '--public-key', 'CRT'], 1, '--sign-command failed with exit code 3'],
-    [['--sign-command', 'echo no', '--public-key', 'CRT'], 1, 'is no signature of the digest'],
+    [['--sign-command', 'echo no', '--public-key', 'CRT'], 1, 'is not a signature of the digest'],
     [['--sign-command', 'cat'], 2, '--public-key is missing'],
     [[], 2, 'one of --key and --sign-command is needed'],
     [['--key', 'nowhere.pem'], 1, 'cannot read nowhere.pem: no such file'],

@@ -137,7 +137,7 @@ describeWith(['openssl'], 'a mistake', () => {
     [
       'that is a public one with another label',
       `${EC} ec_paramgen_curve:P-256 | openssl pkey -pubout | sed s/PUBLIC/PRIVATE/`,
-      'has the label PRIVATE KEY but the content of PUBLIC KEY, which is no private key',
+      'has the label PRIVATE KEY but the content of PUBLIC KEY, which is not a private key',
     ],
     ['that is a certificate', 'cat registry-signing.crt', 'holds no PEM private key, but a CERTIFICATE'],
     [
