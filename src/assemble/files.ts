@@ -2,7 +2,7 @@
  * The files that a configuration names: read once for all threads, with a mistake at the key that names one that cannot
  * be; watched for changes, and read again only when nobody writes to them any more.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
 import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
@@ -76,11 +76,24 @@ class TooLarge extends Error {
   }
 }
 
+/** A file of at least so many bytes is read straight into memory that threads can share: a copy would take as long again. */
+const LARGE_BYTES = 256 * 1024;
+
 /** A file that is too large is not read: it could take all the memory that there is. */
-function readBounded(file: string): Buffer {
-  const { size } = statSync(file);
-  if (size > MAX_BYTES) throw new TooLarge(size);
-  return readFileSync(file);
+function readBounded(path: string): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(file);
+    if (size > MAX_BYTES) throw new TooLarge(size);
+    if (size < LARGE_BYTES) return readFileSync(file);
+    const bytes = Buffer.from(new SharedArrayBuffer(size));
+    let length = 0;
+    for (let read = 1; read > 0 && length < size; length += read)
+      read = readSync(file, bytes, length, size - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer;

@@ -4,7 +4,7 @@
 export type PauseIfDue = () => Promise<void> | null;
 
 /** A request may need several turns of the event loop, and waits for a slice in each. */
-const SLICE_MS = 2;
+const SLICE_MS = 0.5;
 
 /** The slice begins now. */
 export function createPauses(sliceMs = SLICE_MS): PauseIfDue {
