@@ -8,7 +8,7 @@ import { authoritiesOf } from '../config/schema.ts';
 import { expiryOf } from '../entitlements/admission.ts';
 import { thumbprintId } from '../keys/key-ids.ts';
 import { openSigningKey } from '../keys/signing-key.ts';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 import { parseCertificates } from '../platform/pem.ts';
 import type {
   AuthorityState,
@@ -157,8 +157,9 @@ async function readKey(file: string, read: () => Promise<string>): Promise<KeyOn
   try {
     return { file, thumbprint: await read(), fault: null };
   } catch (cause) {
-    const code = errorCode(cause, '');
-    return { file, thumbprint: null, fault: code === '' ? 'cannot be used' : `cannot be read (${code})` };
+    const isUnreadable = errorCode(cause, '') !== '';
+    const fault = isUnreadable ? `cannot be read: ${explainError(cause, 'read')}` : 'cannot be used';
+    return { file, thumbprint: null, fault };
   }
 }
 

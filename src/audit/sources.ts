@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { errorCode } from '../platform/errors.ts';
+import { errorCode, explainError } from '../platform/errors.ts';
 
 const CHUNK = 256 * 1024;
 
@@ -243,7 +243,7 @@ async function* readJournal(command: readonly string[]): AsyncGenerator<Buffer> 
 async function accessFault(path: string, cause: unknown): Promise<string> {
   const code = errorCode(cause);
   if (code === 'ENOENT') return `${path} does not exist`;
-  if (code !== 'EACCES' && code !== 'EPERM') return `${path} cannot be read (${code})`;
+  if (code !== 'EACCES' && code !== 'EPERM') return `${path} cannot be read: ${explainError(cause, 'read')}`;
   for (let at = path; ; at = dirname(at)) {
     const found = await stat(at).catch(() => null);
     if (found !== null && (at === path || at === dirname(at) || (found.mode & 0o001) === 0)) {
