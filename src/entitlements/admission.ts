@@ -32,7 +32,7 @@ export function expiryOf(
  */
 export function findAdmissionFaults(bundle: Bundle, { name, maxAge, seen }: Site, now: number): string[] {
   const faults: string[] = [];
-  const { sites, serial, notBefore } = bundle;
+  const { sites, serial, notBefore, issuedAt } = bundle;
   if (!sites.includes(ANY_SITE) && (name === null || !sites.includes(name)))
     faults.push(
       `is for ${sites
@@ -46,6 +46,11 @@ export function findAdmissionFaults(bundle: Bundle, { name, maxAge, seen }: Site
   if (notBefore > now + CLOCK_SKEW && !isKnown)
     faults.push(
       `is not valid before ${formatTime(notBefore)}, and the clock of this machine says ${formatTime(now)}; compare the clocks`,
+    );
+  // Its age counts from there: `maxAge` would come late, or never.
+  if (issuedAt > Math.max(now, notBefore) + CLOCK_SKEW && !isKnown)
+    faults.push(
+      `says it was signed at ${formatTime(issuedAt)}, and the clock of this machine says ${formatTime(now)}; compare the clocks`,
     );
   if (seen !== null && serial < seen.serial)
     faults.push(

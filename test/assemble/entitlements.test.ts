@@ -112,6 +112,7 @@ describe('at the start, no service is made of', () => {
   test.each([
     ['a bundle for another site', { aud: 'plant-8' }, 'is for plant-8; this site is plant-7'],
     ['one that is not valid yet', { nbf: started + 3600 }, 'is not valid before'],
+    ['one that is dated ahead', { iat: started + 3600 }, 'says it was signed at'],
     ['one that has expired', { iat: 1, nbf: 1, exp: started - 301 }, 'no serial is remembered'],
     ['one with a mistake', { serial: 'x' }, 'must be a number, not "x"'],
   ])('%s', async (_, payload, message) => {
