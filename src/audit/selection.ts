@@ -65,8 +65,9 @@ export function createMatcher(selection: Selection): Matcher {
   const tests: ((record: DecisionRecord) => boolean)[] = [];
   for (const [field, value] of fields) tests.push(({ fields }) => fields[field] === value);
   if (license !== null)
+    // Several are joined by commas, and one may hold a comma itself.
     tests.push(
-      ({ fields }) => typeof fields.license === 'string' && fields.license.split(',').includes(license),
+      ({ fields }) => typeof fields.license === 'string' && `,${fields.license},`.includes(`,${license},`),
     );
   if (requestId !== null) tests.push(({ fields }) => fields.requestId.startsWith(requestId));
   if (repository !== null) {

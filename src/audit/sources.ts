@@ -1,8 +1,8 @@
 /** Where lines are read from: the audit file with its rotated ones, other files, standard input, the journal. */
 
-import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { errorCode, explainError } from '../platform/errors.ts';
 
@@ -62,28 +62,42 @@ export function fileSource(path: string): Source {
 async function* readFileChunks(path: string): AsyncGenerator<Buffer> {
   const handle = await openFile(path);
   try {
-    const head = Buffer.alloc(8);
-    const { bytesRead } = await handle.read(head, 0, head.length, 0);
-    const form = formOf(head.subarray(0, bytesRead));
-    if (form === 'plain') yield* chunksOf(handle, path);
+    const head = await readHead(handle, path);
+    const form = formOf(head);
+    if (form === 'plain') yield* chunksOf(head, handle, path);
     else if (form === 'journal') yield* readJournal(['journalctl', `--file=${path}`, ...AS_LINES]);
-    else yield* decompressed(path, form);
+    else yield* decompressed(chunksOf(head, handle, path), path, form);
   } finally {
     await handle.close();
   }
 }
 
-async function* chunksOf(handle: FileHandle, path: string): AsyncGenerator<Buffer> {
-  const buffer = Buffer.allocUnsafe(CHUNK);
-  for (let position = 0; ; ) {
-    const { bytesRead } = await readAt(handle, buffer, position, path);
+const HEAD = 8;
+
+/** The first bytes; fewer where there are no more. A pipe, such as that of `<(…)`, may give them one by one. */
+async function readHead(handle: FileHandle, path: string): Promise<Buffer> {
+  const head = Buffer.alloc(HEAD);
+  let length = 0;
+  for (;;) {
+    const { bytesRead } = await readAt(handle, head.subarray(length), null, path);
+    length += bytesRead;
+    if (bytesRead === 0 || length === HEAD) return head.subarray(0, length);
+  }
+}
+
+/** The head, and what follows it. Each chunk has its own memory. */
+async function* chunksOf(head: Buffer, handle: FileHandle, path: string): AsyncGenerator<Buffer> {
+  yield head;
+  for (;;) {
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    const { bytesRead } = await readAt(handle, buffer, null, path);
     if (bytesRead === 0) return;
-    position += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
 }
 
-async function readAt(handle: FileHandle, buffer: Buffer, position: number, path: string) {
+/** At the position, or behind what was read before: a pipe has no positions. */
+async function readAt(handle: FileHandle, buffer: Buffer, position: number | null, path: string) {
   try {
     return await handle.read(buffer, 0, buffer.length, position);
   } catch (cause) {
@@ -106,6 +120,7 @@ function formOf(head: Buffer): Form {
 }
 
 async function* decompressed(
+  chunks: AsyncIterable<Buffer>,
   path: string,
   compression: Exclude<Form, 'plain' | 'journal'>,
 ): AsyncGenerator<Buffer> {
@@ -115,11 +130,12 @@ async function* decompressed(
     );
   const stream =
     compression === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK });
-  const file = createReadStream(path, { highWaterMark: CHUNK });
+  const file = Readable.from(chunks, { objectMode: false });
   file.on('error', (cause) => stream.destroy(cause));
   try {
     for await (const chunk of file.pipe(stream)) yield chunk as Buffer;
   } catch (cause) {
+    if (cause instanceof SourceFault) throw cause;
     throw new SourceFault(
       `${path} is cut off or damaged (${errorCode(cause)}): the part before that was read`,
     );

@@ -117,7 +117,7 @@ function isAsked(text: string, asked: Selection): boolean {
     (asked.until === null || time < asked.until) &&
     (asked.outcome === null || (line.message === 'issued') === (asked.outcome === 'issued')) &&
     asked.fields.every(([field, wanted]) => line[field] === wanted) &&
-    (asked.license === null || (line.license ?? '\u0000').split(',').includes(asked.license)) &&
+    (asked.license === null || `,${line.license ?? '\u0000'},`.includes(`,${asked.license},`)) &&
     (asked.repository === null ||
       names.some((name: string) => patterns[asked.repository ?? '']?.test(name))) &&
     (asked.validAt === null || (line.message === 'issued' && line.exp > asked.validAt))

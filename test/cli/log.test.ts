@@ -5,7 +5,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { log } from '../../src/cli/log.ts';
 import { reasonTexts } from '../../src/reason-texts.ts';
 import { type DecisionLine, decisionLine } from '../support/decision-lines.ts';
-import { createTemporaryFolder } from '../support/processes.ts';
+import { createTemporaryFolder, runOrFail, start } from '../support/processes.ts';
 import { runCommand } from '../support/run-command.ts';
 
 const folder = await createTemporaryFolder();
@@ -204,6 +204,29 @@ test('several files are one log in the order of time, compressed or not', async 
   expect(stdout).toBe(input);
 });
 
+test.each([
+  ['plain lines', ['cat']],
+  ['gzip', ['gzip', '--stdout']],
+] as const)('a pipe of %s is read as a file is', async (_, [program, ...options]) => {
+  writeFileSync(folder.at('piped'), input);
+  await runOrFail(['mkfifo', folder.at(`fifo-${program}`)]);
+  await using _writer = start([
+    'sh',
+    '-c',
+    'exec "$@" > "$0"',
+    folder.at(`fifo-${program}`),
+    program,
+    ...options,
+    folder.at('piped'),
+  ]);
+  const { exitCode, stdout, stderr } = await runCommand(log, [
+    '--json',
+    '--file',
+    folder.at(`fifo-${program}`),
+  ]);
+  expect([exitCode, stdout, stderr]).toEqual([0, input, '']);
+});
+
 describe('what cannot be read', () => {
   const run = (...args: readonly string[]) => runCommand(log, args);
 
@@ -244,6 +267,19 @@ test('where nothing matches it says what was searched', async () => {
   expect(stderr).toBe(
     'No decision matches. Searched 6 lines of standard input, from 2026-11-29 10:00:00 UTC to 2026-11-29 10:05:00 UTC.\n',
   );
+});
+
+test('a licence that holds a comma is found, alone and among others', async () => {
+  const now = new Date().toISOString();
+  const lines = ['Acme, Inc.', 'LIC-1,Acme, Inc.,LIC-2', 'Acme', 'Acme, Inc. 2'].map((license, index) =>
+    decisionLine({ time: now, license, jti: `jti-${index}`, lifetime: 900 }),
+  );
+  const { stdout } = await runCommand(
+    log,
+    ['--file', '-', '--json', '--tokens-of', 'Acme, Inc.'],
+    lines.join(''),
+  );
+  expect(stdout).toBe(lines.slice(0, 2).join(''));
 });
 
 test('--tokens-of lists what is still good of a licence, and until when', async () => {
