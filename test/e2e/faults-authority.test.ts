@@ -25,6 +25,9 @@ import {
 
 setDefaultTimeout(60_000);
 
+/** Less than the 5 seconds for which a silent Authority is waited for. */
+const NO_WAIT_MS = 4000;
+
 const [authorityKey, nextKey] = await Promise.all([createKey('ES256'), createKey('ES256')]);
 const client = await createProcessClient(authorityKey);
 
@@ -82,7 +85,7 @@ describe('fault: the Authority is down when the service starts', () => {
     ] as const) {
       const reply = await service.get(path);
       expect(reply.status).toBe(status);
-      expect(reply.milliseconds).toBeLessThan(500);
+      expect(reply.milliseconds).toBeLessThan(NO_WAIT_MS);
     }
     const reply = await waiting;
     expectUnavailable(reply);
@@ -162,7 +165,7 @@ describe('fault: the Authority is slow or lies', () => {
     for (let asked = 0; asked < 20; asked += 1) {
       const reply = await service.ask(known, proof(known));
       expect(reply.status).toBe(200);
-      expect(reply.milliseconds).toBeLessThan(500);
+      expect(reply.milliseconds).toBeLessThan(NO_WAIT_MS);
     }
     expect((await service.get('/readyz')).status).toBe(200);
     for (const reply of await Promise.all(flood)) {
@@ -173,6 +176,6 @@ describe('fault: the Authority is slow or lies', () => {
     const late = opTok({}, nextKey);
     const reply = await service.ask(late, proof(late));
     expect(reply.status).toBe(401);
-    expect(reply.milliseconds).toBeLessThan(500);
+    expect(reply.milliseconds).toBeLessThan(NO_WAIT_MS);
   });
 });

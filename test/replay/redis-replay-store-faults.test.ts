@@ -72,7 +72,8 @@ describeWith(['redis-server'], 'the Redis replay store, proof rule 15: down or f
     expect(waited).toBeLessThan(1500);
     const again = performance.now();
     for (let asked = 0; asked < 50; asked += 1) expect(await opened.insert()).toBe('unavailable');
-    expect(performance.now() - again).toBeLessThan(200);
+    // Less than a single wait.
+    expect(performance.now() - again).toBeLessThan(900);
     await Bun.sleep(2600);
     expect(opened.changes).toEqual([null, 'Redis does not answer within 1000 ms']);
     redis.resume();
