@@ -1,6 +1,6 @@
 /** The log: one line for each event, as JSON or for a terminal. Callers name the fields one by one. */
 import type { ChoiceReason } from '../authorize/plan-choice.ts';
-import { excerpt } from '../platform/escape.ts';
+import { escapeText, excerpt } from '../platform/escape.ts';
 import type { Reason } from '../refusal.ts';
 import { formatScope, type ResourceActions, summarizeScopes } from '../request/resource-scope.ts';
 import type { Decision } from '../service.ts';
@@ -54,7 +54,19 @@ export function createLog(
 }
 
 function jsonLine(level: LogLevel, time: string, message: string, fields: LogFields): string {
-  return `${JSON.stringify({ level, time, ...fields, message })}\n`;
+  const line = { level, time, ...fields, message };
+  const json = JSON.stringify(line);
+  return `${isOrdinary(json) ? json : escapeText(JSON.stringify(line, wellFormed))}\n`;
+}
+
+/** As nearly all lines are: nothing but ASCII, and no escape of a surrogate. */
+function isOrdinary(json: string): boolean {
+  return !/[^ -~]/.test(json) && !json.includes('\\ud');
+}
+
+/** A lone surrogate, escaped, is JSON that jq and others refuse: they would stop at the line of whoever has one in a claim. */
+function wellFormed(_: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.toWellFormed() : value;
 }
 
 /** `12:03:59 info  message key=value`. */
@@ -69,10 +81,7 @@ function prettyLine(level: LogLevel, time: string, message: string, fields: LogF
 function prettyValue(value: unknown): string {
   const isWord = typeof value === 'string' && /^[^\s"]+$/.test(value);
   const text = isWord ? value : JSON.stringify(value);
-  return text.replace(
-    /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return escapeText(text);
 }
 
 /**

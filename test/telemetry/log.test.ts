@@ -37,6 +37,18 @@ describe('a line', () => {
     expect(Math.abs(Date.parse(time) - Date.now())).toBeLessThan(5000);
   });
 
+  test('is JSON that every reader takes and a terminal can show, whatever a stranger chose', () => {
+    const { lines, log } = collectLog('info', 'json');
+    const subject = 'Zoë \u001b[2J\u009b2J\u007f\u0085\u2028\u202e\u200b\ud800';
+    log.info('refused', { subject, asked: [subject], claims: { tid: subject } });
+    const [line = ''] = lines;
+    expect(line).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}](?!$)/u);
+    // RFC 8259 §8.2: what a reader does with a lone surrogate is unpredictable; some refuse the whole line.
+    expect(line).not.toInclude('\\ud800');
+    const shown = subject.toWellFormed();
+    expect(JSON.parse(line)).toMatchObject({ subject: shown, asked: [shown], claims: { tid: shown } });
+  });
+
   test('that warns or tells an error is written at once, with those before it', () => {
     const events: string[] = [];
     const log = createLog(
