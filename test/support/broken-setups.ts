@@ -150,7 +150,7 @@ const registrySetups: readonly BrokenSetup[] = [
     code: 'registry-auth-kinds',
     severity: 'error',
     file: 'config.yml',
-    fault: /^auth holds 2 kinds \(token, htpasswd\): a registry with more than one does not start\.$/,
+    fault: /^auth has 2 kinds \(token, htpasswd\): a registry with more than one does not start\.$/,
     mend: /^Keep auth\.token/,
   },
   {
@@ -294,7 +294,7 @@ const registrySetups: readonly BrokenSetup[] = [
     code: 'registry-cache-open',
     severity: 'error',
     file: 'config.yml',
-    fault: /can pull whatever it may pull from https:\/\/\*\*\*@docker\.io\.$/,
+    fault: /can pull whatever it can pull from https:\/\/\*\*\*@docker\.io\.$/,
     mend: /^Add the auth section/,
   },
   {
@@ -394,7 +394,7 @@ const registrySetups: readonly BrokenSetup[] = [
     code: 'trusts-everybody',
     severity: 'error',
     file: 'registry-token.yaml',
-    fault: /anybody can claim any certificate/,
+    fault: /anyone can claim any certificate/,
     mend: /^List the proxy's own address\.$/,
   },
 ];
@@ -639,7 +639,7 @@ export const brokenSetups: readonly BrokenSetup[] = [
     code: 'realm',
     severity: 'warning',
     file: 'registry-token.yaml',
-    fault: /answers 401, but not as this service does\.$/,
+    fault: /answers 401, but not like this service\.$/,
     mend: /^Is the service running/,
   },
   {
