@@ -28,7 +28,8 @@ import { startRegistry } from '../support/registry.ts';
 import { REGISTRY_SERVICE, startService, TOKEN_ISSUER } from '../support/running-service.ts';
 import { obtainToken } from '../support/token-request.ts';
 
-setDefaultTimeout(300_000);
+// Everything is made twice, on two cores that others may use too.
+setDefaultTimeout(900_000);
 
 const SAMPLE = 'usr/share/registry-token/registry-token.yaml';
 const etc = new URL('../../etc', import.meta.url).pathname;
