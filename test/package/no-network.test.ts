@@ -31,7 +31,7 @@ describeAsRoot(['dpkg'], 'without a network', () => {
       await buildExecutables('${folder.at('executables')}', '0.2.0').catch((cause) => console.log(cause.message));`;
     const { stdout } = await withoutNetwork(['-e', script]);
     expect(stdout).toStartWith(
-      'The Bun of @oven/bun-linux-x64 cannot be had; it comes from the npm registry',
+      'The Bun of @oven/bun-linux-x64 is not available; it comes from the npm registry',
     );
     expect(await Bun.file(folder.at('executables/linux-amd64/registry-token')).exists()).toBe(false);
   });
