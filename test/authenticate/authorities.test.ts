@@ -133,7 +133,7 @@ test('a bearer-only Authority does not weaken another one', async () => {
   expectRefusal(await ask(harness, { opTok: bySecond() }), 'token-unbound');
 });
 
-test('an Authority whose keys cannot be had does not hold up the others', async () => {
+test('an Authority whose keys cannot be fetched does not hold up the others', async () => {
   const find = () => Promise.reject(new Refusal('authority-unavailable', 'No keys yet.', { retryAfter: 5 }));
   const { harness, byFirst, bySecond } = await createTwo({ keys: { generation: 0, find } });
   expectRefusal(await ask(harness, { opTok: bySecond() }), 'authority-unavailable');

@@ -1,4 +1,4 @@
-/** The end of a listener, and addresses that cannot be had. */
+/** The end of a listener, and addresses that cannot be used. */
 import { expect, test } from 'bun:test';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { listen } from '../../src/server/listen.ts';

@@ -1,4 +1,4 @@
-/** How long a token is used, by how many, and what becomes of one that cannot be had. */
+/** How long a token is used, by how many, and what happens if one cannot be obtained. */
 import { expect, test } from 'bun:test';
 import { type RemainingLife, SharedTokens } from '../../../src/client/agent/shared-tokens.ts';
 
