@@ -109,7 +109,10 @@ export async function assemble(
     before: previous,
     seen,
   });
-  const opened = openAuthorityKeys(loaded, files, dependencies.keyFetching);
+  const opened = openAuthorityKeys(loaded, files, {
+    ...dependencies.keyFetching,
+    workers: dependencies.workers,
+  });
   const mistakes = [...files.mistakes, ...checkSafety(loaded)];
   if (material !== null) mistakes.push(...checkSampleKey(loaded, material));
   if (mistakes.length > 0 || material === null || opened === null) throw new ConfigurationFault(mistakes);

@@ -4,13 +4,15 @@ import type { AuthorityKeys } from '../authenticate/authority-keys.ts';
 import { createFileAuthorityKeys } from '../authority/file-authority-keys.ts';
 import { RemoteAuthorityKeys, type RemoteAuthorityOptions } from '../authority/remote-authority-keys.ts';
 import type { LoadedConfiguration } from '../config/load.ts';
-import { authoritiesOf, type NamedAuthority } from '../config/schema.ts';
+import { authoritiesOf, type Configuration, type NamedAuthority } from '../config/schema.ts';
 import { holdsCertificate } from '../platform/pem.ts';
 import type { FileReader } from './files.ts';
 import { metadataUrls } from './options.ts';
 
 /** Who fetches the Authorities' keys, and who is informed. */
 export interface KeyFetching {
+  /** Threads that answer requests, each with its share of `limits.inFlight`; default 1. */
+  readonly workers?: number;
   /** Told of each fetch: the Authority's name, and `null` or what went wrong. */
   readonly onRefresh: (authority: string, fault: string | null) => void;
   /** Called with what is wrong with a key set that is used anyway. */
@@ -40,10 +42,9 @@ function openKeys(
   authority: NamedAuthority,
   loaded: LoadedConfiguration,
   files: FileReader,
-  { onRefresh, onWarning, onKeySet, fetchKeySet }: KeyFetching,
+  { workers = 1, onRefresh, onWarning, onKeySet, fetchKeySet }: KeyFetching,
 ): AuthorityKeys | null {
   const { name, settings } = authority;
-  const { limits } = loaded.configuration;
   const certificateAuthorities = readCertificateAuthorities(authority, files);
   if (settings.jwksPath === undefined) {
     const [metadataUrl, otherMetadataUrl = null] = metadataUrls(settings);
@@ -57,7 +58,7 @@ function openKeys(
       onWarning: (warning) => onWarning(name, warning),
       ...(onKeySet === undefined ? {} : { onKeySet }),
       ...(fetchKeySet === undefined ? {} : { fetchKeySet }),
-      ...(limits?.inFlight === undefined ? {} : { mostWaiting: Math.ceil(limits.inFlight / 2) }),
+      ...mostWaiting(loaded.configuration, workers),
     });
   }
   const key = [...authority.path, 'jwksPath'].join('.');
@@ -69,6 +70,17 @@ function openKeys(
     files.report(key, cause instanceof Error ? cause.message : 'cannot be used');
     return null;
   }
+}
+
+/**
+ * All Authorities together keep half of a thread's requests waiting at most: anyone can name an unknown key, and a silent
+ * Authority would otherwise stop those whose keys are known.
+ */
+function mostWaiting(configuration: Configuration, workers: number): { mostWaiting?: number } {
+  const inFlight = configuration.limits?.inFlight;
+  if (inFlight === undefined) return {};
+  const authorities = authoritiesOf(configuration).length;
+  return { mostWaiting: Math.max(1, Math.floor(inFlight / workers / 2 / authorities)) };
 }
 
 /** The certificates that an Authority's own is verified with; null for those of the system. */
