@@ -2,7 +2,7 @@
  * The files that a configuration names: read once for all threads, with a mistake at the key that names one that cannot
  * be; watched for changes, and read again only when nobody writes to them any more.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { LoadedConfiguration, ReadFile } from '../config/load.ts';
 import { ConfigurationFault, type Mistake } from '../document/mistakes.ts';
@@ -79,11 +79,17 @@ class TooLarge extends Error {
 /** A file of at least so many bytes is read straight into memory that threads can share: a copy would take as long again. */
 const LARGE_BYTES = 256 * 1024;
 
+/** Reading one waits for whoever writes to it. */
+class NamedPipe extends Error {}
+
 /** A file that is too large is not read: it could take all the memory that there is. */
 function readBounded(path: string): Buffer {
-  const file = openSync(path, 'r');
+  // Without O_NONBLOCK a named pipe that nobody writes to would hold up everything.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { size } = fstatSync(file);
+    const status = fstatSync(file);
+    if (status.isFIFO()) throw new NamedPipe();
+    const { size } = status;
     if (size > MAX_BYTES) throw new TooLarge(size);
     if (size < LARGE_BYTES) return readFileSync(file);
     const bytes = Buffer.from(new SharedArrayBuffer(size));
@@ -141,6 +147,7 @@ export class FileReader {
     } catch (cause) {
       if (cause instanceof TooLarge)
         this.report(key, `${shown} has ${cause.size} bytes; at most ${MAX_BYTES} are read`);
+      else if (cause instanceof NamedPipe) this.report(key, `${shown} is a named pipe; name a regular file`);
       else if (errorCode(cause) === 'ENOENT' && missing !== undefined)
         this.report(key, `${shown} does not exist; ${missing(file)}`);
       else this.report(key, `${shown} cannot be read: ${explainError(cause, 'read')}`);

@@ -6,6 +6,7 @@ import { openRevokedLicenses } from '../../src/assemble/material.ts';
 import type { Runtime } from '../../src/assemble/runtime.ts';
 import { loadConfiguration } from '../../src/config/load.ts';
 import { formatMistake } from '../../src/document/mistakes.ts';
+import { runOrFail } from '../support/processes.ts';
 import { noCertificate } from '../support/service.ts';
 import { REALM, SERVICE } from '../support/tokens.ts';
 import { createInstallation } from './installation.ts';
@@ -47,6 +48,12 @@ test.each<[string, string]>([
     ),
   );
   expect(statuses).toEqual([403, 403, 200, 200, 200, 200, 200, 200]);
+});
+
+test('a list that is a named pipe is a mistake, and holds nothing up', async () => {
+  await runOrFail(['mkfifo', site.folder.at('pipe')]);
+  site.configure({ revokedLicensesPath: 'pipe' });
+  expect(await site.mistakes()).toInclude('is a named pipe; name a regular file');
 });
 
 test.each<[string, Uint8Array | string, string]>([
