@@ -107,7 +107,10 @@ export function telemetryEndpoints({ handle, host, status, console }: TelemetryP
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return methodNotAllowed(request.method, 'GET, HEAD', accept);
     if (isConsole) return (await console(path, request)) ?? notFound(path, accept);
-    return text(await status(), 'application/json');
+    const response = text(await status(), 'application/json');
+    response.headers.set('Cross-Origin-Resource-Policy', 'same-origin');
+    response.headers.set('X-Content-Type-Options', 'nosniff');
+    return response;
   };
 }
 

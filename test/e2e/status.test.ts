@@ -35,6 +35,8 @@ describe('/status', () => {
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('application/json');
     expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.get('cross-origin-resource-policy')).toBe('same-origin');
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff');
     const report = (await response.json()) as StatusReport;
     expect(report).toMatchObject({ state: 'ok', generation: 1, configuration: { path: FILE } });
     expect(await (await ask({}, 'HEAD')).text()).toBe('');
