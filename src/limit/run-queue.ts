@@ -5,7 +5,7 @@
  *
  * There are two bounds. One is a number (`limits.inFlight`). The other adapts to whatever the requests cost (controlled
  * delay, RFC 8289 §4): a burst is served whole, but once the queue has not been empty for a second, no request is
- * admitted while the first in the queue has waited for 10 ms.
+ * admitted while the first in the queue has waited for 5 ms.
  */
 import { Refusal } from '../refusal.ts';
 
@@ -19,7 +19,7 @@ const FORGOTTEN = 1024;
 /** A queue that empties within this time was a burst. */
 const BURST_MS = 1000;
 /** How long a request may wait once it is no burst. */
-const MOST_WAIT_MS = 10;
+const MOST_WAIT_MS = 5;
 
 interface Waiting {
   /** In milliseconds of the queue's clock. */

@@ -114,7 +114,7 @@ describe('without a bound in numbers', () => {
     expect(await isRefused(queue.enter())).toBe(false);
   });
 
-  test('after a second without an empty queue, nobody is let in while the first has waited for 10 ms', async () => {
+  test('after a second without an empty queue, nobody is let in while the first has waited for 5 ms', async () => {
     const { queue, work, add } = busyQueue();
     add(2000);
     await work(50, 21);
@@ -127,8 +127,8 @@ describe('without a bound in numbers', () => {
   test('a queue that is busy all the time is no overload while its requests wait for less', async () => {
     const { queue, work, add } = busyQueue();
     add(16);
-    for (let round = 0; round < 500; round += 1) {
-      await work(1, 3);
+    for (let round = 0; round < 700; round += 1) {
+      await work(1, 2);
       // Eight of sixteen are left, which have waited for two turns.
       queue.checkRoom();
       add(8);
