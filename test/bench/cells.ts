@@ -65,6 +65,7 @@ export const cells: readonly Cell[] = [
   { ...usualCell, name: 'scopes-64', scopes: 64 },
   { ...usualCell, name: 'mtls-seen', binding: 'mtls' },
   { ...usualCell, name: 'mtls-new', binding: 'mtls', opTok: 'new' },
+  { ...usualCell, name: 'mtls-rs256', binding: 'mtls', algorithms: { ...es256, signing: 'RS256' } },
   { ...usualCell, name: 'clients-100', clients: 100 },
   { ...usualCell, name: 'new-connections', keepAlive: false },
   { ...usualCell, name: 'tls', tls: true },
